@@ -75,10 +75,7 @@ class Collection:
 
     @property
     def directions(self) -> list[Direction]:
-        """The directions with judged queries: both sides English, both one other language, or one of each.
-
-        English stands first, so does q-en.p-en.
-        """
+        """The directions with judged queries: q-en.p-en, then for each language q-L.p-en, q-en.p-L, q-L.p-L."""
         pairs = {
             (self.queries[query].lang, self.passages[passage].lang)
             for query, judged in self.qrels.items()
@@ -87,10 +84,11 @@ class Collection:
         }
         kept = [(query, passage) for query, passage in pairs if query == passage or "en" in (query, passage)]
 
-        def order(pair: tuple[str, str]) -> tuple[bool, str, int]:
+        def order(pair: tuple[str, str]) -> tuple[str, int]:
             query, passage = pair
-            other = query if query != "en" else passage
-            return other != "en", other, [(query != "en", passage != "en")].count((True, True)) * 2 + (query == "en")
+            other = passage if query == "en" else query
+            kind = (query != "en") + 2 * (passage != "en")  # q-en.p-en, q-L.p-en, q-en.p-L, q-L.p-L
+            return "" if other == "en" else other, kind
 
         return [Direction(*pair) for pair in sorted(kept, key=order)]
 
@@ -122,6 +120,33 @@ class Collection:
         for kind, texts in (("p", self.passages), ("q", self.queries)):
             for _, text in sorted(texts.items()):
                 yield kind, text
+
+
+def make_collection(
+    name: str,
+    passages: Iterable[Text],
+    questions: Iterable[tuple[str, str, dict[str, str]]],
+    split: str = "test",
+) -> Collection:
+    """Build a collection from questions that each have one relevant passage.
+
+    Args:
+        name: Of the collection.
+        passages: The pool.
+        questions: For each its id, the id of its passage, and its text by language.
+        split: Of the qrels.
+
+    Returns:
+        A collection in which the query of question ``x`` in language ``l`` is ``x@l``.
+    """
+    queries: dict[str, Text] = {}
+    qrels: Qrels = {}
+    for question, passage, text_by_lang in questions:
+        for lang, text in text_by_lang.items():
+            query = Text(f"{question}@{lang}", text, lang, parallel_id=question)
+            queries[query.id] = query
+            qrels[query.id] = {passage: 1}
+    return Collection(name, {passage.id: passage for passage in passages}, queries, qrels, split)
 
 
 def read_collection(folder: Path, split: str = "test") -> Collection:

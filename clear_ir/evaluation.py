@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MEASURES = ("nDCG@10", "R@1", "R@10", "R@100", "RR@10")
 #: The file that marks a results folder.
 RESULTS_FILE = "results.json"
+TRAIN_LOG_FILE = "train_log.jsonl"
 
 PerQuery = dict[str, dict[str, float]]
 
@@ -183,13 +185,14 @@ def evaluate_model(
     )
 
 
-def write_results(folder: Path, results: Results, overwrite: bool = False) -> None:
+def write_results(folder: Path, results: Results, overwrite: bool = False, train_log: Path | None = None) -> None:
     """Write a results folder, whole or not at all.
 
     Args:
         folder: Where; refused if it holds anything but earlier results.
         results: What to write.
         overwrite: Replace earlier results.
+        train_log: The model's training log, kept with the results for reports.
 
     Raises:
         InputError: If the folder is taken.
@@ -216,6 +219,8 @@ def write_results(folder: Path, results: Results, overwrite: bool = False) -> No
         **results.details,
     }
     with new_folder(folder, RESULTS_FILE, overwrite) as partial:
+        if train_log:
+            shutil.copyfile(train_log, partial / TRAIN_LOG_FILE)
         write_json(partial / RESULTS_FILE, document)
         write_jsonl(
             partial / "per_query.jsonl",
@@ -275,3 +280,16 @@ def read_results(folder: Path) -> Results:
         )
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({type(error).__name__}: {error}); evaluate again.") from None
+
+
+def read_train_log(folder: Path) -> list[dict[str, Any]]:
+    """Read the training log kept in a results folder.
+
+    Args:
+        folder: As :func:`write_results` wrote it.
+
+    Returns:
+        The log entries; empty where the model was not trained by us.
+    """
+    path = folder / TRAIN_LOG_FILE
+    return [entry for _, entry in read_jsonl(path)] if path.exists() else []

@@ -12,13 +12,20 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
+from sentence_transformers.base.losses.gradcache import (
+    CachedLossMixin,
+    _create_minibatch,
+    _minibatch_ranges,
+    has_static_embedding_input,
+)
 from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, similarity_fct_name
 from torch import Tensor, nn
 
 from clear_ir.objective import Batch, Weights, clear_terms
-from clear_ir.packing import text_keys
+from clear_ir.packing import Packed, pack_columns, text_keys
 
+#: Tokens embedded at once where all activations are kept anyway. On a CPU, larger buffers are fresh pages each time.
+PASS_NUM_TOKENS = {"cpu": 2048, "other": 65536}
 _COLUMNS = "anchor, positive, negative_1..n, cross_anchor, neg_query_1..m"
 
 
@@ -31,6 +38,15 @@ class _Columns:
     cross_anchor: int
     neg_queries: range
     used: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One batch on its way through the loss: layout, keys of the texts, packed texts."""
+
+    columns: _Columns
+    keys: dict[int, Tensor | None]
+    packed: Packed
 
 
 class CLEARLoss(nn.Module):
@@ -55,6 +71,8 @@ class CLEARLoss(nn.Module):
             negative queries. None splits them evenly.
         gather_across_devices: Use the rows of all processes as candidates.
         false_negative_margin: In units of ``similarity_fct``, before scaling. None masks duplicates only.
+        deduplicate: Embed a text that stands several times in the batch once. With dropout its copies then
+            share one mask.
 
     Requirements:
         1. Columns in this order: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m.
@@ -92,6 +110,7 @@ class CLEARLoss(nn.Module):
         num_negatives: int | None = None,
         gather_across_devices: bool = False,
         false_negative_margin: float | None = None,
+        deduplicate: bool = True,
     ) -> None:
         super().__init__()
         self.weights = Weights(alpha, beta, gamma)
@@ -103,8 +122,12 @@ class CLEARLoss(nn.Module):
         self.num_negatives = num_negatives
         self.gather_across_devices = gather_across_devices
         self.false_negative_margin = false_negative_margin
+        self.deduplicate = deduplicate
+        # The plain loss cuts by PASS_NUM_TOKENS; subclasses and tests may say otherwise.
+        self.mini_batch_size: int | None = None
+        self.mini_batch_num_tokens: int | None = None
         self._sums: dict[str, Tensor] = {}
-        self._num_sums = 0
+        self._num_sums = 0.0
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """Compute the loss of one batch.
@@ -116,12 +139,35 @@ class CLEARLoss(nn.Module):
         Returns:
             The loss, a scalar.
         """
-        features = list(sentence_features)
-        columns = self._columns(len(features))
-        keys = {column: text_keys(features[column]) for column in columns.used}
-        embeddings = {column: self.model(features[column])["sentence_embedding"] for column in columns.used}
-        batch, first, count = self._batch(columns, embeddings, keys)
+        step = self._pack(list(sentence_features))
+        return self._one_pass(step)
+
+    def _one_pass(self, step: _Step) -> Tensor:
+        batch, first, count = self._batch(step, self._embed(step.packed))
         return self._loss(batch, torch.arange(first, first + count, device=batch.passages.device), count)
+
+    def _pack(self, features: list[dict[str, Any]]) -> _Step:
+        columns = self._columns(len(features))
+        used = {column: features[column] for column in columns.used}
+        keys = {column: text_keys(column_features) for column, column_features in used.items()}
+        encoder = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
+        pad_id = getattr(getattr(encoder, "tokenizer", None), "pad_token_id", None) or 0
+        return _Step(columns, keys, pack_columns(used, keys, pad_id, self.deduplicate))
+
+    def _embed(self, packed: Packed) -> list[Tensor]:
+        """Embed each group with gradients, rows of like length together, to waste little on padding."""
+        embedded = []
+        for group, merged in zip(packed.groups, packed.merged, strict=True):
+            if not merged:
+                embedded.append(self.model(group)["sentence_embedding"])
+                continue
+            tokens = self.mini_batch_num_tokens
+            if tokens is None and self.mini_batch_size is None:
+                tokens = PASS_NUM_TOKENS["cpu" if group["input_ids"].device.type == "cpu" else "other"]
+            ranges = _minibatch_ranges(group, self.mini_batch_size or 1, tokens)
+            parts = [self.model(_create_minibatch(group, *span))["sentence_embedding"] for span in ranges]
+            embedded.append(torch.cat(parts))
+        return embedded
 
     def _columns(self, count: int) -> _Columns:
         """Lay the columns out, or say why they do not fit."""
@@ -161,14 +207,18 @@ class CLEARLoss(nn.Module):
             used.update(range(cross_anchor + 1, count))
         return _Columns(1, range(2, cross_anchor), cross_anchor, range(cross_anchor + 1, count), tuple(sorted(used)))
 
-    def _batch(
-        self, columns: _Columns, embeddings: dict[int, Tensor], keys: dict[int, Tensor | None]
-    ) -> tuple[Batch, int, int]:
+    def _batch(self, step: _Step, embedded: list[Tensor]) -> tuple[Batch, int, int]:
         """Put the columns together, from all devices if asked.
+
+        Args:
+            step: Layout, keys and packing of the columns.
+            embedded: The embeddings of each group of the packing.
 
         Returns:
             The batch, the index of this device's first row in it, and this device's number of rows.
         """
+        columns, keys = step.columns, step.keys
+        embeddings = {column: embedded[group][rows] for column, (group, rows) in step.packed.places.items()}
         count = len(embeddings[columns.positive])
         gather = self.gather_across_devices and torch.distributed.is_available() and torch.distributed.is_initialized()
 
@@ -239,6 +289,7 @@ class CLEARLoss(nn.Module):
             "num_negatives": self.num_negatives,
             "gather_across_devices": self.gather_across_devices,
             "false_negative_margin": self.false_negative_margin,
+            "deduplicate": self.deduplicate,
         }
 
     @property
@@ -260,10 +311,11 @@ class CLEARLoss(nn.Module):
 class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
     """:class:`CLEARLoss` with a gradient cache (Gao et al., arXiv 2101.06983): large batches in bounded memory.
 
-    Texts are embedded in mini-batches without gradients, the loss is taken over the whole batch and
+    Distinct texts, sorted by length, are embedded in mini-batches without gradients, the loss is taken over the whole batch and
     back-propagated to the embeddings, and the mini-batches are embedded again to pass the gradients on.
     Loss and gradients equal the plain loss's for every mini-batch size, dropout included. The scores are
     computed ``mini_batch_size`` rows at a time, so the loss stage's memory grows with B, not with B squared.
+    A batch that fits one mini-batch is embedded once, without the cache.
 
     Args:
         model: As in :class:`CLEARLoss`, like all arguments not listed here.
@@ -287,6 +339,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         num_negatives: int | None = None,
         gather_across_devices: bool = False,
         false_negative_margin: float | None = None,
+        deduplicate: bool = True,
         mini_batch_size: int = 32,
         mini_batch_num_tokens: int | None = None,
         show_progress_bar: bool = False,
@@ -301,6 +354,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
             num_negatives=num_negatives,
             gather_across_devices=gather_across_devices,
             false_negative_margin=false_negative_margin,
+            deduplicate=deduplicate,
         )
         if has_static_embedding_input(model):
             raise ValueError(
@@ -313,14 +367,22 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         self.mini_batch_size = mini_batch_size
         self.mini_batch_num_tokens = mini_batch_num_tokens
         self.show_progress_bar = show_progress_bar
-        self._in_step: tuple[_Columns, dict[int, Tensor | None]] | None = None
+        self._in_step: _Step | None = None
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """As :meth:`CLEARLoss.forward`; the gradients flow when the returned loss is back-propagated."""
-        features = list(sentence_features)
-        columns = self._columns(len(features))
-        self._in_step = columns, {column: text_keys(features[column]) for column in columns.used}
-        return self.forward_cached([features[column] for column in columns.used], labels)
+        step = self._pack(list(sentence_features))
+        if torch.is_grad_enabled() and self._fits_one_pass(step.packed):
+            return self._one_pass(step)
+        self._in_step = step
+        return self.forward_cached(step.packed.groups, labels)
+
+    def _fits_one_pass(self, packed: Packed) -> bool:
+        """Whether a cache would save nothing: the whole batch is one mini-batch."""
+        # MatryoshkaLoss replaces calculate_loss by a version that relies on the cache.
+        if "calculate_loss" in vars(self) or packed.merged != [True]:
+            return False
+        return len(_minibatch_ranges(packed.groups[0], self.mini_batch_size, self.mini_batch_num_tokens)) == 1
 
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
@@ -328,14 +390,12 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         """The loss from the mini-batches' embeddings of each column in use.
 
         Args:
-            reps: For each column, its mini-batches of shape (mini_batch_size, dim).
+            reps: For each group of packed texts, its mini-batches of shape (mini_batch_size, dim).
             labels: Ignored.
             with_backward: Also back-propagate into ``reps``, chunk by chunk, and return the loss detached.
         """
         assert self._in_step is not None
-        columns, keys = self._in_step
-        embeddings = {column: torch.cat(parts) for column, parts in zip(columns.used, reps, strict=True)}
-        batch, first, count = self._batch(columns, embeddings, keys)
+        batch, first, count = self._batch(self._in_step, [torch.cat(parts) for parts in reps])
         # Gathered once and cut off from its graph: each chunk's gradients are added up here, and one
         # backward pass takes them through the gathering.
         leaf_of: dict[str, Tensor] = {}

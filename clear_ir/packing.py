@@ -1,13 +1,131 @@
-"""What the rows of a tokenized batch hold: a key for each text, equal where the texts are equal."""
+"""The texts of a tokenized batch, each once, sorted by length, so that few padding tokens are embedded.
+
+The trainer hands a loss one padded column after another, repeats included. Here the columns' rows are put
+together: identical token rows become one, rows of like length stand side by side. An index says where each
+column's rows went.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from sentence_transformers.base.losses.gradcache import _get_batch_size
 from torch import Tensor
 
 _SEED = 20260405
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The rows of several columns in as few groups as they allow.
+
+    Args:
+        groups: Tokenized features, to be embedded.
+        merged: Whether a group is merged: its rows sorted by length, to be embedded in mini-batches.
+        places: For each column its group, and the rows of the group that are the column's, shape
+            (batch_size,).
+    """
+
+    groups: list[dict[str, Any]]
+    merged: list[bool]
+    places: dict[int, tuple[int, Tensor]]
+
+
+def pack_columns(
+    columns: Mapping[int, dict[str, Any]],
+    keys: Mapping[int, Tensor | None],
+    pad_id: int = 0,
+    deduplicate: bool = True,
+) -> Packed:
+    """Put the rows of columns together, each distinct text once, the longest first.
+
+    Columns that cannot be merged (flattened or image inputs, left padding, or other prompts' metadata) stay
+    groups of their own, unchanged.
+
+    Args:
+        columns: Tokenized features by column.
+        keys: What :func:`text_keys` gives for each.
+        pad_id: Token id that fills up shorter rows.
+        deduplicate: Keep one of identical rows. With dropout, they then share its mask.
+
+    Returns:
+        The groups, and where each column's rows are.
+    """
+    by_kind: dict[tuple[Any, ...], list[int]] = {}
+    for column, features in columns.items():
+        kind = _kind(features) if keys[column] is not None else None
+        by_kind.setdefault(kind or ("column", column), []).append(column)
+    packed = Packed([], [], {})
+    for kind, members in by_kind.items():
+        group = len(packed.groups)
+        packed.merged.append(kind[0] == "merged")
+        if kind[0] == "column":
+            features = columns[members[0]]
+            packed.groups.append(features)
+            packed.places[members[0]] = group, torch.arange(_num_rows(features), device=_device(features))
+            continue
+        merged = _concatenate([columns[column] for column in members], pad_id)
+        key = torch.cat([key for column in members if (key := keys[column]) is not None])
+        kept, row_of = _first_of_each(key) if deduplicate else (torch.arange(len(key), device=key.device),) * 2
+        by_length = torch.argsort(merged["attention_mask"][kept].sum(dim=1), descending=True, stable=True)
+        order = kept[by_length]
+        place = torch.empty_like(by_length)
+        place[by_length] = torch.arange(len(by_length), device=by_length.device)
+        packed.groups.append({k: v[order] if isinstance(v, Tensor) else v for k, v in merged.items()})
+        start = 0
+        for column in members:
+            end = start + _num_rows(columns[column])
+            packed.places[column] = group, place[row_of[start:end]]
+            start = end
+    return packed
+
+
+def _kind(features: dict[str, Any]) -> tuple[Any, ...] | None:
+    """What columns must share to be merged; None if this one cannot be."""
+    ids, mask = features.get("input_ids"), features.get("attention_mask")
+    if not isinstance(ids, Tensor) or not isinstance(mask, Tensor) or ids.ndim != 2 or mask.shape != ids.shape:
+        return None
+    # Right padding only: a row's tokens come first.
+    if bool((mask[:, 1:] > mask[:, :-1]).any()):
+        return None
+    kind: list[Any] = ["merged"]
+    for name, value in sorted(features.items()):
+        if isinstance(value, Tensor) and value.shape != ids.shape:
+            return None
+        kind.append((name, value.dtype if isinstance(value, Tensor) else repr(value)))
+    return tuple(kind)
+
+
+def _concatenate(columns: list[dict[str, Any]], pad_id: int) -> dict[str, Any]:
+    width = max(features["input_ids"].shape[1] for features in columns)
+
+    def wide(name: str, value: Tensor) -> Tensor:
+        fill = pad_id if name == "input_ids" else 0
+        return torch.nn.functional.pad(value, (0, width - value.shape[1]), value=fill)
+
+    return {
+        name: torch.cat([wide(name, features[name]) for features in columns]) if isinstance(value, Tensor) else value
+        for name, value in columns[0].items()
+    }
+
+
+def _first_of_each(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """The first row of each key, and for every row which of those stands for it."""
+    distinct, group = torch.unique(keys, return_inverse=True)
+    rows = torch.arange(len(keys), device=keys.device)
+    first = torch.full_like(distinct, len(keys)).scatter_reduce_(0, group, rows, reduce="amin")
+    return first, group
+
+
+def _num_rows(features: dict[str, Any]) -> int:
+    return _get_batch_size(features)
+
+
+def _device(features: dict[str, Any]) -> torch.device:
+    return next(value.device for value in features.values() if isinstance(value, Tensor))
 
 
 def text_keys(features: dict[str, Any]) -> Tensor | None:

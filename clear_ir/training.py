@@ -7,7 +7,7 @@ when the model is complete.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from clear_ir.collection import Collection, Text
+from clear_ir.collection import Collection, Text, make_collection
 from clear_ir.encoding import load_encoder
 from clear_ir.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
 from clear_ir.objective import Weights
@@ -149,7 +149,6 @@ def train_model(
     overwrite: bool = False,
     resume: bool = False,
     trust_remote_code: bool = False,
-    provenance: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Train an encoder and write a model folder.
 
@@ -161,7 +160,6 @@ def train_model(
         overwrite: Replace an earlier model of ours in ``out``.
         resume: Go on from the last checkpoint of an interrupted run into the same ``out``.
         trust_remote_code: Run Python code that the model brings along.
-        provenance: More to record in ``recipe.yaml``.
 
     Returns:
         The training log.
@@ -170,11 +168,11 @@ def train_model(
         InputError: If the folder is taken, there is nothing to resume, or the rows do not fit.
     """
     check_new(out, RECIPE_FILE, overwrite)
-    recipe = yaml.safe_dump(
-        {"model": model_name, "train": settings.model_dump()} | dict(provenance or {}), sort_keys=False
-    )
+    rows_hash = hash_of(*(value for record in rows.records for value in record.values()))
+    recipe = f"# clear-ir {version('clear-ir')}, {len(rows.records)} training rows with SHA-256 {rows_hash}\n"
+    recipe += yaml.safe_dump({"model": model_name, "train": settings.model_dump()}, sort_keys=False)
     partial = out.with_name(out.name + ".partial")
-    checkpoint = _start_or_resume(partial, recipe + f"# rows {_hash_of_rows(rows)}\n", resume)
+    checkpoint = _start_or_resume(partial, recipe, resume)
 
     torch.manual_seed(settings.seed)
     model = load_encoder(model_name, trust_remote_code)
@@ -211,9 +209,11 @@ def make_trainer(
         InputError: If too few rows are left to train on, or fewer negatives than asked for.
     """
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from transformers import PrinterCallback
 
     from clear_ir.batching import DistinctRowsBatchSampler
     from clear_ir.dev_evaluator import CrossLingualEvaluator
+    from clear_ir.step_bar import StepBar
     from clear_ir.term_log import log_terms
 
     train, dev = hold_out(rows.records, settings.dev_share, settings.seed, lambda record: record["positive"])
@@ -251,6 +251,7 @@ def make_trainer(
         logging_steps=settings.logging_steps,
         logging_first_step=True,
         report_to=_reporters(),
+        disable_tqdm=True,
         seed=settings.seed,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -262,6 +263,8 @@ def make_trainer(
         loss=make_loss(model, settings, num_negatives),
         evaluator=CrossLingualEvaluator(_dev_collection(rows.records, dev)) if dev else None,
     )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(StepBar)
     log_terms(trainer)
     return trainer
 
@@ -291,14 +294,11 @@ def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) ->
     names = [name for name in records[0] if name == "positive" or name.startswith("negative_")]
     texts = dict.fromkeys(record[name] for record in records for name in names)
     passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
-    queries: dict[str, Text] = {}
-    qrels: dict[str, dict[str, int]] = {}
-    for i, record in enumerate(dev):
-        for lang, name in (("en", "anchor"), (record.get("lang", "xx"), "cross_anchor")):
-            query = Text(f"q{i}@{lang}", record[name], lang)
-            queries[query.id] = query
-            qrels[query.id] = {passages[record["positive"]].id: 1}
-    return Collection("dev", {text.id: text for text in passages.values()}, queries, qrels, "dev")
+    questions = (
+        (f"q{i}", passages[record["positive"]].id, {"en": record["anchor"], record.get("lang", "xx"): record["cross_anchor"]})
+        for i, record in enumerate(dev)
+    )
+    return make_collection("dev", passages.values(), questions, "dev")
 
 
 def _start_or_resume(partial: Path, recipe: str, resume: bool) -> Path | None:
@@ -317,10 +317,6 @@ def _start_or_resume(partial: Path, recipe: str, resume: bool) -> Path | None:
     checkpoints = partial / "checkpoints"
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     return Path(last) if last else None
-
-
-def _hash_of_rows(rows: TrainingRows) -> str:
-    return hash_of(*(value for record in rows.records for value in record.values()))
 
 
 def _half_precision(precision: str) -> tuple[bool, bool]:
@@ -342,6 +338,6 @@ def _prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] |
 
 
 def _reporters() -> list[str]:
-    from transformers.utils import is_tensorboard_available
+    from transformers.integrations import is_tensorboard_available
 
     return ["tensorboard"] if is_tensorboard_available() else []

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from clear_ir.collection import Collection, Text
+from clear_ir.collection import Text, make_collection
 from clear_ir.datasets import Prepared
 from clear_ir.files import InputError, hash_of, read_jsonl
 from clear_ir.rows import ParallelRow, Rejected
@@ -49,7 +49,6 @@ def load_afriqa(data: Path, langs: list[str], judge: Literal["test", "dev"] = "t
         for where, record in read_jsonl(path):
             passage = _clean(record.get("context"))
             if passage:
-                # Titles are left out: a tenth of the passages has a wrong one or none.
                 passage_id = "p-" + hash_of(passage)[:12]
                 contexts[passage] = Text(passage_id, passage, "en")
             fields = {name: _clean(record.get(name)) for name in ("context", "question_translated", "question_lang")}
@@ -72,18 +71,9 @@ def load_afriqa(data: Path, langs: list[str], judge: Literal["test", "dev"] = "t
         notes.append(f"{dropped} training rows dropped: their passage is a test passage.")
     if bare := [lang for lang in langs if not any(row.lang == lang for row in rows)]:
         notes.append(f"No training rows for {', '.join(bare)}: test only.")
-    return Prepared(rows, _collection(langs, judged, contexts, judge), rejected, notes)
-
-
-def _collection(langs: list[str], judged: list[ParallelRow], contexts: dict[str, Text], judge: str) -> Collection:
-    queries, qrels = {}, {}
-    for row in judged:
-        for lang, text in (("en", row.query), (row.lang, row.cross_query)):
-            query = Text(f"{row.id}@{lang}", text, lang, parallel_id=row.id)
-            queries[query.id] = query
-            qrels[query.id] = {row.passage_id: 1}
-    passages = {passage.id: passage for passage in contexts.values()}
-    return Collection(f"afriqa-{'-'.join(langs)}", passages, queries, qrels, judge)
+    questions = ((row.id, row.passage_id, {"en": row.query, row.lang: row.cross_query}) for row in judged)
+    collection = make_collection(f"afriqa-{'-'.join(langs)}", contexts.values(), questions, judge)
+    return Prepared(rows, collection, rejected, notes)
 
 
 def _clean(value: object) -> str:
