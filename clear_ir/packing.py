@@ -65,7 +65,10 @@ def pack_columns(
         if kind[0] == "column":
             features = columns[members[0]]
             packed.groups.append(features)
-            packed.places[members[0]] = group, torch.arange(_num_rows(features), device=_device(features))
+            key = keys[members[0]]
+            count = _get_batch_size(features) if key is None else len(key)
+            device = next(value.device for value in features.values() if isinstance(value, Tensor))
+            packed.places[members[0]] = group, torch.arange(count, device=device)
             continue
         merged = _concatenate([columns[column] for column in members], pad_id)
         key = torch.cat([key for column in members if (key := keys[column]) is not None])
@@ -77,7 +80,7 @@ def pack_columns(
         packed.groups.append({k: v[order] if isinstance(v, Tensor) else v for k, v in merged.items()})
         start = 0
         for column in members:
-            end = start + _num_rows(columns[column])
+            end = start + len(columns[column]["input_ids"])
             packed.places[column] = group, place[row_of[start:end]]
             start = end
     return packed
@@ -118,14 +121,6 @@ def _first_of_each(keys: Tensor) -> tuple[Tensor, Tensor]:
     rows = torch.arange(len(keys), device=keys.device)
     first = torch.full_like(distinct, len(keys)).scatter_reduce_(0, group, rows, reduce="amin")
     return first, group
-
-
-def _num_rows(features: dict[str, Any]) -> int:
-    return _get_batch_size(features)
-
-
-def _device(features: dict[str, Any]) -> torch.device:
-    return next(value.device for value in features.values() if isinstance(value, Tensor))
 
 
 def text_keys(features: dict[str, Any]) -> Tensor | None:

@@ -47,7 +47,7 @@ def make_encoder(dropout: float = 0.0, double: bool = True, seed: int = 0) -> Se
     )
     folder = Path(os.environ["CLEAR_IR_TEST_TMP"]) / f"bert-{dropout}-{seed}"
     if not folder.exists():
-        BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+        BertModel(config).save_pretrained(folder)
         fast.save_pretrained(folder)
     transformer = Transformer(str(folder), max_seq_length=32)
     encoder = SentenceTransformer(modules=[transformer, Pooling(32, pooling_mode="mean")], device="cpu")

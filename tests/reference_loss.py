@@ -1,0 +1,64 @@
+"""The CLEAR loss once more, in plain float64 NumPy loops over the formula, sharing no code with the package."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def softmax_over(scores: list[float], left_out: set[int]) -> dict[int, float]:
+    kept = {j: np.exp(score) for j, score in enumerate(scores) if j not in left_out}
+    total = sum(kept.values())
+    return {j: value / total for j, value in kept.items()}
+
+
+def clear_loss(
+    columns: list[np.ndarray],
+    n: int,
+    alpha: float = 0.4,
+    beta: float = 0.2,
+    gamma: float = 0.0,
+    scale: float = 20.0,
+    left_out_forward: dict[int, set[int]] | None = None,
+    left_out_reverse: dict[int, set[int]] | None = None,
+) -> float:
+    """columns: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m, each (rows, dim)."""
+    anchor, positive = columns[0], columns[1]
+    cross_anchor = columns[2 + n]
+    passages = [vector for column in [positive, *columns[2 : 2 + n]] for vector in column]
+    queries = [vector for column in [cross_anchor, *columns[3 + n :]] for vector in column]
+    total = 0.0
+    for i in range(len(anchor)):
+        out_f = (left_out_forward or {}).get(i, set())
+        out_r = (left_out_reverse or {}).get(i, set())
+        f = [scale * cosine(anchor[i], passage) for passage in passages]
+        r = [scale * cosine(positive[i], query) for query in queries]
+        x = [scale * cosine(cross_anchor[i], passage) for passage in passages]
+        row = (1 - alpha - beta - gamma) * -np.log(softmax_over(f, out_f)[i])
+        row += alpha * -np.log(softmax_over(r, out_r)[i])
+        if beta:
+            p, q = softmax_over(r, out_f | out_r), softmax_over(f, out_f | out_r)
+            row += beta * sum(p[j] * (np.log(p[j]) - np.log(q[j])) for j in p)
+        if gamma:
+            row += gamma * -np.log(softmax_over(x, out_f)[i])
+        total += row
+    return total / len(anchor)
+
+
+def numerical_gradient(function, columns: list[np.ndarray], step: float = 1e-6) -> list[np.ndarray]:
+    gradients = []
+    for column in columns:
+        gradient = np.zeros_like(column)
+        for index in np.ndindex(column.shape):
+            kept = column[index]
+            column[index] = kept + step
+            above = function(columns)
+            column[index] = kept - step
+            below = function(columns)
+            column[index] = kept
+            gradient[index] = (above - below) / (2 * step)
+        gradients.append(gradient)
+    return gradients
