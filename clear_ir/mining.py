@@ -54,6 +54,17 @@ class MiningSettings(BaseModel):
         return self
 
 
+@dataclass(frozen=True)
+class Picked:
+    """One row's negatives on one side: their columns and scores, best first, and how they were found."""
+
+    columns: list[int]
+    scores: list[float]
+    positive_score: float
+    filtered: int
+    widened: bool
+
+
 @dataclass
 class SideStatistics:
     """What mining found on one side.
@@ -69,6 +80,13 @@ class SideStatistics:
     negative_scores: list[float] = field(default_factory=list)
     filtered: int = 0
     widened: int = 0
+
+    def add(self, picked: Picked) -> None:
+        """Count one row."""
+        self.positive_scores.append(picked.positive_score)
+        self.negative_scores.extend(picked.scores)
+        self.filtered += picked.filtered
+        self.widened += picked.widened
 
     def summary(self) -> dict[str, float | int]:
         """Means and counts, for people."""
@@ -148,7 +166,7 @@ def mine_hard_negatives(
         scores = passage_vectors @ query_vectors[i]
         allowed = np.ones(len(passages), dtype=bool)
         allowed[list(answers[row.query])] = False
-        negatives = _pick(scores, allowed, float(scores[own]), i, settings, mined.passages)
+        negatives = _pick(scores, allowed, float(scores[own]), i, settings)
 
         pool = pools[row.lang]
         allowed = np.ones(len(pool.texts), dtype=bool)
@@ -157,14 +175,16 @@ def mine_hard_negatives(
                 allowed[pool.column_of[text]] = False
         scores = pool.vectors @ passage_vectors[own]
         positive = float(cross_vectors[i] @ passage_vectors[own])
-        queries = _pick(scores, allowed, positive, i + len(rows), settings, mined.queries)
+        queries = _pick(scores, allowed, positive, i + len(rows), settings)
 
         if negatives is None or queries is None:
             mined.left_out.append(row.id)
             continue
+        mined.passages.add(negatives)
+        mined.queries.add(queries)
         n = settings.num_negatives
-        values = [row.query, row.passage, *(passages[j] for j in negatives), row.cross_query]
-        values += [pool.texts[j] for j in queries]
+        values = [row.query, row.passage, *(passages[j] for j in negatives.columns), row.cross_query]
+        values += [pool.texts[j] for j in queries.columns]
         ids = {"lang": row.lang, "id": row.id, "passage_id": row.passage_id}
         mined.records.append(dict(zip(training_columns(n, n), values, strict=True)) | ids)
     if not mined.records:
@@ -191,8 +211,7 @@ def _pick(
     positive: float,
     number: int,
     settings: MiningSettings,
-    statistics: SideStatistics,
-) -> list[int] | None:
+) -> Picked | None:
     """Choose one row's negatives on one side; None if even the widest window holds too few.
 
     Args:
@@ -201,10 +220,9 @@ def _pick(
         positive: Score of the right pair.
         number: Tells the row and side apart, for the random draw.
         settings: Window, margins and number.
-        statistics: Receives what was found.
 
     Returns:
-        Positions among the candidates, best first.
+        What was found.
     """
     candidates = np.flatnonzero(allowed)
     ranked = candidates[np.argsort(-scores[candidates], kind="stable")]
@@ -231,8 +249,10 @@ def _pick(
         generator = np.random.default_rng([settings.seed, number])
         window = window[np.sort(generator.choice(len(window), size=wanted, replace=False))]
     chosen = window[:wanted]
-    statistics.widened += int(widened)
-    statistics.filtered += int((in_window & ~low_enough).sum())
-    statistics.positive_scores.append(positive)
-    statistics.negative_scores.extend(float(score) for score in scores[chosen])
-    return [int(column) for column in chosen]
+    return Picked(
+        [int(column) for column in chosen],
+        [float(score) for score in scores[chosen]],
+        positive,
+        int((in_window & ~low_enough).sum()),
+        widened,
+    )

@@ -239,7 +239,8 @@ def make_trainer(
         prompts=_prompts(model, dataset.column_names),
         bf16=bf16,
         fp16=fp16,
-        gradient_checkpointing=settings.gradient_checkpointing,
+        # Passed on only when asked for: transformers renames this argument.
+        **({"gradient_checkpointing": True} if settings.gradient_checkpointing else {}),
         eval_strategy="steps" if dev else "no",
         eval_steps=eval_steps,
         save_strategy="steps",

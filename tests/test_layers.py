@@ -1,0 +1,89 @@
+"""The layers of the architecture, the public names, and a quick --help."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import clear_ir
+
+PACKAGE = Path(clear_ir.__file__).parent
+LAYERS = {
+    "files": 0,
+    "objective": 0,
+    "packing": 0,
+    "rows": 1,
+    "collection": 1,
+    "losses": 2,
+    "encoding": 2,
+    "search": 2,
+    "batching": 2,
+    "step_bar": 2,
+    "datasets": 2,
+    "mining": 3,
+    "evaluation": 3,
+    "term_log": 3,
+    "dev_evaluator": 4,
+    "training": 5,
+    "comparison": 5,
+    "report": 6,
+    "recipe": 6,
+    "quickstart": 7,
+    "cli": 8,
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("clear_ir."):
+            yield node.module.split(".")[1]
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p != PACKAGE / "__init__.py"], ids=lambda p: p.stem)
+def test_imports_go_downwards_only(path):
+    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for other in imported(path):
+        if other != name:
+            assert LAYERS[other] < LAYERS[name], f"{name} imports {other}"
+
+
+def test_objective_imports_torch_alone():
+    names = [
+        alias.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(ast.parse((PACKAGE / "objective.py").read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    ]
+    assert {name.split(".")[0] for name in names} <= {"__future__", "collections", "dataclasses", "torch"}
+
+
+def test_public_names():
+    assert clear_ir.__all__ == ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "log_terms"]
+    assert all(getattr(clear_ir, name).__doc__ for name in clear_ir.__all__)
+    with pytest.raises(AttributeError):
+        _ = clear_ir.nothing
+
+
+def test_everything_public_has_a_docstring():
+    for path in MODULES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), path
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['clear-ir', '--help']\n"
+        "from clear_ir.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'transformers', 'scipy', 'matplotlib', 'pandas', 'numpy', 'datasets'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "quickstart" in done.stdout

@@ -1,0 +1,19 @@
+import numpy as np
+import pytest
+
+from clear_ir.search import search_top_k
+
+
+@pytest.mark.parametrize("k", [1, 3, 50])
+def test_equals_a_full_sort_with_ties_by_higher_id(k):
+    rng = np.random.default_rng(0)
+    queries = rng.integers(-1, 2, (7, 4)).astype(np.float32)  # small integers force ties
+    passages = rng.integers(-1, 2, (30, 4)).astype(np.float32)
+    ids = [f"p{i}" for i in rng.permutation(30)]
+    run = search_top_k(queries, passages, [f"q{i}" for i in range(7)], ids, k=k, block_size=3)
+    for i in range(7):
+        scores = dict(zip(ids, (passages @ queries[i]).tolist(), strict=True))
+        # Sorted twice, since Python's sort is stable: by id, highest first, then by score.
+        expected = sorted(sorted(ids, reverse=True), key=lambda p: -scores[p])[:k]
+        assert list(run[f"q{i}"]) == expected
+        assert run[f"q{i}"] == {p: scores[p] for p in expected}
