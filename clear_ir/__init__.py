@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clear_ir.cached_losses import CachedCLEARLoss
     from clear_ir.dev_evaluator import CrossLingualEvaluator
-    from clear_ir.losses import CachedCLEARLoss, CLEARLoss
+    from clear_ir.losses import CLEARLoss
     from clear_ir.term_log import log_terms
 
 __version__ = "0.1.0"
@@ -14,7 +15,7 @@ __all__ = ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "log_terms"]
 
 _HOMES = {
     "CLEARLoss": "clear_ir.losses",
-    "CachedCLEARLoss": "clear_ir.losses",
+    "CachedCLEARLoss": "clear_ir.cached_losses",
     "CrossLingualEvaluator": "clear_ir.dev_evaluator",
     "log_terms": "clear_ir.term_log",
 }

@@ -112,7 +112,9 @@ class Collection:
         """SHA-256 of all texts and judgments: equal for equal data."""
         if not self._hash:
             parts = [f"{kind}\t{t.id}\t{t.lang}\t{t.full_text}" for kind, t in self._texts()]
-            parts += [f"{q}\t{p}\t{rel}" for q, judged in sorted(self.qrels.items()) for p, rel in sorted(judged.items())]
+            parts += [
+                f"{q}\t{p}\t{rel}" for q, judged in sorted(self.qrels.items()) for p, rel in sorted(judged.items())
+            ]
             self._hash = hash_of(*parts)
         return self._hash
 
@@ -201,7 +203,9 @@ def _read_texts(path: Path) -> dict[str, Text]:
                 raise InputError(f"{where}: {name!r} is {state}; each line needs _id and text.")
         text_id = str(record["_id"])
         if any(character.isspace() for character in text_id):
-            raise InputError(f"{where}: the _id {text_id!r} holds white space, which TREC files cannot carry; rename it.")
+            raise InputError(
+                f"{where}: the _id {text_id!r} holds white space, which TREC files cannot carry; rename it."
+            )
         if text_id in texts:
             raise InputError(f"{where}: the _id {text_id!r} stands there a second time; make ids unique.")
         lang, title = str(record.get("lang") or "en"), str(record.get("title") or "")

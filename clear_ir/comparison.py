@@ -123,7 +123,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def compare_results(base: Results, others: Sequence[Results], measure: str = "nDCG@10", seed: int = 0) -> list[Difference]:
+def compare_results(
+    base: Results, others: Sequence[Results], measure: str = "nDCG@10", seed: int = 0
+) -> list[Difference]:
     """Compare models with a base, query by query, in every direction.
 
     Args:

@@ -21,18 +21,18 @@ class CrossLingualEvaluator(BaseEvaluator):
 
     Args:
         collection: Queries, passages and judgments.
-        batch_size: Texts encoded at once.
+        batch_size: Texts encoded at once; None chooses by device.
     """
 
     primary = "cross_lingual_nDCG@10"
 
-    def __init__(self, collection: Collection, batch_size: int = 64) -> None:
+    def __init__(self, collection: Collection, batch_size: int | None = None) -> None:
         super().__init__()
         self.collection = collection
         self.batch_size = batch_size
         self.primary_metric = self.primary
 
-    def __call__(
+    def __call__(  # type: ignore[override]  # our encoders are SentenceTransformers
         self, model: SentenceTransformer, output_path: str | None = None, epoch: float = -1, steps: int = -1
     ) -> dict[str, float]:
         """Evaluate ``model``.

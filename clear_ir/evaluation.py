@@ -106,7 +106,7 @@ def score_run(run: Run, qrels: Qrels) -> PerQuery:
 def evaluate_directions(
     model: SentenceTransformer,
     collection: Collection,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     depth: int = 100,
     show_progress: bool = True,
 ) -> dict[str, DirectionResult]:
@@ -115,7 +115,7 @@ def evaluate_directions(
     Args:
         model: The encoder.
         collection: Queries, passages and judgments.
-        batch_size: Texts encoded at once.
+        batch_size: Texts encoded at once; None chooses by device.
         depth: Passages kept a query; at least 100, for R@100.
         show_progress: Show progress bars.
 
@@ -149,7 +149,7 @@ def evaluate_model(
     model: SentenceTransformer,
     collection: Collection,
     name: str,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     show_progress: bool = True,
 ) -> Results:
     """Evaluate one model on one collection, see :func:`evaluate_directions`.
@@ -158,7 +158,7 @@ def evaluate_model(
         model: The encoder.
         collection: What to test on.
         name: The model's name in results and reports.
-        batch_size: Texts encoded at once.
+        batch_size: Texts encoded at once; None chooses by device.
         show_progress: Show progress bars.
 
     Returns:
@@ -264,7 +264,7 @@ def read_results(folder: Path) -> Results:
         document = json.loads(path.read_text(encoding="utf-8"))
         [(split, scores)] = document["scores"].items()
         directions = {score["direction"]: DirectionResult({}, score["num_passages"]) for score in scores}
-        for where, record in read_jsonl(folder / "per_query.jsonl"):
+        for _, record in read_jsonl(folder / "per_query.jsonl"):
             values = {measure: float(record[measure]) for measure in MEASURES}
             directions[record["direction"]].per_query[record["query_id"]] = values
         if empty := [name for name, result in directions.items() if not result.per_query]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -48,7 +47,9 @@ def read_records(path: Path) -> Iterator[Record]:
     elif suffix == ".parquet":
         yield from _read_parquet(path)
     else:
-        raise InputError(f"{path} ends in {suffix or 'nothing'}; give .jsonl, .json, .csv, .parquet or a saved dataset.")
+        raise InputError(
+            f"{path} ends in {suffix or 'nothing'}; give .jsonl, .json, .csv, .parquet or a saved dataset."
+        )
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:
@@ -120,7 +121,7 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -158,7 +159,9 @@ def check_new(path: Path, marker: str | None = None, overwrite: bool = False) ->
     if not (path / marker).exists():
         raise InputError(f"{path} holds files that this command did not make; give a new or empty folder as --out.")
     if not overwrite:
-        raise InputError(f"{path} already holds results ({marker}); give another --out, or --overwrite to replace them.")
+        raise InputError(
+            f"{path} already holds results ({marker}); give another --out, or --overwrite to replace them."
+        )
 
 
 @contextmanager
@@ -190,8 +193,8 @@ def put_in_place(made: Path, path: Path) -> None:
     old = path.with_name(path.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
-        os.replace(path, old)
-    os.replace(made, path)
+        path.replace(old)
+    made.replace(path)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
-"""The CLEAR loss for sentence-transformers, plain and with a gradient cache.
+"""The CLEAR loss for sentence-transformers.
 
-Both are thin: columns come in as the trainer hands them over, the mathematics is in
-:mod:`clear_ir.objective`, the gradient cache is sentence-transformers' ``CachedLossMixin``.
+It is thin: columns come in as the trainer hands them over, :mod:`clear_ir.packing` puts their texts together,
+the mathematics is in :mod:`clear_ir.objective`.
 """
 
 from __future__ import annotations
@@ -12,39 +12,23 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.losses.gradcache import (
-    CachedLossMixin,
-    _create_minibatch,
-    _minibatch_ranges,
-    has_static_embedding_input,
-)
+from sentence_transformers.base.losses.gradcache import _create_minibatch, _minibatch_ranges
 from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, similarity_fct_name
 from torch import Tensor, nn
 
+from clear_ir.columns import Columns, lay_out
 from clear_ir.objective import Batch, Weights, clear_terms
 from clear_ir.packing import Packed, pack_columns, text_keys
 
 #: Tokens embedded at once where all activations are kept anyway. On a CPU, larger buffers are fresh pages each time.
 PASS_NUM_TOKENS = {"cpu": 2048, "other": 65536}
-_COLUMNS = "anchor, positive, negative_1..n, cross_anchor, neg_query_1..m"
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """Where each kind of text stands among the columns, and which the weighted terms read."""
-
-    positive: int
-    negatives: range
-    cross_anchor: int
-    neg_queries: range
-    used: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Step:
+class Step:
     """One batch on its way through the loss: layout, keys of the texts, packed texts."""
 
-    columns: _Columns
+    columns: Columns
     keys: dict[int, Tensor | None]
     packed: Packed
 
@@ -79,7 +63,7 @@ class CLEARLoss(nn.Module):
         2. With KL, m = n.
 
     Relations:
-        - :class:`CachedCLEARLoss` computes the same loss and gradients in bounded memory.
+        - :class:`clear_ir.cached_losses.CachedCLEARLoss` computes the same loss and gradients in bounded memory.
         - ``alpha=0, beta=0, gamma=1`` is ``MultipleNegativesRankingLoss`` on (cross_anchor, positive,
           negatives), the paper's baseline; ``gamma=0.5`` adds the same on the English query. Columns that
           no term with a weight reads are not embedded.
@@ -142,17 +126,17 @@ class CLEARLoss(nn.Module):
         step = self._pack(list(sentence_features))
         return self._one_pass(step)
 
-    def _one_pass(self, step: _Step) -> Tensor:
+    def _one_pass(self, step: Step) -> Tensor:
         batch, first, count = self._batch(step, self._embed(step.packed))
         return self._loss(batch, torch.arange(first, first + count, device=batch.passages.device), count)
 
-    def _pack(self, features: list[dict[str, Any]]) -> _Step:
-        columns = self._columns(len(features))
+    def _pack(self, features: list[dict[str, Any]]) -> Step:
+        columns = lay_out(len(features), self.weights, self.num_negatives)
         used = {column: features[column] for column in columns.used}
         keys = {column: text_keys(column_features) for column, column_features in used.items()}
         encoder = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
         pad_id = getattr(getattr(encoder, "tokenizer", None), "pad_token_id", None) or 0
-        return _Step(columns, keys, pack_columns(used, keys, pad_id, self.deduplicate))
+        return Step(columns, keys, pack_columns(used, keys, pad_id, self.deduplicate))
 
     def _embed(self, packed: Packed) -> list[Tensor]:
         """Embed each group with gradients, rows of like length together, to waste little on padding."""
@@ -169,45 +153,7 @@ class CLEARLoss(nn.Module):
             embedded.append(torch.cat(parts))
         return embedded
 
-    def _columns(self, count: int) -> _Columns:
-        """Lay the columns out, or say why they do not fit."""
-        rest = count - 3
-        if rest < 0:
-            raise ValueError(f"{type(self).__name__} needs the columns {_COLUMNS}, at least 3; it was given {count}.")
-        negatives = self.num_negatives
-        if negatives is None:
-            if rest % 2:
-                raise ValueError(
-                    f"{type(self).__name__} was given {count} columns, which leaves {rest} negatives after anchor, "
-                    f"positive and cross_anchor: an odd number. Give as many neg_query as negative columns "
-                    f"({_COLUMNS} with m = n), or set beta=0 and num_negatives=n."
-                )
-            negatives = rest // 2
-        queries = rest - negatives
-        if queries < 0:
-            raise ValueError(
-                f"num_negatives={negatives} needs at least {3 + negatives} columns ({_COLUMNS}); "
-                f"{type(self).__name__} was given {count}."
-            )
-        if self.weights.beta > 0 and queries != negatives:
-            raise ValueError(
-                f"The KL term pairs negatives by index, but {count} columns with num_negatives={negatives} hold "
-                f"{negatives} negative passages and {queries} negative queries. Give equal numbers or set beta=0."
-            )
-        wanted = set(self.weights.by_term())
-        cross_anchor = 2 + negatives
-        used = {1}
-        if wanted & {"forward", "kl"}:
-            used.add(0)
-        if wanted & {"forward", "kl", "cross"}:
-            used.update(range(2, cross_anchor))
-        if wanted & {"reverse", "kl", "cross"}:
-            used.add(cross_anchor)
-        if wanted & {"reverse", "kl"}:
-            used.update(range(cross_anchor + 1, count))
-        return _Columns(1, range(2, cross_anchor), cross_anchor, range(cross_anchor + 1, count), tuple(sorted(used)))
-
-    def _batch(self, step: _Step, embedded: list[Tensor]) -> tuple[Batch, int, int]:
+    def _batch(self, step: Step, embedded: list[Tensor]) -> tuple[Batch, int, int]:
         """Put the columns together, from all devices if asked.
 
         Args:
@@ -238,7 +184,7 @@ class CLEARLoss(nn.Module):
             key = torch.cat(found) if len(found) == len(present) else None
             return torch.cat([whole(column) for column in present]), key
 
-        anchors, anchor_keys = together(0, range(0))
+        anchors, anchor_keys = together(columns.anchor, range(0))
         passages, passage_keys = together(columns.positive, columns.negatives)
         queries, query_keys = together(columns.cross_anchor, columns.neg_queries)
         assert passages is not None
@@ -306,130 +252,3 @@ class CLEARLoss(nn.Module):
     archivePrefix={arXiv}
 }
 """  # noqa: E501
-
-
-class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
-    """:class:`CLEARLoss` with a gradient cache (Gao et al., arXiv 2101.06983): large batches in bounded memory.
-
-    Distinct texts, sorted by length, are embedded in mini-batches without gradients, the loss is taken over the whole batch and
-    back-propagated to the embeddings, and the mini-batches are embedded again to pass the gradients on.
-    Loss and gradients equal the plain loss's for every mini-batch size, dropout included. The scores are
-    computed ``mini_batch_size`` rows at a time, so the loss stage's memory grows with B, not with B squared.
-    A batch that fits one mini-batch is embedded once, without the cache.
-
-    Args:
-        model: As in :class:`CLEARLoss`, like all arguments not listed here.
-        mini_batch_size: Texts embedded at once, and rows scored at once. The larger the faster, the more
-            memory.
-        mini_batch_num_tokens: If set, texts are packed by this many non-padding tokens instead.
-        show_progress_bar: Show a bar over the mini-batches of each step.
-
-    Raises:
-        ValueError: As :class:`CLEARLoss`; also for models with a ``StaticEmbedding``.
-    """
-
-    def __init__(
-        self,
-        model: SentenceTransformer,
-        alpha: float = 0.4,
-        beta: float = 0.2,
-        gamma: float = 0.0,
-        scale: float = 20.0,
-        similarity_fct: Callable[[Tensor, Tensor], Tensor] = cos_sim,
-        num_negatives: int | None = None,
-        gather_across_devices: bool = False,
-        false_negative_margin: float | None = None,
-        deduplicate: bool = True,
-        mini_batch_size: int = 32,
-        mini_batch_num_tokens: int | None = None,
-        show_progress_bar: bool = False,
-    ) -> None:
-        super().__init__(
-            model,
-            alpha=alpha,
-            beta=beta,
-            gamma=gamma,
-            scale=scale,
-            similarity_fct=similarity_fct,
-            num_negatives=num_negatives,
-            gather_across_devices=gather_across_devices,
-            false_negative_margin=false_negative_margin,
-            deduplicate=deduplicate,
-        )
-        if has_static_embedding_input(model):
-            raise ValueError(
-                "CachedCLEARLoss cannot cut the inputs of a StaticEmbedding model into mini-batches. "
-                "Use CLEARLoss: such a model needs little memory."
-            )
-        for name, value in (("mini_batch_size", mini_batch_size), ("mini_batch_num_tokens", mini_batch_num_tokens)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; give a count >= 1.")
-        self.mini_batch_size = mini_batch_size
-        self.mini_batch_num_tokens = mini_batch_num_tokens
-        self.show_progress_bar = show_progress_bar
-        self._in_step: _Step | None = None
-
-    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
-        """As :meth:`CLEARLoss.forward`; the gradients flow when the returned loss is back-propagated."""
-        step = self._pack(list(sentence_features))
-        if torch.is_grad_enabled() and self._fits_one_pass(step.packed):
-            return self._one_pass(step)
-        self._in_step = step
-        return self.forward_cached(step.packed.groups, labels)
-
-    def _fits_one_pass(self, packed: Packed) -> bool:
-        """Whether a cache would save nothing: the whole batch is one mini-batch."""
-        # MatryoshkaLoss replaces calculate_loss by a version that relies on the cache.
-        if "calculate_loss" in vars(self) or packed.merged != [True]:
-            return False
-        return len(_minibatch_ranges(packed.groups[0], self.mini_batch_size, self.mini_batch_num_tokens)) == 1
-
-    def calculate_loss(
-        self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
-    ) -> Tensor:
-        """The loss from the mini-batches' embeddings of each column in use.
-
-        Args:
-            reps: For each group of packed texts, its mini-batches of shape (mini_batch_size, dim).
-            labels: Ignored.
-            with_backward: Also back-propagate into ``reps``, chunk by chunk, and return the loss detached.
-        """
-        assert self._in_step is not None
-        batch, first, count = self._batch(self._in_step, [torch.cat(parts) for parts in reps])
-        # Gathered once and cut off from its graph: each chunk's gradients are added up here, and one
-        # backward pass takes them through the gathering.
-        leaf_of: dict[str, Tensor] = {}
-        if with_backward:
-            sides = {name: getattr(batch, name) for name in ("passages", "anchors", "queries")}
-            leaf_of = {name: side.detach().requires_grad_() for name, side in sides.items() if side is not None}
-            leaves = Batch(
-                batch.num_rows,
-                leaf_of["passages"],
-                leaf_of.get("anchors"),
-                leaf_of.get("queries"),
-                batch.passage_keys,
-                batch.anchor_keys,
-                batch.query_keys,
-            )
-        else:
-            leaves = batch
-        total = torch.zeros((), device=batch.passages.device, dtype=batch.passages.dtype)
-        for begin in range(0, count, self.mini_batch_size):
-            end = min(begin + self.mini_batch_size, count)
-            own = torch.arange(first + begin, first + end, device=batch.passages.device)
-            chunk = self._loss(leaves, own, count)
-            if with_backward:
-                chunk.backward()
-                chunk = chunk.detach()
-            total = total + chunk
-        if with_backward:
-            names = list(leaf_of)
-            torch.autograd.backward([getattr(batch, name) for name in names], [leaf_of[name].grad for name in names])
-        return total
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """All hyperparameters, for model cards."""
-        return super().get_config_dict() | {
-            "mini_batch_size": self.mini_batch_size,
-            "mini_batch_num_tokens": self.mini_batch_num_tokens,
-        }

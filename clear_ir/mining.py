@@ -29,7 +29,7 @@ class MiningSettings(BaseModel):
         query_side: Rank candidate queries by their English side, or by the target-language text itself.
         sampling: Draw from the window at random, or take its top.
         seed: Of the random draw.
-        batch_size: Texts encoded at once.
+        batch_size: Texts encoded at once; None chooses by device.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,7 +42,7 @@ class MiningSettings(BaseModel):
     query_side: Literal["english", "target"] = "english"
     sampling: Literal["random", "top"] = "random"
     seed: int = 0
-    batch_size: int = Field(64, ge=1)
+    batch_size: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _window(self) -> MiningSettings:

@@ -191,7 +191,8 @@ def clear_terms(
     def scores(
         asking: Tensor | None, asking_keys: Tensor | None, answers: Tensor | None, keys: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        assert asking is not None and answers is not None, "a term with a weight lacks its columns"
+        assert asking is not None, "a term with a weight lacks its columns"
+        assert answers is not None, "a term with a weight lacks its columns"
         similarities = similarity(asking[own], answers)
         masked = torch.zeros_like(similarities, dtype=torch.bool)
         if asking_keys is not None and keys is not None:

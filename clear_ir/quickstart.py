@@ -73,5 +73,3 @@ def run_quickstart(
 
 def _say(number: int, what: str) -> None:
     print(f"[{number}/6] {what}", flush=True)
-
-

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clear_ir.files import InputError
 from clear_ir.mining import MiningSettings
-from clear_ir.training import TrainingSettings
+from clear_ir.training_settings import TrainingSettings
 
 SHIPPED = Path(__file__).resolve().parent / "recipes"
 
@@ -87,8 +87,7 @@ def _validate(document: Mapping[str, Any], source: str) -> Recipe:
 
 
 def _suggestion(location: tuple[str | int, ...]) -> str:
-    settings: type[BaseModel] = Recipe
-    for part in location[:-1]:
-        settings = {"mine": MiningSettings, "train": TrainingSettings}[str(part)]
-    near = difflib.get_close_matches(str(location[-1]), settings.model_fields, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(settings.model_fields)}"
+    stages: dict[str, type[BaseModel]] = {"mine": MiningSettings, "train": TrainingSettings}
+    known = list((stages[str(location[0])] if len(location) > 1 else Recipe).model_fields)
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"

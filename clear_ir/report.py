@@ -120,11 +120,15 @@ def render_report(
     differences = compare_results(base, others)
     main = comparison_table(base, others, differences)
     sections = [
-        ("Scores by direction", main, "nDCG@10 times 100; change against the base in brackets, * where p (Holm) < .05."),
+        (
+            "Scores by direction",
+            main,
+            "nDCG@10 times 100; change against the base in brackets, * where p (Holm) < .05.",
+        ),
     ]
     if differences:
         note = (
-            "Change of nDCG@10 in points with its 95 % bootstrap interval over queries; two-sided p-value of the paired "
+            "Change of nDCG@10 in points with its 95 % bootstrap interval over queries; two-sided p-value of a paired "
             "permutation test, alone and corrected by Holm over all rows."
         )
         sections.append(("Differences", differences_table(differences), note))
@@ -239,7 +243,9 @@ def loss_curves(train_logs: dict[str, TrainLog]) -> str:
             entries = [entry for entry in log if "loss" in entry]
             steps = [entry["step"] for entry in entries]
             axes.plot(steps, [entry["loss"] for entry in entries], color=COLOURS[(i + 1) % 8], label=model, lw=1.8)
-            terms = sorted({key for entry in entries for key in entry if key.startswith("clear/") and "weig" not in key})
+            terms = sorted(
+                {key for entry in entries for key in entry if key.startswith("clear/") and "weig" not in key}
+            )
             if len(train_logs) == 1 and len(terms) > 1:
                 for term, style in zip(terms, ("--", ":", "-.", (0, (1, 3))), strict=False):
                     values = [entry.get(term) for entry in entries]

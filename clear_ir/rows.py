@@ -150,7 +150,9 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
     columns: list[str] = []
     counts = (0, 0)
     for where, raw in read_records(path):
-        record = {rename.get(name) or re.sub(r"^neg_(\d+)$", r"negative_\1", name): value for name, value in raw.items()}
+        record = {
+            rename.get(name) or re.sub(r"^neg_(\d+)$", r"negative_\1", name): value for name, value in raw.items()
+        }
         if not columns:
             counts = _count(where, record, "negative"), _count(where, record, "neg_query")
             columns = training_columns(*counts)
@@ -195,5 +197,3 @@ def hold_out(rows: list[Any], share: float, seed: int, group_of: Callable[[Any],
     groups = sorted({group_of(row) for row in rows}, key=lambda group: hash_of(str(seed), group))
     held = set(groups[: max(1, round(share * len(groups)))] if share > 0 else [])
     return [row for row in rows if group_of(row) not in held], [row for row in rows if group_of(row) in held]
-
-

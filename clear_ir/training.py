@@ -9,17 +9,16 @@ from __future__ import annotations
 import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clear_ir.collection import Collection, Text, make_collection
 from clear_ir.encoding import load_encoder
 from clear_ir.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
-from clear_ir.objective import Weights
 from clear_ir.rows import TrainingRows, hold_out
+from clear_ir.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,82 +28,6 @@ if TYPE_CHECKING:
 
 #: The file that marks a model folder of ours.
 RECIPE_FILE = "recipe.yaml"
-#: Weights (alpha, beta, gamma) by loss name; None leaves them to the settings.
-LOSSES: dict[str, tuple[float, float, float] | None] = {
-    "clear": None,
-    "infonce": (0.0, 0.0, 1.0),
-    "infonce-both": (0.0, 0.0, 0.5),
-}
-
-
-class TrainingSettings(BaseModel):
-    """How a model is trained.
-
-    Args:
-        loss: ``clear``; ``infonce``, InfoNCE from the target-language query to the passages, the paper's
-            baseline; or ``infonce-both``, the same from the English query too, half each.
-        cached: Use the gradient cache: large batches in bounded memory.
-        alpha: Weight of the reverse term of ``clear``.
-        beta: Weight of its KL term.
-        gamma: Weight of its cross-lingual forward term.
-        scale: 1 / temperature.
-        false_negative_margin: See :class:`clear_ir.losses.CLEARLoss`.
-        num_negatives: Use only this many of the rows' negatives on each side; None uses all.
-        mini_batch_size: Of the gradient cache.
-        mini_batch_num_tokens: Of the gradient cache.
-        batch_size: Rows a step and device.
-        epochs: Passes over the rows, if ``max_steps`` is None.
-        max_steps: Optimizer steps.
-        learning_rate: Highest learning rate.
-        lr_scheduler: Name of the schedule.
-        warmup_ratio: Share of the steps in which the learning rate rises.
-        weight_decay: Of AdamW.
-        max_seq_length: Tokens a text; None keeps the encoder's.
-        precision: ``auto`` takes bf16 or fp16 where the hardware has it.
-        gradient_checkpointing: Trade time for memory.
-        dev_share: Share of the passages whose rows judge checkpoints and are not trained on. 0 keeps the
-            last checkpoint.
-        eval_steps: Steps between looks at the dev share; None looks ten times.
-        logging_steps: Steps between log entries.
-        seed: Of batches and dropout.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    loss: Literal["clear", "infonce", "infonce-both"] = "clear"
-    cached: bool = False
-    alpha: float = 0.4
-    beta: float = 0.2
-    gamma: float = 0.0
-    scale: float = Field(20.0, gt=0)
-    false_negative_margin: float | None = None
-    num_negatives: int | None = Field(None, ge=0)
-    mini_batch_size: int = Field(32, ge=1)
-    mini_batch_num_tokens: int | None = Field(None, ge=1)
-    batch_size: int = Field(64, ge=2)
-    epochs: float = Field(3.0, gt=0)
-    max_steps: int | None = Field(None, ge=1)
-    learning_rate: float = Field(5e-5, gt=0)
-    lr_scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    warmup_ratio: float = Field(0.05, ge=0, le=1)
-    weight_decay: float = Field(0.0, ge=0)
-    max_seq_length: int | None = Field(None, ge=8)
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    gradient_checkpointing: bool = False
-    dev_share: float = Field(0.1, ge=0, lt=1)
-    eval_steps: int | None = Field(None, ge=1)
-    logging_steps: int = Field(1, ge=1)
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _weights_fit(self) -> TrainingSettings:
-        _ = self.weights
-        return self
-
-    @property
-    def weights(self) -> Weights:
-        """The weights of the loss's terms."""
-        return Weights(*(LOSSES[self.loss] or (self.alpha, self.beta, self.gamma)))
 
 
 def make_loss(model: SentenceTransformer, settings: TrainingSettings, num_negatives: int) -> CLEARLoss:
@@ -118,7 +41,8 @@ def make_loss(model: SentenceTransformer, settings: TrainingSettings, num_negati
     Returns:
         A :class:`CLEARLoss`; the baselines are the same class with other weights.
     """
-    from clear_ir.losses import CachedCLEARLoss, CLEARLoss
+    from clear_ir.cached_losses import CachedCLEARLoss
+    from clear_ir.losses import CLEARLoss
 
     weights = settings.weights
     common: dict[str, Any] = {
@@ -239,8 +163,6 @@ def make_trainer(
         prompts=_prompts(model, dataset.column_names),
         bf16=bf16,
         fp16=fp16,
-        # Passed on only when asked for: transformers renames this argument.
-        **({"gradient_checkpointing": True} if settings.gradient_checkpointing else {}),
         eval_strategy="steps" if dev else "no",
         eval_steps=eval_steps,
         save_strategy="steps",
@@ -257,6 +179,8 @@ def make_trainer(
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
@@ -296,7 +220,11 @@ def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) ->
     texts = dict.fromkeys(record[name] for record in records for name in names)
     passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
     questions = (
-        (f"q{i}", passages[record["positive"]].id, {"en": record["anchor"], record.get("lang", "xx"): record["cross_anchor"]})
+        (
+            f"q{i}",
+            passages[record["positive"]].id,
+            {"en": record["anchor"], record.get("lang", "xx"): record["cross_anchor"]},
+        )
         for i, record in enumerate(dev)
     )
     return make_collection("dev", passages.values(), questions, "dev")

@@ -6,7 +6,9 @@ from clear_ir.files import InputError, write_jsonl, write_text
 
 @pytest.fixture
 def collection():
-    passages = [Text(f"p{i}@{lang}", f"text {i} {lang}", lang, "Title", f"p{i}") for lang in ("en", "de") for i in (1, 2)]
+    passages = [
+        Text(f"p{i}@{lang}", f"text {i} {lang}", lang, "Title", f"p{i}") for lang in ("en", "de") for i in (1, 2)
+    ]
     queries = {f"q@{lang}": Text(f"q@{lang}", f"query {lang}", lang, parallel_id="q") for lang in ("en", "de", "sw")}
     qrels = {query: {"p1@en": 1, "p1@de": 1} for query in queries}
     return Collection("small", {p.id: p for p in passages}, queries, qrels)
@@ -54,7 +56,12 @@ def test_make_collection_pairs_languages():
 @pytest.mark.parametrize(
     ("corpus", "queries", "qrels", "message"),
     [
-        ([{"_id": "1", "text": None}], [{"_id": "a", "text": "q"}], "a\t1\t1\n", "corpus.jsonl, line 1: 'text' is null"),
+        (
+            [{"_id": "1", "text": None}],
+            [{"_id": "a", "text": "q"}],
+            "a\t1\t1\n",
+            "corpus.jsonl, line 1: 'text' is null",
+        ),
         ([{"id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t1\t1\n", "'_id' is missing among id, text"),
         ([{"_id": "1", "text": "x"}] * 2, [{"_id": "a", "text": "q"}], "a\t1\t1\n", "line 2: the _id '1' stands there"),
         ([{"_id": "1 2", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t1\t1\n", "white space"),

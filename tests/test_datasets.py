@@ -13,7 +13,13 @@ from clear_ir.files import InputError, write_jsonl
 @pytest.fixture
 def afriqa(tmp_path):
     def record(i, context):
-        return {"id": str(i), "context": context, "title": "t", "question_lang": f"wa {i}", "question_translated": f"who {i}"}
+        return {
+            "id": str(i),
+            "context": context,
+            "title": "t",
+            "question_lang": f"wa {i}",
+            "question_translated": f"who {i}",
+        }
 
     for lang, split, records in (
         ("hau", "train", [record(0, "a"), record(1, "b"), record(2, None), record(3, "tested")]),
@@ -52,7 +58,10 @@ def test_afriqa_languages(afriqa):
 def squad(lang, articles=5):
     return {
         "data": [
-            {"title": "t", "paragraphs": [{"context": f"{lang} {a}", "qas": [{"id": f"q{a}", "question": f"{lang}? {a}"}]}]}
+            {
+                "title": "t",
+                "paragraphs": [{"context": f"{lang} {a}", "qas": [{"id": f"q{a}", "question": f"{lang}? {a}"}]}],
+            }
             for a in range(articles)
         ]
     }

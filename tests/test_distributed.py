@@ -24,7 +24,12 @@ def test_two_processes_with_gather_equal_one(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(worker)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(worker.parent)}
     done = subprocess.run(
-        [*command, str(tmp_path / "out.json")], env=environment, capture_output=True, text=True, timeout=300, check=False
+        [*command, str(tmp_path / "out.json")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((tmp_path / "out.json").read_text())

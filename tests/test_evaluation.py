@@ -68,7 +68,9 @@ def test_each_text_is_encoded_once(collection, monkeypatch):
     seen = []
     for name in ("encode_query", "encode_document"):
         original = getattr(encoder, name)
-        monkeypatch.setattr(encoder, name, lambda texts, _original=original, **k: seen.extend(texts) or _original(texts, **k))
+        monkeypatch.setattr(
+            encoder, name, lambda texts, _original=original, **k: seen.extend(texts) or _original(texts, **k)
+        )
     found = evaluate_directions(encoder, collection, show_progress=False)
     assert list(found) == ["q-en.p-en", "q-sw.p-en", "q-en.p-sw", "q-sw.p-sw"]
     assert sorted(seen) == sorted({t.full_text for t in [*collection.queries.values(), *collection.passages.values()]})
@@ -104,7 +106,9 @@ def test_results_survive_writing_and_reading(tmp_path, collection):
     write_results(tmp_path / "r", results)
     again = read_results(tmp_path / "r")
     assert again.data_hash == results.data_hash
-    assert {n: r.per_query for n, r in again.directions.items()} == {n: r.per_query for n, r in results.directions.items()}
+    assert {n: r.per_query for n, r in again.directions.items()} == {
+        n: r.per_query for n, r in results.directions.items()
+    }
     with pytest.raises(InputError, match="--overwrite"):
         write_results(tmp_path / "r", results)
 

@@ -14,9 +14,12 @@ LAYERS = {
     "files": 0,
     "objective": 0,
     "packing": 0,
+    "columns": 1,
+    "training_settings": 1,
     "rows": 1,
     "collection": 1,
     "losses": 2,
+    "cached_losses": 3,
     "encoding": 2,
     "search": 2,
     "batching": 2,
@@ -31,7 +34,8 @@ LAYERS = {
     "report": 6,
     "recipe": 6,
     "quickstart": 7,
-    "cli": 8,
+    "cli_prepare": 8,
+    "cli": 9,
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -46,7 +46,9 @@ def test_plain_loss_equals_the_formula_on_its_embeddings(encoder, n, beta, gamma
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
-@pytest.mark.parametrize("mini_batch", [{"mini_batch_size": s} for s in (1, 3, 4, 5, 100)] + [{"mini_batch_num_tokens": 17}])
+@pytest.mark.parametrize(
+    "mini_batch", [{"mini_batch_size": s} for s in (1, 3, 4, 5, 100)] + [{"mini_batch_num_tokens": 17}]
+)
 @pytest.mark.parametrize("margin", [None, 0.02])
 def test_cached_equals_plain_in_loss_and_gradients(encoder, n, mini_batch, margin):
     texts = make_texts(n)
@@ -99,9 +101,7 @@ def test_score_blocks_never_hold_all_rows():
 @pytest.mark.parametrize("cls", [CLEARLoss, CachedCLEARLoss])
 def test_infonce_weights_are_multiple_negatives_ranking(encoder, cls):
     texts = make_texts(2, m=0)
-    ours, gradient = value_and_gradient(
-        cls(encoder, alpha=0, beta=0, gamma=1, num_negatives=2), encoder, texts
-    )
+    ours, gradient = value_and_gradient(cls(encoder, alpha=0, beta=0, gamma=1, num_negatives=2), encoder, texts)
     theirs, expected = value_and_gradient(MultipleNegativesRankingLoss(encoder), encoder, [texts[4], *texts[1:4]])
     assert ours == pytest.approx(theirs, rel=1e-9)
     torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-9)
@@ -239,7 +239,9 @@ def test_the_loss_stage_is_never_half_precision():
 
 def test_prompts_per_column_keep_kinds_apart(encoder):
     texts = make_texts(1)
-    prompted = [encoder.preprocess(column, prompt="query: " if i in (0, 3, 4) else None) for i, column in enumerate(texts)]
+    prompted = [
+        encoder.preprocess(column, prompt="query: " if i in (0, 3, 4) else None) for i, column in enumerate(texts)
+    ]
     written = [[f"query: {text}" for text in column] if i in (0, 3, 4) else column for i, column in enumerate(texts)]
     loss = CLEARLoss(encoder)
     assert loss(prompted).item() == pytest.approx(loss(features_of(encoder, written)).item(), rel=1e-9)

@@ -39,7 +39,11 @@ def test_negatives_come_from_the_window_of_an_exhaustive_ranking():
         others = [rows[j] for j in np.argsort(-query_scores[i]) if rows[j].passage_id != row.passage_id]
         assert {record["neg_query_1"], record["neg_query_2"]} <= {other.cross_query for other in others[1:6]}
         assert record["negative_1"] != record["negative_2"]
-        assert (record["anchor"], record["positive"], record["cross_anchor"]) == (row.query, row.passage, row.cross_query)
+        assert (record["anchor"], record["positive"], record["cross_anchor"]) == (
+            row.query,
+            row.passage,
+            row.cross_query,
+        )
 
 
 def test_never_the_own_passage_the_same_text_or_a_question_on_the_passage():

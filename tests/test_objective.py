@@ -87,7 +87,8 @@ def test_kl_direction_is_reverse_against_forward():
 
 def test_duplicates_leave_the_terms_and_both_sides_of_the_kl():
     columns = make_columns(1)
-    # Row 2's positive is row 0's passage; row 3's negative is row 1's passage; row 3's neg_query is row 0's cross_anchor.
+    # Row 2's positive is row 0's passage, row 3's negative is row 1's passage,
+    # and row 3's neg_query is row 0's cross_anchor.
     columns[1][2] = columns[1][0]
     columns[2][3] = columns[1][1]
     columns[4][3] = columns[3][0]

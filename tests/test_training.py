@@ -21,7 +21,8 @@ from clear_ir.encoding import load_encoder, weights_hash
 from clear_ir.files import InputError, write_jsonl
 from clear_ir.recipe import load_recipe
 from clear_ir.rows import TrainingRows, read_training_rows, training_columns
-from clear_ir.training import TrainingSettings, make_loss, make_trainer, train_model
+from clear_ir.training import make_loss, make_trainer, train_model
+from clear_ir.training_settings import TrainingSettings
 
 
 def make_training_rows(count=40, n=1):
@@ -29,7 +30,9 @@ def make_training_rows(count=40, n=1):
         return " ".join(WORDS[(i * 7 + k * 3 + j) % len(WORDS)] for j in range(5))
 
     columns = training_columns(n, n)
-    records = [{column: text(i, k) for k, column in enumerate(columns)} | {"lang": "sw", "id": str(i)} for i in range(count)]
+    records = [
+        {column: text(i, k) for k, column in enumerate(columns)} | {"lang": "sw", "id": str(i)} for i in range(count)
+    ]
     return TrainingRows(columns, n, n, records)
 
 
@@ -110,7 +113,9 @@ def test_a_killed_run_resumes_to_the_same_model(tmp_path, tiny_folder):
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
     assert not broken.exists()
 
-    other = subprocess.run(command(broken, "--resume", "--alpha", "0.1"), capture_output=True, text=True, env=environment)
+    other = subprocess.run(
+        command(broken, "--resume", "--alpha", "0.1"), capture_output=True, text=True, env=environment
+    )
     assert other.returncode == 2
     assert "other settings" in other.stderr
     subprocess.run(command(broken, "--resume"), check=True, capture_output=True, env=environment)
@@ -132,7 +137,9 @@ def test_fewer_negatives_than_the_rows_have(tmp_path, tiny_folder):
 
 def test_rows_without_negative_queries_need_beta_zero(tmp_path, tiny_folder):
     columns = training_columns(2, 0)
-    records = [{column: f"{record['anchor']} {column}" for column in columns} for record in make_training_rows().records]
+    records = [
+        {column: f"{record['anchor']} {column}" for column in columns} for record in make_training_rows().records
+    ]
     write_jsonl(tmp_path / "rows.jsonl", records)
     rows = read_training_rows(tmp_path / "rows.jsonl")
     encoder = load_encoder(str(tiny_folder))
@@ -152,8 +159,12 @@ def test_prompts_of_the_encoder_reach_their_columns(tmp_path):
     encoder.prompts = {"query": "query: ", "document": "the "}
     trainer = make_trainer(encoder, make_training_rows(), settings(), tmp_path)
     assert trainer.args.prompts == {
-        "anchor": "query: ", "positive": "the ", "negative_1": "the ", "cross_anchor": "query: ", "neg_query_1": "query: ",
-    }  # fmt: skip
+        "anchor": "query: ",
+        "positive": "the ",
+        "negative_1": "the ",
+        "cross_anchor": "query: ",
+        "neg_query_1": "query: ",
+    }
     batch = next(iter(trainer.get_train_dataloader()))
     words = encoder.tokenizer.convert_ids_to_tokens(batch["cross_anchor_input_ids"][0])
     assert words[1:3] == ["query", ":"]
@@ -198,7 +209,9 @@ def test_terms_of_a_loss_in_any_trainer(tmp_path):
     trainer = SentenceTransformerTrainer(encoder, arguments, train_dataset=dataset, loss=loss)
     log_terms(trainer)
     trainer.train()
-    assert [set(e) >= {"clear/forward", "clear/kl_weighted"} for e in trainer.state.log_history if "loss" in e] == [True] * 2
+    assert [set(e) >= {"clear/forward", "clear/kl_weighted"} for e in trainer.state.log_history if "loss" in e] == [
+        True
+    ] * 2
     plain = SentenceTransformerTrainer(
         encoder, arguments, train_dataset=dataset, loss=MultipleNegativesRankingLoss(encoder)
     )

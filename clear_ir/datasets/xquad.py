@@ -41,7 +41,9 @@ def load_xquad(data: Path, langs: list[str], judge: Literal["test", "dev", "all"
     articles = {lang: _read_articles(data / f"xquad.{lang}.json") for lang in wanted}
     for lang in wanted:
         if _question_ids(articles[lang]) != _question_ids(articles["en"]):
-            raise InputError(f"{data}/xquad.{lang}.json does not run parallel to xquad.en.json; get both from one release.")
+            raise InputError(
+                f"{data}/xquad.{lang}.json does not run parallel to xquad.en.json; get both from one release."
+            )
 
     rows: list[ParallelRow] = []
     passages: dict[str, Text] = {}

@@ -1,0 +1,45 @@
+VENV   ?= .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help quickstart test check format docs clean
+
+help:            ## List the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+quickstart: $(VENV)/.quickstart  ## Install what is needed, then the whole path on the data that ships
+	$(BIN)/clear-ir quickstart --overwrite
+
+test: $(VENV)/.dev  ## Install what is needed, then run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## Lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python benchmarks/tables.py --check
+
+format: $(VENV)/.dev  ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev  ## Rewrite every table and figure in README and docs from the committed JSON
+	$(BIN)/python benchmarks/tables.py
+
+clean:           ## Remove what the targets made
+	rm -rf $(VENV) quickstart runs .pytest_cache .mypy_cache .ruff_cache
+
+# torch first: the rest of the requirements would take a newer one.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.quickstart: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) -e '.[quickstart]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) -e '.[dev]'
+	@touch $@

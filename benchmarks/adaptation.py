@@ -1,0 +1,110 @@
+"""One language added to one encoder: the base against InfoNCE baselines and CLEAR, same data, steps and seed.
+
+    python benchmarks/adaptation.py afriqa --data DIR --lang hau --out benchmarks/results/afriqa-hau.json
+    python benchmarks/adaptation.py xquad --data DIR --lang de --out benchmarks/results/xquad-de.json
+
+Each objective's model and results stay in ``runs/``, so a run that was stopped goes on with the next objective.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+from clear_ir.comparison import compare_results
+from clear_ir.datasets.afriqa import load_afriqa
+from clear_ir.datasets.xquad import load_xquad
+from clear_ir.encoding import load_encoder
+from clear_ir.evaluation import MEASURES, evaluate_model, read_results, write_results
+from clear_ir.files import write_json, write_jsonl
+from clear_ir.mining import mine_hard_negatives
+from clear_ir.recipe import load_recipe
+from clear_ir.rows import read_training_rows
+from clear_ir.training import train_model
+
+#: Objectives by name: settings on top of the recipe ``small``.
+OBJECTIVES = {
+    "infonce": {"loss": "infonce"},
+    "infonce-both": {"loss": "infonce-both"},
+    "clear": {"loss": "clear", "alpha": 0.4, "beta": 0.2, "gamma": 0.0},
+    "clear + cross": {"loss": "clear", "alpha": 0.3, "beta": 0.1, "gamma": 0.3},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", choices=["afriqa", "xquad"])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--lang", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+
+    load = {"afriqa": load_afriqa, "xquad": load_xquad}[given.dataset]
+    prepared = load(given.data, [given.lang])
+    recipe = load_recipe("small")
+    folder = given.runs / f"{given.dataset}-{given.lang}-{given.seed}"
+    encoder = load_encoder(recipe.model)
+    rows_file = folder / "train.jsonl"
+    if not rows_file.exists():
+        write_jsonl(rows_file, mine_hard_negatives(encoder, prepared.rows, recipe.mine).records)
+    rows = read_training_rows(rows_file)
+
+    def evaluated(name, model_folder):
+        results = folder / "results" / name.replace(" ", "")
+        if not results.exists():
+            model = encoder if model_folder is None else load_encoder(str(model_folder))
+            write_results(results, evaluate_model(model, prepared.collection, name))
+        return read_results(results)
+
+    base = evaluated("base", None)
+    others, seconds, settings = [], {}, {}
+    for name, changes in OBJECTIVES.items():
+        model_folder = folder / "models" / name.replace(" ", "")
+        chosen = recipe.train.model_copy(update={**changes, "dev_share": 0.0, "seed": given.seed})
+        settings[name] = chosen.model_dump()
+        if not model_folder.exists():
+            start = time.perf_counter()
+            train_model(recipe.model, rows, chosen, model_folder)
+            write_json(folder / f"{model_folder.name}.seconds.json", time.perf_counter() - start)
+        seconds[name] = json.loads((folder / f"{model_folder.name}.seconds.json").read_text())
+        others.append(evaluated(name, model_folder))
+    differences = compare_results(base, others)
+    write_json(
+        given.out,
+        {
+            "dataset": given.dataset,
+            "lang": given.lang,
+            "data_hash": base.data_hash,
+            "seed": given.seed,
+            "rows": len(rows.records),
+            "queries": {name: len(result.per_query) for name, result in base.directions.items()},
+            "pool": {name: result.num_passages for name, result in base.directions.items()},
+            "scores": {
+                result.model: {
+                    name: {measure: round(direction.mean(measure), 6) for measure in MEASURES}
+                    for name, direction in result.directions.items()
+                }
+                for result in [base, *others]
+            },
+            "differences": [vars(difference) for difference in differences],
+            "training_seconds": {name: round(value, 1) for name, value in seconds.items()},
+            "settings": settings,
+            "mining": recipe.mine.model_dump(),
+            "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
+            "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        },
+    )
+    print(f"Wrote {given.out}")
+
+
+if __name__ == "__main__":
+    main()

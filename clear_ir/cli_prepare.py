@@ -1,0 +1,165 @@
+"""``clear-ir prepare``: a data set in, rows to train on and a collection to test on out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clear_ir.files import InputError
+
+prepare = typer.Typer(
+    help="Data set -> rows.jsonl to train on and a collection to test on.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Out = Annotated[Path, typer.Option(help="What to make.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier output of the same command.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Make a row with a null or empty field an error.")]
+Langs = Annotated[str | None, typer.Option(help="Languages, separated by commas.")]
+Map = Annotated[list[str] | None, typer.Option("--map", help="OURS=THEIRS: a column under another name.")]
+Judge = Annotated[str, typer.Option(help="What the collection is: test, or dev for choosing settings.")]
+
+
+@prepare.command("afriqa")
+def prepare_afriqa(
+    data: Annotated[Path, typer.Option(help="Folder with the AfriQA gold passage files.")],
+    langs: Annotated[str, typer.Option(help="Languages, separated by commas: hau, ibo, kin, swa, zul.")],
+    out: Out,
+    judge: Judge = "test",
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """AfriQA: questions in African languages, English passages."""
+    from clear_ir.datasets.afriqa import load_afriqa
+
+    _write_prepared(load_afriqa(data, _list(langs), _one_of("judge", judge, "test", "dev")), out, strict, overwrite)
+
+
+@prepare.command("xquad")
+def prepare_xquad(
+    data: Annotated[Path, typer.Option(help="Folder with xquad.en.json and one file a language.")],
+    langs: Annotated[str, typer.Option(help="Languages, separated by commas: ar, de, es, hi, ru, vi, zh.")],
+    out: Out,
+    judge: Annotated[str, typer.Option(help="test, dev, or all: every question, nothing to train on.")] = "test",
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """XQuAD: questions and passages, parallel in all languages."""
+    from clear_ir.datasets.xquad import load_xquad
+
+    judged = _one_of("judge", judge, "test", "dev", "all")
+    _write_prepared(load_xquad(data, _list(langs), judged), out, strict, overwrite)
+
+
+@prepare.command("atlas")
+def prepare_atlas(
+    out: Out,
+    langs: Annotated[str, typer.Option(help="Languages, separated by commas.")] = "de,sw",
+    judge: Judge = "test",
+    overwrite: Overwrite = False,
+) -> None:
+    """Atlas: the small data set that ships with clear-ir."""
+    from clear_ir.datasets.atlas import load_atlas
+
+    _write_prepared(load_atlas(_list(langs), _one_of("judge", judge, "test", "dev")), out, False, overwrite)
+
+
+@prepare.command("jsonl")
+def prepare_jsonl(
+    rows: Annotated[Path, typer.Option(help="JSON Lines, CSV, Parquet or a saved datasets folder.")],
+    out: Out,
+    mapping: Map = None,
+    lang: Annotated[str | None, typer.Option(help="Language of all rows, where no column says it.")] = None,
+    langs: Langs = None,
+    test_share: Annotated[float, typer.Option(help="Share of the passages held out to test on.")] = 0.2,
+    seed: int = 0,
+    strict: Strict = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Your own parallel data: query, passage, cross_query (and lang, id, passage_id)."""
+    from clear_ir.datasets.parallel import load_parallel
+
+    if not 0 <= test_share < 1:
+        raise InputError(f"--test-share is {test_share}; give a share from 0 to below 1.")
+    prepared = load_parallel(rows, parse_mapping(mapping), lang, _list(langs) if langs else None, test_share, seed)
+    _write_prepared(prepared, out, strict, overwrite)
+
+
+def _write_prepared(prepared: Any, out: Path, strict: bool, overwrite: bool) -> None:
+    from collections import Counter
+
+    from clear_ir.collection import write_collection
+    from clear_ir.files import new_folder
+    from clear_ir.rows import write_parallel_rows
+
+    rejected = prepared.rejected.reasons
+    if strict:
+        prepared.rejected.raise_first()
+    with new_folder(out, "prepared.json", overwrite) as partial:
+        if prepared.rows:
+            write_parallel_rows(partial / "rows.jsonl", prepared.rows)
+        if prepared.collection:
+            write_collection(partial / "collection", prepared.collection)
+        langs = dict(Counter(row.lang for row in prepared.rows))
+        summary = {"rows by language": langs, "left out": len(rejected), "notes": prepared.notes}
+        (partial / "prepared.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    if rejected:
+        typer.echo(f"{len(rejected)} rows left out: {some_of(f'{where} ({reason})' for where, reason in rejected)}")
+    for note in prepared.notes:
+        typer.echo(note)
+    if collection := prepared.collection:
+        directions = ", ".join(map(str, collection.directions))
+        sizes = f"{len(collection.queries)} queries, {len(collection.passages)} passages"
+        typer.echo(f"Collection: {out / 'collection'} ({sizes}; {directions})")
+    if not prepared.rows:
+        print_made("No training rows.", f"clear-ir evaluate --model MODEL --data {out / 'collection'} --out RESULTS")
+        return
+    counts = ", ".join(f"{count} {lang}" for lang, count in langs.items())
+    print_made(
+        f"Training rows: {out / 'rows.jsonl'} ({counts})",
+        f"clear-ir mine --model MODEL --rows {out / 'rows.jsonl'} --out {out / 'train.jsonl'}",
+    )
+
+
+def parse_mapping(pairs: Iterable[str] | None) -> dict[str, str]:
+    """Our column names to the user's, from ``--map`` flags."""
+    return parse_pairs("--map", pairs)
+
+
+def parse_pairs(flag: str, pairs: Iterable[str] | None) -> dict[str, str]:
+    """``NAME=VALUE`` flags as a dictionary; others are refused."""
+    found = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{flag} {pair!r} is not of the form NAME=VALUE.")
+        found[name] = value
+    return found
+
+
+def _list(text: str) -> list[str]:
+    return list(dict.fromkeys(part for part in text.replace(",", " ").split()))
+
+
+def _one_of(flag: str, value: str, *choices: str) -> Any:
+    if value not in choices:
+        raise InputError(f"--{flag} is {value!r}; choose among {', '.join(choices)}.")
+    return value
+
+
+def some_of(items: Iterable[str], most: int = 3) -> str:
+    """The first few of many, and how many more."""
+    shown = list(items)
+    return "; ".join(shown[:most]) + (f"; and {len(shown) - most} more" if len(shown) > most else "")
+
+
+def print_made(what: str, following: str | None = None) -> None:
+    """Say what was made, where, and the next command."""
+    typer.echo(what)
+    if following:
+        typer.echo(f"Next: {following}")
