@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Any
 
 from clear_ir.comparison import Difference, bootstrap_interval, compare_results
 from clear_ir.evaluation import MEASURES, Results
+from clear_ir.figures import bar_chart, loss_curves
 from clear_ir.files import InputError, new_folder, write_json, write_text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-#: Okabe and Ito's palette, told apart by colour-blind readers.
-COLOURS = ("#7f7f7f", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 MEASURE = "nDCG@10"
 #: The file that marks a report folder.
 REPORT_FILE = "report.html"
@@ -143,7 +141,7 @@ def render_report(
             data=base.data,
             split=base.split,
             headline=headline,
-            bars=bar_chart([base, *others]),
+            bars=bar_chart({result.model: score_intervals(result) for result in [base, *others]}),
             curves=loss_curves(train_logs) if train_logs else "",
             sections=sections,
             models=[base, *others],
@@ -154,6 +152,15 @@ def render_report(
         write_text(partial / "report.md", "\n".join(parts))
         write_json(partial / "comparison.json", [vars(difference) for difference in differences])
     return differences
+
+
+def score_intervals(results: Results) -> dict[str, tuple[float, float, float]]:
+    """nDCG@10 by direction with its 95 % bootstrap interval over queries."""
+    found = {}
+    for direction, result in results.directions.items():
+        scores = [values[MEASURE] for values in result.per_query.values()]
+        found[direction] = (result.mean(MEASURE), *bootstrap_interval(scores))
+    return found
 
 
 def check_names(results: Sequence[Results]) -> None:
@@ -192,95 +199,3 @@ def _headline(differences: Sequence[Difference]) -> list[str]:
 def _crosses(direction: str) -> bool:
     query, passage = direction.split(".")
     return query[2:] != passage[2:]
-
-
-def bar_chart(results: Sequence[Results]) -> str:
-    """nDCG@10 of each model by direction with 95 % bootstrap intervals over queries.
-
-    Args:
-        results: The models, the base first.
-
-    Returns:
-        An SVG element.
-    """
-    directions = list(results[0].directions)
-    with _figure(max(6.0, 0.9 * len(directions) + 0.35 * len(directions) * len(results)), 3.6) as (figure, axes):
-        width = 0.8 / len(results)
-        for i, result in enumerate(results):
-            values = [list(result.directions[d].per_query.values()) for d in directions]
-            scores = [[100 * value[MEASURE] for value in found] for found in values]
-            means = [sum(found) / len(found) for found in scores]
-            intervals = [bootstrap_interval(found) for found in scores]
-            errors = [
-                [mean - low for mean, (low, _) in zip(means, intervals, strict=True)],
-                [high - mean for mean, (_, high) in zip(means, intervals, strict=True)],
-            ]
-            places = [x + (i - (len(results) - 1) / 2) * width for x in range(len(directions))]
-            colour = COLOURS[i % len(COLOURS)]
-            bars = axes.bar(places, means, width * 0.92, color=colour, label=result.model)
-            axes.errorbar(places, means, yerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
-            axes.bar_label(bars, [f"{mean:.0f}" for mean in means], label_type="center", color="white", fontsize=8)
-        axes.set_xticks(range(len(directions)), directions)
-        axes.set_ylabel("nDCG@10 x 100")
-        axes.set_ylim(0, 100)
-        axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-        axes.set_axisbelow(True)
-        figure.legend(loc="outside upper left", ncols=len(results), frameon=False)
-        return _svg(figure, "Bars of nDCG@10 by direction and model; the numbers stand in the tables below.")
-
-
-def loss_curves(train_logs: dict[str, TrainLog]) -> str:
-    """The training loss of each model, and its unweighted terms where there are several.
-
-    Args:
-        train_logs: Log entries by model.
-
-    Returns:
-        An SVG element.
-    """
-    with _figure(7.5, 3.2) as (figure, axes):
-        for i, (model, log) in enumerate(train_logs.items()):
-            entries = [entry for entry in log if "loss" in entry]
-            steps = [entry["step"] for entry in entries]
-            axes.plot(steps, [entry["loss"] for entry in entries], color=COLOURS[(i + 1) % 8], label=model, lw=1.8)
-            terms = sorted(
-                {key for entry in entries for key in entry if key.startswith("clear/") and "weig" not in key}
-            )
-            if len(train_logs) == 1 and len(terms) > 1:
-                for term, style in zip(terms, ("--", ":", "-.", (0, (1, 3))), strict=False):
-                    values = [entry.get(term) for entry in entries]
-                    axes.plot(steps, values, ls=style, color=COLOURS[0], lw=1.2, label=term.removeprefix("clear/"))
-        axes.set_xlabel("step")
-        axes.set_ylabel("training loss")
-        axes.set_ylim(bottom=0)
-        axes.grid(color="#dddddd", linewidth=0.6)
-        figure.legend(loc="outside upper left", ncols=5, frameon=False)
-        return _svg(figure, "Training loss by step.")
-
-
-class _figure:
-    """A matplotlib figure that is drawn without a screen and closed again."""
-
-    def __init__(self, width: float, height: float) -> None:
-        self.size = (width, height)
-
-    def __enter__(self) -> tuple[Any, Any]:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-
-        self.context = rc_context({"svg.fonttype": "none", "svg.hashsalt": "clear-ir", "font.family": "sans-serif"})
-        self.context.__enter__()
-        figure = Figure(figsize=self.size, layout="constrained")
-        axes = figure.add_subplot()
-        axes.spines[["top", "right"]].set_visible(False)
-        return figure, axes
-
-    def __exit__(self, *error: object) -> None:
-        self.context.__exit__(None, None, None)
-
-
-def _svg(figure: Any, description: str) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{description}"', 1)

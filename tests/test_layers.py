@@ -22,6 +22,7 @@ LAYERS = {
     "cached_losses": 3,
     "encoding": 2,
     "search": 2,
+    "figures": 0,
     "batching": 2,
     "step_bar": 2,
     "datasets": 2,

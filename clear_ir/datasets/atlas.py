@@ -1,7 +1,7 @@
 """Atlas: the small parallel retrieval set that ships with the package; see docs/atlas.md for its card.
 
-Its files lie in ``clear_ir/data/atlas`` as a collection with one qrels file for each of train, dev and test.
-Queries exist in all its languages, passages in some. It is for demonstration and tests, not for claims.
+Its files lie in ``clear_ir/data/atlas`` as three collections, train, dev and test, that share no passage. Queries
+exist in all its languages, passages in some. It is for demonstration and tests, not for claims.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def load_atlas(langs: list[str] | None = None, judge: Literal["test", "dev"] = "
         judge: Split of the collection. Rows are those of the train split either way.
 
     Returns:
-        Rows to train on, and a collection whose pool is all passages of all splits, in English and those of
-        the languages that have translated passages.
+        Rows to train on, and a collection whose pool is the split's own passages, in English and those of the
+        languages that have translated passages.
 
     Raises:
         InputError: If Atlas lacks a language.
     """
     wanted = list(langs or DEFAULT_LANGS)
-    train, judged = read_collection(FOLDER, "train"), read_collection(FOLDER, judge)
+    train, judged = load_split("train"), load_split(judge)
     known = sorted({query.lang for query in train.queries.values()} - {"en"})
     if unknown := [lang for lang in wanted if lang not in known]:
         raise InputError(f"Atlas has no language {unknown[0]!r}; choose among {', '.join(known)}.")
@@ -45,6 +45,11 @@ def load_atlas(langs: list[str] | None = None, judge: Literal["test", "dev"] = "
             [passage] = [train.passages[p] for p in train.qrels[asked.id] if train.passages[p].lang == "en"]
             rows.append(ParallelRow(query.id, asked.text, passage.full_text, passage.id, query.text, query.lang))
     return Prepared(rows, _keep_langs(judged, {"en", *wanted}))
+
+
+def load_split(split: Literal["train", "dev", "test"]) -> Collection:
+    """Load one split in all languages."""
+    return read_collection(FOLDER / split, split)
 
 
 def _keep_langs(collection: Collection, langs: set[str]) -> Collection:

@@ -1,0 +1,50 @@
+"""What Atlas measures, as JSON: TF-IDF, MiniLM, and MiniLM trained by the quickstart, in every direction.
+
+    python benchmarks/quickstart.py     # trains the model, into runs/quickstart-0
+    python benchmarks/atlas.py
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from clear_ir.collection import Direction
+from clear_ir.datasets.atlas import load_split
+from clear_ir.encoding import MINILM, load_encoder
+from clear_ir.evaluation import DirectionResult, evaluate_directions, score_run
+from clear_ir.files import write_json
+
+OUT = Path(__file__).parent / "results" / "atlas.json"
+MODEL = Path("runs/quickstart-0/model")
+
+
+def tfidf(collection, direction: Direction) -> float:
+    judged = collection.judged(direction)
+    pool = collection.pool(direction.passage_lang)
+    vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit([p.full_text for p in pool])
+    queries = vectorizer.transform([collection.queries[query].text for query in judged])
+    scores = (queries @ vectorizer.transform([p.full_text for p in pool]).T).toarray()
+    run = {
+        query: {p.id: float(score) for p, score in zip(pool, row, strict=True)}
+        for query, row in zip(judged, scores, strict=True)
+    }
+    return DirectionResult(score_run(run, judged), len(pool)).mean("nDCG@10")
+
+
+def main() -> None:
+    collection = load_split("test")
+    scores = {"TF-IDF": {"q-en.p-en": round(tfidf(collection, Direction("en", "en")), 6)}}
+    for name, model in (("MiniLM", MINILM), ("MiniLM + CLEAR", str(MODEL))):
+        found = evaluate_directions(load_encoder(model), collection)
+        scores[name] = {direction: round(result.mean("nDCG@10"), 6) for direction, result in found.items()}
+    write_json(OUT, {"scores": scores})
+    print(f"Wrote {OUT}")
+
+
+if __name__ == "__main__":
+    main()

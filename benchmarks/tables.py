@@ -1,0 +1,124 @@
+"""Rewrite every table and figure of README and docs from the committed JSON: python benchmarks/tables.py.
+
+With --check, nothing is written; the exit code says whether anything would change.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from clear_ir.figures import bar_chart
+from clear_ir.report import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def load(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def quickstart_table() -> str:
+    data = load("quickstart")
+    base, *_ = data["runs"][0]["scores"]
+    rows = []
+    for i, difference in enumerate(data["runs"][0]["differences"]):
+        row = [difference["direction"], f"{100 * difference['base']:.1f}"]
+        for run in data["runs"]:
+            d = run["differences"][i]
+            mark = "*" if d["p_holm"] < 0.05 else ""
+            row.append(f"{100 * d['value']:.1f} ({100 * (d['value'] - d['base']):+.1f}{mark})")
+        rows.append(row)
+    head = ["direction", base, *(f"+ CLEAR, seed {run['seed']}" for run in data["runs"])]
+    seconds = ", ".join(f"{run['seconds']:.0f}" for run in data["runs"])
+    queries = data["runs"][0]["differences"][0]["num_queries"]
+    return (
+        f"{Table(head, rows).markdown()}\n"
+        f"nDCG@10 x 100 on {queries} test questions a language and 50 passages; * p < .05 (paired permutation test, "
+        f"Holm). The whole path took {seconds} s on {data['machine']}."
+    )
+
+
+def adaptation_table(name: str) -> str:
+    data = load(name)
+    of = {(d["model"], d["direction"]): d for d in data["differences"]}
+    directions = list(data["queries"])
+    rows = []
+    for model, scores in data["scores"].items():
+        row = [model]
+        for direction in directions:
+            text = f"{100 * scores[direction]['nDCG@10']:.1f}"
+            if (model, direction) in of:
+                d = of[model, direction]
+                text += f" ({100 * (d['value'] - d['base']):+.1f}{'*' if d['p_holm'] < 0.05 else ''})"
+            row.append(text)
+        rows.append([*row, f"{data['training_seconds'][model]:.0f}" if model in data["training_seconds"] else ""])
+    pools = ", ".join(f"{d}: {data['queries'][d]} queries, {data['pool'][d]} passages" for d in directions)
+    return (
+        f"{Table(['model', *directions, 'training (s)'], rows).markdown()}\n"
+        f"nDCG@10 x 100; {pools}. {data['rows']} training rows, seed {data['seed']}, {data['machine']}; * p < .05 "
+        "against the base (paired permutation test, Holm)."
+    )
+
+
+def atlas_table() -> str:
+    data = load("atlas")
+    directions = list(data["scores"]["MiniLM"])
+    models = list(data["scores"])
+    rows = [
+        [direction, *(f"{100 * data['scores'][m][direction]:.1f}" if direction in data["scores"][m] else "" for m in models)]
+        for direction in directions
+    ]
+    return f"{Table(['direction', *models], rows).markdown()}\nnDCG@10 x 100, test split, pool of 50 passages."
+
+
+TABLES = {
+    "quickstart": quickstart_table,
+    "afriqa-hau": lambda: adaptation_table("afriqa-hau"),
+    "atlas": atlas_table,
+}
+
+
+def figure() -> str:
+    run = load("quickstart")["runs"][0]
+    return bar_chart({model: {d: tuple(v) for d, v in scores.items()} for model, scores in run["scores"].items()})
+
+
+def rendered() -> dict[Path, str]:
+    """Each file with its tables as they should be."""
+    files = {}
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"<!-- table: ([\w-]+) -->", text):
+            text = re.sub(
+                rf"(<!-- table: {name} -->\n).*?(<!-- end -->)",
+                lambda found, name=name: found[1] + TABLES[name]() + "\n" + found[2],
+                text,
+                count=1,
+                flags=re.DOTALL,
+            )
+        files[path] = text
+    files[ROOT / "docs" / "quickstart.svg"] = figure()
+    return files
+
+
+def main() -> int:
+    files = rendered()
+    changed = [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if "--check" in sys.argv:
+        # Another version of matplotlib draws the same figure with other numbers of digits.
+        changed = [path for path in changed if path.suffix != ".svg" or not path.exists()]
+        for path in changed:
+            print(f"{path.relative_to(ROOT)} differs from the committed JSON; run: make docs", file=sys.stderr)
+        return int(bool(changed))
+    for path in changed:
+        path.write_text(files[path], encoding="utf-8")
+        print(f"Wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
