@@ -22,23 +22,31 @@ TrainLog = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people: a head and rows of text."""
+    """A table for people.
+
+    Args:
+        head: Names of the columns.
+        rows: Cells as text.
+        num_names: The first so many columns name things and stand left; numbers stand right.
+    """
 
     head: list[str]
     rows: list[list[str]]
+    num_names: int = 1
 
     def markdown(self) -> str:
-        """As a Markdown table, first column left, the others right, padded so that it reads well as text."""
+        """As a Markdown table, padded so that it reads well as text."""
         widths = [max(len(row[i]) for row in [self.head, *self.rows]) for i in range(len(self.head))]
 
         def line(cells: Sequence[str]) -> str:
-            first, *rest = (
-                cell.ljust(width) if i == 0 else cell.rjust(width)
+            padded = [
+                cell.ljust(width) if i < self.num_names else cell.rjust(width)
                 for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-            )
-            return "| " + " | ".join([first, *rest]) + " |"
+            ]
+            return "| " + " | ".join(padded) + " |"
 
-        rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+        rules = ["-" * (w + 2) if i < self.num_names else "-" * (w + 1) + ":" for i, w in enumerate(widths)]
+        rule = "|" + "|".join(rules) + "|"
         return "\n".join([line(self.head), rule, *map(line, self.rows)]) + "\n"
 
 
@@ -77,7 +85,7 @@ def differences_table(differences: Sequence[Difference]) -> Table:
         ]
         for d in differences
     ]
-    return Table(["model", "direction", "change", "95 % interval", "p", "p (Holm)"], rows)
+    return Table(["model", "direction", "change", "95 % interval", "p", "p (Holm)"], rows, num_names=2)
 
 
 def measures_table(results: Sequence[Results]) -> Table:
@@ -87,7 +95,7 @@ def measures_table(results: Sequence[Results]) -> Table:
         for result in results
         for direction, scores in result.directions.items()
     ]
-    return Table(["model", "direction", "pool", *MEASURES], rows)
+    return Table(["model", "direction", "pool", *MEASURES], rows, num_names=2)
 
 
 def render_report(
