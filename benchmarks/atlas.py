@@ -1,7 +1,7 @@
 """What Atlas measures, as JSON: TF-IDF, MiniLM, and MiniLM trained by the quickstart, in every direction.
 
-    python benchmarks/quickstart.py     # trains the model, into runs/quickstart-0
-    python benchmarks/atlas.py
+python benchmarks/quickstart.py     # trains the model, into runs/quickstart-0
+python benchmarks/atlas.py
 """
 
 from __future__ import annotations

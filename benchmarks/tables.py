@@ -69,7 +69,10 @@ def atlas_table() -> str:
     directions = list(data["scores"]["MiniLM"])
     models = list(data["scores"])
     rows = [
-        [direction, *(f"{100 * data['scores'][m][direction]:.1f}" if direction in data["scores"][m] else "" for m in models)]
+        [
+            direction,
+            *(f"{100 * data['scores'][m][direction]:.1f}" if direction in data["scores"][m] else "" for m in models),
+        ]
         for direction in directions
     ]
     return f"{Table(['direction', *models], rows).markdown()}\nnDCG@10 x 100, test split, pool of 50 passages."

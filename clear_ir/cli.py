@@ -24,7 +24,7 @@ app = typer.Typer(
 app.add_typer(prepare, name="prepare")
 
 Model = Annotated[str, typer.Option(help="Model folder, hub name, or 'minilm'.")]
-Recipe = Annotated[str | None, typer.Option(help="YAML file, or a shipped recipe: paper, small.")]
+Recipe = Annotated[str | None, typer.Option(help="YAML file, or a shipped recipe: paper, small, quickstart.")]
 Remote = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python code the model brings along.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: any other setting of the stage.")]
 
@@ -193,9 +193,10 @@ def report(
     from clear_ir.evaluation import read_results, read_train_log
     from clear_ir.report import REPORT_FILE, render_report
 
-    results = {read.model: (read, folder) for folder in (others or []) for read in [read_results(folder)]}
-    logs = {name: log for name, (_, folder) in results.items() if (log := read_train_log(folder))}
-    render_report(out, read_results(base), [read for read, _ in results.values()], logs, overwrite)
+    results = [read_results(folder) for folder in others or []]
+    found = zip(results, others or [], strict=True)
+    logs = {result.model: log for result, folder in found if (log := read_train_log(folder))}
+    render_report(out, read_results(base), results, logs, overwrite)
     print_made(f"Report: {out / REPORT_FILE} and {out / 'report.md'}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -119,9 +120,14 @@ def _read_saved_dataset(path: Path) -> Iterator[Record]:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = _beside(path, "partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """A name next to ``path`` that nobody else uses, on the same file system so that renaming is at once."""
+    return path.with_name(f"{path.name}.{os.getpid()}.{suffix}")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -177,8 +183,7 @@ def new_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[Pat
         The folder to write into, beside ``path``; it is removed if the block fails.
     """
     check_new(path, marker, overwrite)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = _beside(path, "partial")
     partial.mkdir(parents=True)
     try:
         yield partial
@@ -190,8 +195,7 @@ def new_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[Pat
 
 def put_in_place(made: Path, path: Path) -> None:
     """Rename the folder ``made`` to ``path``, replacing what is there."""
-    old = path.with_name(path.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
+    old = _beside(path, "old")
     if path.exists():
         path.replace(old)
     made.replace(path)

@@ -49,7 +49,7 @@ class Rejected:
             InputError: If there is any.
         """
         for where, reason in self.reasons:
-            raise InputError(f"{where}: {reason}; mend it, or leave --strict out to skip such rows.")
+            raise InputError(f"{where}: {reason}; mend the row or take it out.")
 
 
 def read_parallel_rows(

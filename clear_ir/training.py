@@ -80,8 +80,9 @@ def train_model(
         model_name: What :func:`clear_ir.encoding.load_encoder` takes.
         rows: Training rows.
         settings: See :class:`TrainingSettings`.
-        out: The model folder to make; it also holds ``recipe.yaml`` and ``train_log.jsonl``.
-        overwrite: Replace an earlier model of ours in ``out``.
+        out: The model folder to make; it also holds ``recipe.yaml``, ``train_log.jsonl`` and, where TensorBoard
+            is installed, ``tensorboard/``.
+        overwrite: Replace an earlier model of ours in ``out``, and an interrupted run.
         resume: Go on from the last checkpoint of an interrupted run into the same ``out``.
         trust_remote_code: Run Python code that the model brings along.
 
@@ -96,7 +97,7 @@ def train_model(
     recipe = f"# clear-ir {version('clear-ir')}, {len(rows.records)} training rows with SHA-256 {rows_hash}\n"
     recipe += yaml.safe_dump({"model": model_name, "train": settings.model_dump()}, sort_keys=False)
     partial = out.with_name(out.name + ".partial")
-    checkpoint = _start_or_resume(partial, recipe, resume)
+    checkpoint = _start_or_resume(partial, recipe, resume, overwrite)
 
     torch.manual_seed(settings.seed)
     model = load_encoder(model_name, trust_remote_code)
@@ -110,6 +111,8 @@ def train_model(
         model.save_pretrained(str(partial / "model"))
         write_text(partial / "model" / RECIPE_FILE, recipe)
         write_jsonl(partial / "model" / "train_log.jsonl", log)
+        if (partial / "checkpoints" / "runs").is_dir():
+            shutil.move(partial / "checkpoints" / "runs", partial / "model" / "tensorboard")
         put_in_place(partial / "model", out)
         shutil.rmtree(partial)
     return log
@@ -230,12 +233,15 @@ def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) ->
     return make_collection("dev", passages.values(), questions, "dev")
 
 
-def _start_or_resume(partial: Path, recipe: str, resume: bool) -> Path | None:
+def _start_or_resume(partial: Path, recipe: str, resume: bool, overwrite: bool) -> Path | None:
     """Make the folder of a run, or find the last checkpoint of an interrupted one with the same recipe."""
-    from transformers.trainer_utils import get_last_checkpoint
-
     saved = partial / RECIPE_FILE
+    # The trainer's state is written last: without it, the checkpoint is one that a kill cut short.
+    whole = [path.parent for path in partial.glob("checkpoints/checkpoint-*/trainer_state.json")]
+    last = max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
     if not resume:
+        if last and not overwrite:
+            raise InputError(f"An interrupted run is in {partial}; --resume it, or --overwrite to start again.")
         shutil.rmtree(partial, ignore_errors=True)
         write_text(saved, recipe)
         return None
@@ -243,9 +249,7 @@ def _start_or_resume(partial: Path, recipe: str, resume: bool) -> Path | None:
         raise InputError(f"There is no interrupted run in {partial} to resume; leave --resume out.")
     if saved.read_text(encoding="utf-8") != recipe:
         raise InputError(f"The run in {partial} was started with other settings or rows ({saved}); use the same.")
-    checkpoints = partial / "checkpoints"
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    return Path(last) if last else None
+    return last
 
 
 def _half_precision(precision: str) -> tuple[bool, bool]:
@@ -254,7 +258,7 @@ def _half_precision(precision: str) -> tuple[bool, bool]:
         return precision == "bf16", precision == "fp16"
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(), not torch.cuda.is_bf16_supported()
-    capabilities = torch.cpu.get_capabilities()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older releases
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")), False
 
 

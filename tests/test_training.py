@@ -113,9 +113,13 @@ def test_a_killed_run_resumes_to_the_same_model(tmp_path, tiny_folder):
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
     assert not broken.exists()
 
-    other = subprocess.run(
-        command(broken, "--resume", "--alpha", "0.1"), capture_output=True, text=True, env=environment
-    )
+    # A checkpoint that the kill cut short is passed over.
+    (broken.with_name("broken.partial") / "checkpoints" / "checkpoint-999").mkdir()
+    again = subprocess.run(command(broken), capture_output=True, text=True, env=environment)
+    assert again.returncode == 2
+    assert "--resume it, or --overwrite" in again.stderr
+    changed = command(broken, "--resume", "--alpha", "0.1")
+    other = subprocess.run(changed, capture_output=True, text=True, env=environment)
     assert other.returncode == 2
     assert "other settings" in other.stderr
     subprocess.run(command(broken, "--resume"), check=True, capture_output=True, env=environment)
