@@ -19,8 +19,7 @@ from pathlib import Path
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from clear_ir.comparison import compare_results
-from clear_ir.datasets.afriqa import load_afriqa
-from clear_ir.datasets.xquad import load_xquad
+from clear_ir.datasets import load_afriqa, load_xquad
 from clear_ir.encoding import load_encoder
 from clear_ir.evaluation import MEASURES, evaluate_model, read_results, write_results
 from clear_ir.files import write_json, write_jsonl

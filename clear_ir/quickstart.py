@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clear_ir.collection import write_collection
 from clear_ir.comparison import Difference
-from clear_ir.datasets.atlas import load_atlas
+from clear_ir.datasets import load_atlas
 from clear_ir.encoding import MINILM, load_encoder
 from clear_ir.evaluation import evaluate_model, read_train_log, write_results
 from clear_ir.files import new_folder, write_jsonl

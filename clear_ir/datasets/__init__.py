@@ -1,25 +1,9 @@
 """Data sets as parallel rows to train on and a collection to test on, one module each."""
 
-from __future__ import annotations
+from clear_ir.datasets.afriqa import load_afriqa
+from clear_ir.datasets.atlas import load_atlas
+from clear_ir.datasets.parallel import load_parallel
+from clear_ir.datasets.prepared import Prepared
+from clear_ir.datasets.xquad import load_xquad
 
-from dataclasses import dataclass, field
-
-from clear_ir.collection import Collection
-from clear_ir.rows import ParallelRow, Rejected
-
-
-@dataclass
-class Prepared:
-    """A data set, ready for mining and evaluation.
-
-    Args:
-        rows: Parallel rows to train on.
-        collection: What to test on; None where nothing was held out.
-        rejected: Records left out because a field is null or empty.
-        notes: What else was left out or is worth knowing, a sentence each.
-    """
-
-    rows: list[ParallelRow]
-    collection: Collection | None
-    rejected: Rejected = field(default_factory=Rejected)
-    notes: list[str] = field(default_factory=list)
+__all__ = ["Prepared", "load_afriqa", "load_atlas", "load_parallel", "load_xquad"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from clear_ir.collection import Text, make_collection
-from clear_ir.datasets import Prepared
+from clear_ir.datasets.prepared import Prepared
 from clear_ir.files import InputError, hash_of, read_jsonl
 from clear_ir.rows import ParallelRow, Rejected
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from clear_ir.collection import Collection, read_collection
-from clear_ir.datasets import Prepared
+from clear_ir.datasets.prepared import Prepared
 from clear_ir.files import InputError
 from clear_ir.rows import ParallelRow
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clear_ir.collection import Text, make_collection
-from clear_ir.datasets import Prepared
+from clear_ir.datasets.prepared import Prepared
 from clear_ir.files import InputError
 from clear_ir.rows import hold_out, read_parallel_rows
 

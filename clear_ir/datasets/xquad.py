@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clear_ir.collection import Collection, Text
-from clear_ir.datasets import Prepared
+from clear_ir.datasets.prepared import Prepared
 from clear_ir.files import InputError
 from clear_ir.rows import ParallelRow
 
