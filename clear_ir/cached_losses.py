@@ -52,9 +52,9 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         num_negatives: int | None = None,
         gather_across_devices: bool = False,
         false_negative_margin: float | None = None,
-        deduplicate: bool = True,
         mini_batch_size: int = 32,
         mini_batch_num_tokens: int | None = None,
+        deduplicate: bool = True,
         show_progress_bar: bool = False,
     ) -> None:
         super().__init__(

@@ -99,12 +99,17 @@ def train_model(
     partial = out.with_name(out.name + ".partial")
     checkpoint = _start_or_resume(partial, recipe, resume, overwrite)
 
-    torch.manual_seed(settings.seed)
-    model = load_encoder(model_name, trust_remote_code)
-    if settings.max_seq_length:
-        model.max_seq_length = settings.max_seq_length
-    trainer = make_trainer(model, rows, settings, partial / "checkpoints")
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        torch.manual_seed(settings.seed)
+        model = load_encoder(model_name, trust_remote_code)
+        if settings.max_seq_length:
+            model.max_seq_length = settings.max_seq_length
+        trainer = make_trainer(model, rows, settings, partial / "checkpoints")
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except BaseException:
+        if not any(partial.glob("checkpoints/checkpoint-*")):
+            shutil.rmtree(partial, ignore_errors=True)  # nothing there to resume from
+        raise
 
     log = trainer.state.log_history
     if trainer.is_world_process_zero():

@@ -155,7 +155,7 @@ def test_rows_without_negative_queries_need_beta_zero(tmp_path, tiny_folder):
 def test_too_few_rows(tmp_path, tiny_folder):
     with pytest.raises(InputError, match="fewer than batch_size 64"):
         train_model(str(tiny_folder), make_training_rows(), settings(batch_size=64), tmp_path / "m")
-    assert not (tmp_path / "m").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_prompts_of_the_encoder_reach_their_columns(tmp_path):
