@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clear_ir.cli_prepare import Map, Overwrite, parse_mapping, parse_pairs, prepare, print_made, some_of
+from clear_ir.cli_prepare import Map, Overwrite, parse_langs, parse_mapping, parse_pairs, prepare, print_made, some_of
 from clear_ir.files import InputError
 
 app = typer.Typer(
@@ -203,14 +203,16 @@ def report(
 @app.command()
 def quickstart(
     out: Annotated[Path, typer.Option(help="Folder for all that is made.")] = Path("quickstart"),
-    lang: Annotated[list[str] | None, typer.Option(help="Language to add; repeat for more.")] = None,
+    lang: Annotated[
+        list[str] | None, typer.Option(help="Language to add (de and sw by default); repeat for more.")
+    ] = None,
     seed: int = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """The whole path on the data that ships with clear-ir, in minutes, without a network."""
     from clear_ir.quickstart import run_quickstart
 
-    run_quickstart(out, lang, seed, overwrite)
+    run_quickstart(out, parse_langs(" ".join(lang)) if lang else None, seed, overwrite)
 
 
 def _only_split(data: Path) -> str:

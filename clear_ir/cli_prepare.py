@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,7 +36,9 @@ def prepare_afriqa(
     """AfriQA: questions in African languages, English passages."""
     from clear_ir.datasets.afriqa import load_afriqa
 
-    _write_prepared(load_afriqa(data, _list(langs), _one_of("judge", judge, "test", "dev")), out, strict, overwrite)
+    _write_prepared(
+        load_afriqa(data, parse_langs(langs), _one_of("judge", judge, "test", "dev")), out, strict, overwrite
+    )
 
 
 @prepare.command("xquad")
@@ -53,7 +54,7 @@ def prepare_xquad(
     from clear_ir.datasets.xquad import load_xquad
 
     judged = _one_of("judge", judge, "test", "dev", "all")
-    _write_prepared(load_xquad(data, _list(langs), judged), out, strict, overwrite)
+    _write_prepared(load_xquad(data, parse_langs(langs), judged), out, strict, overwrite)
 
 
 @prepare.command("atlas")
@@ -66,7 +67,7 @@ def prepare_atlas(
     """Atlas: the small data set that ships with clear-ir."""
     from clear_ir.datasets.atlas import load_atlas
 
-    _write_prepared(load_atlas(_list(langs), _one_of("judge", judge, "test", "dev")), out, False, overwrite)
+    _write_prepared(load_atlas(parse_langs(langs), _one_of("judge", judge, "test", "dev")), out, False, overwrite)
 
 
 @prepare.command("jsonl")
@@ -86,7 +87,9 @@ def prepare_jsonl(
 
     if not 0 <= test_share < 1:
         raise InputError(f"--test-share is {test_share}; give a share from 0 to below 1.")
-    prepared = load_parallel(rows, parse_mapping(mapping), lang, _list(langs) if langs else None, test_share, seed)
+    prepared = load_parallel(
+        rows, parse_mapping(mapping), lang, parse_langs(langs) if langs else None, test_share, seed
+    )
     _write_prepared(prepared, out, strict, overwrite)
 
 
@@ -94,7 +97,7 @@ def _write_prepared(prepared: Any, out: Path, strict: bool, overwrite: bool) -> 
     from collections import Counter
 
     from clear_ir.collection import write_collection
-    from clear_ir.files import new_folder
+    from clear_ir.files import new_folder, write_json
     from clear_ir.rows import write_parallel_rows
 
     rejected = prepared.rejected.reasons
@@ -107,7 +110,7 @@ def _write_prepared(prepared: Any, out: Path, strict: bool, overwrite: bool) -> 
             write_collection(partial / "collection", prepared.collection)
         langs = dict(Counter(row.lang for row in prepared.rows))
         summary = {"rows by language": langs, "left out": len(rejected), "notes": prepared.notes}
-        (partial / "prepared.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_json(partial / "prepared.json", summary)
     if rejected:
         typer.echo(f"{len(rejected)} rows left out: {some_of(f'{where} ({reason})' for where, reason in rejected)}")
     for note in prepared.notes:
@@ -142,8 +145,12 @@ def parse_pairs(flag: str, pairs: Iterable[str] | None) -> dict[str, str]:
     return found
 
 
-def _list(text: str) -> list[str]:
-    return list(dict.fromkeys(part for part in text.replace(",", " ").split()))
+def parse_langs(text: str) -> list[str]:
+    """Language codes between commas or spaces, each once."""
+    found = list(dict.fromkeys(text.replace(",", " ").split()))
+    if not found:
+        raise InputError("No language is named; give codes separated by commas.")
+    return found
 
 
 def _one_of(flag: str, value: str, *choices: str) -> Any:
