@@ -1,7 +1,6 @@
 """What Atlas measures, as JSON: TF-IDF, MiniLM, and MiniLM trained by the quickstart, in every direction.
 
-python benchmarks/quickstart.py     # trains the model, into runs/quickstart-0
-python benchmarks/atlas.py
+make quickstart && python benchmarks/atlas.py
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from clear_ir.evaluation import DirectionResult, evaluate_directions, score_run
 from clear_ir.files import write_json
 
 OUT = Path(__file__).parent / "results" / "atlas.json"
-MODEL = Path("runs/quickstart-0/model")
+MODEL = Path("quickstart/model")
 
 
 def tfidf(collection, direction: Direction) -> float:

@@ -10,12 +10,15 @@ from clear_ir.comparison import Difference
 from clear_ir.datasets import load_atlas
 from clear_ir.encoding import MINILM, load_encoder
 from clear_ir.evaluation import evaluate_model, read_train_log, write_results
-from clear_ir.files import new_folder, write_jsonl
+from clear_ir.files import new_folder, write_json, write_jsonl
 from clear_ir.mining import mine_hard_negatives
 from clear_ir.recipe import load_recipe
-from clear_ir.report import REPORT_FILE, comparison_table, render_report
+from clear_ir.report import REPORT_FILE, comparison_table, render_report, score_intervals
 from clear_ir.rows import read_training_rows, write_parallel_rows
 from clear_ir.training import train_model
+
+#: Marks a finished quickstart: its scores, differences and seconds.
+SUMMARY_FILE = "summary.json"
 
 
 def run_quickstart(
@@ -40,7 +43,7 @@ def run_quickstart(
     prepared = load_atlas(langs)
     assert prepared.collection is not None
     encoder = load_encoder(MINILM)
-    with new_folder(out, "rows.jsonl", overwrite) as folder:
+    with new_folder(out, SUMMARY_FILE, overwrite) as folder:
         _say(1, f"Atlas: {len(prepared.rows)} rows to train on, {len(prepared.collection.queries)} test queries")
         write_parallel_rows(folder / "rows.jsonl", prepared.rows)
         write_collection(folder / "collection", prepared.collection)
@@ -63,9 +66,17 @@ def run_quickstart(
         _say(6, "Comparing and reporting")
         logs = {after.model: read_train_log(folder / "results" / "clear")}
         differences = render_report(folder / "report", base, [after], logs)
+        seconds = time.perf_counter() - start
+        summary = {
+            "seed": seed,
+            "seconds": round(seconds, 1),
+            "scores": {results.model: score_intervals(results) for results in (base, after)},
+            "differences": [vars(difference) for difference in differences],
+        }
+        write_json(folder / SUMMARY_FILE, summary)
     print(f"\n{comparison_table(base, [after], differences).markdown()}")
     print("nDCG@10 x 100, the change in brackets, * where significant (p < .05, paired permutation test, Holm).")
-    print(f"Took {time.perf_counter() - start:.0f} s. Report: {out / 'report' / REPORT_FILE}")
+    print(f"Took {seconds:.0f} s. Report: {out / 'report' / REPORT_FILE}")
     print(f"The model: {out / 'model'} (load it with SentenceTransformer).")
     print("Next, your own data: clear-ir prepare jsonl --rows FILE --map query=COLUMN --out DIR")
     return differences
