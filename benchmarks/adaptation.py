@@ -9,10 +9,8 @@ Each objective's model and results stay in ``runs/``, so a run that was stopped 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -65,16 +63,13 @@ def main() -> None:
         return read_results(results)
 
     base = evaluated("base", None)
-    others, seconds, settings = [], {}, {}
+    others, settings = [], {}
     for name, changes in OBJECTIVES.items():
         model_folder = folder / "models" / name.replace(" ", "")
         chosen = recipe.train.model_copy(update={**changes, "dev_share": 0.0, "seed": given.seed})
         settings[name] = chosen.model_dump()
         if not model_folder.exists():
-            start = time.perf_counter()
             train_model(recipe.model, rows, chosen, model_folder)
-            write_json(folder / f"{model_folder.name}.seconds.json", time.perf_counter() - start)
-        seconds[name] = json.loads((folder / f"{model_folder.name}.seconds.json").read_text())
         others.append(evaluated(name, model_folder))
     differences = compare_results(base, others)
     write_json(
@@ -95,7 +90,6 @@ def main() -> None:
                 for result in [base, *others]
             },
             "differences": [vars(difference) for difference in differences],
-            "training_seconds": {name: round(value, 1) for name, value in seconds.items()},
             "settings": settings,
             "mining": recipe.mine.model_dump(),
             "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},

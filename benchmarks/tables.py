@@ -55,10 +55,10 @@ def adaptation_table(name: str) -> str:
                 d = of[model, direction]
                 text += f" ({100 * (d['value'] - d['base']):+.1f}{'*' if d['p_holm'] < 0.05 else ''})"
             row.append(text)
-        rows.append([*row, f"{data['training_seconds'][model]:.0f}" if model in data["training_seconds"] else ""])
+        rows.append(row)
     pools = ", ".join(f"{d}: {data['queries'][d]} queries, {data['pool'][d]} passages" for d in directions)
     return (
-        f"{Table(['model', *directions, 'training (s)'], rows).markdown()}\n"
+        f"{Table(['model', *directions], rows).markdown()}\n"
         f"nDCG@10 x 100; {pools}. {data['rows']} training rows, seed {data['seed']}, {data['machine']}; * p < .05 "
         "against the base (paired permutation test, Holm)."
     )
