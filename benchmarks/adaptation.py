@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--objectives", nargs="+", choices=list(OBJECTIVES), default=list(OBJECTIVES))
     given = parser.parse_args()
 
     load = {"afriqa": load_afriqa, "xquad": load_xquad}[given.dataset]
@@ -64,7 +65,8 @@ def main() -> None:
 
     base = evaluated("base", None)
     others, settings = [], {}
-    for name, changes in OBJECTIVES.items():
+    for name in given.objectives:
+        changes = OBJECTIVES[name]
         model_folder = folder / "models" / name.replace(" ", "")
         chosen = recipe.train.model_copy(update={**changes, "dev_share": 0.0, "seed": given.seed})
         settings[name] = chosen.model_dump()
