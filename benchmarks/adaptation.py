@@ -60,7 +60,8 @@ def main() -> None:
         results = folder / "results" / name.replace(" ", "")
         if not results.exists():
             model = encoder if model_folder is None else load_encoder(str(model_folder))
-            write_results(results, evaluate_model(model, prepared.collection, name))
+            log = model_folder / "train_log.jsonl" if model_folder else None
+            write_results(results, evaluate_model(model, prepared.collection, name), train_log=log)
         return read_results(results)
 
     base = evaluated("base", None)
