@@ -55,7 +55,8 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"The model {name} cannot be loaded: {reason}") from error
+        hint = "" if path.is_dir() else f" Without a network, give a model folder or {MINILM!r}."
+        raise InputError(f"The model {name} cannot be loaded: {reason}{hint}") from error
     finally:
         if bars:
             logging.enable_progress_bar()
