@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,6 @@ from sentence_transformers.util import cos_sim
 from torch import Tensor
 
 from clear_ir.losses import CLEARLoss, Step
-from clear_ir.objective import Batch
 from clear_ir.packing import Packed
 
 
@@ -111,21 +111,11 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         batch, first, count = self._batch(self._in_step, [torch.cat(parts) for parts in reps])
         # Gathered once and cut off from its graph: each chunk's gradients are added up here, and one
         # backward pass takes them through the gathering.
-        leaf_of: dict[str, Tensor] = {}
+        leaf_of: dict[str, Any] = {}
         if with_backward:
             sides = {name: getattr(batch, name) for name in ("passages", "anchors", "queries")}
             leaf_of = {name: side.detach().requires_grad_() for name, side in sides.items() if side is not None}
-            leaves = Batch(
-                batch.num_rows,
-                leaf_of["passages"],
-                leaf_of.get("anchors"),
-                leaf_of.get("queries"),
-                batch.passage_keys,
-                batch.anchor_keys,
-                batch.query_keys,
-            )
-        else:
-            leaves = batch
+        leaves = replace(batch, **leaf_of)
         total = torch.zeros((), device=batch.passages.device, dtype=batch.passages.dtype)
         for begin in range(0, count, self.mini_batch_size):
             end = min(begin + self.mini_batch_size, count)

@@ -15,6 +15,7 @@ torch.distributed.init_process_group("gloo")
 rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
 texts = make_texts(2, rows=8)
 texts[2][6] = texts[1][1]  # a duplicate across the processes
+texts[2][1] = texts[3][2] = texts[1][0]  # and some within the first, which then has fewer distinct texts
 mine = [column[rank * 4 : rank * 4 + 4] for column in texts]
 found = {}
 for name, gather, options in (

@@ -18,6 +18,7 @@ def test_two_processes_with_gather_equal_one(tmp_path):
     make_encoder()  # so that both find its folder
     texts = make_texts(2, rows=8)
     texts[2][6] = texts[1][1]
+    texts[2][1] = texts[3][2] = texts[1][0]
     encoder = make_encoder()
     value, gradient = value_and_gradient(CLEARLoss(encoder, gamma=0.1), encoder, texts)
     worker = Path(__file__).parent / "gather_worker.py"
@@ -28,7 +29,7 @@ def test_two_processes_with_gather_equal_one(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
