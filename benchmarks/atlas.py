@@ -12,11 +12,13 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from clear_ir.collection import Direction
 from clear_ir.datasets.atlas import load_split
+from clear_ir.directions import Direction
 from clear_ir.encoding import MINILM, load_encoder
-from clear_ir.evaluation import DirectionResult, evaluate_directions, score_run
+from clear_ir.evaluation import evaluate_directions
 from clear_ir.files import write_json
+from clear_ir.measures import score_run
+from clear_ir.results import DirectionResult
 
 OUT = Path(__file__).parent / "results" / "atlas.json"
 MODEL = Path("quickstart/model")
@@ -24,7 +26,7 @@ MODEL = Path("quickstart/model")
 
 def tfidf(collection, direction: Direction) -> float:
     judged = collection.judged(direction)
-    pool = collection.pool(direction.passage_lang)
+    pool = collection.pool(direction)
     vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit([p.full_text for p in pool])
     queries = vectorizer.transform([collection.queries[query].text for query in judged])
     scores = (queries @ vectorizer.transform([p.full_text for p in pool]).T).toarray()

@@ -144,23 +144,33 @@ def evaluate(
     name: Annotated[str | None, typer.Option(help="The model's name in tables; its folder's by default.")] = None,
     split: Annotated[str | None, typer.Option(help="Which qrels; test if there, else the only one.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Texts encoded at once.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of embeddings; $CLEAR_IR_CACHE or the user's cache folder by default.")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep embeddings.")] = False,
     trust_remote_code: Remote = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Score a model in every direction that a collection allows."""
+    """Score a model in every direction that a collection allows, and in pools of several languages."""
     from clear_ir.collection import read_collection
+    from clear_ir.embedding_cache import default_cache
     from clear_ir.encoding import load_encoder
-    from clear_ir.evaluation import RESULTS_FILE, evaluate_model, write_results
+    from clear_ir.evaluation import evaluate_model
     from clear_ir.files import check_new
-    from clear_ir.report import measures_table
+    from clear_ir.results import RESULTS_FILE, write_results
+    from clear_ir.tables import measures_table, mixed_table, summary_table
 
     check_new(out, RESULTS_FILE, overwrite)
     collection = read_collection(data, split or _only_split(data))
     encoder = load_encoder(model, trust_remote_code)
-    results = evaluate_model(encoder, collection, name or Path(model).name, batch_size)
+    kept = None if no_cache else cache or default_cache()
+    results = evaluate_model(encoder, collection, name or Path(model).name, batch_size, cache=kept)
     log = Path(model) / "train_log.jsonl"
     write_results(out, results, overwrite, log if log.exists() else None)
     typer.echo(measures_table([results]).markdown())
+    if results.mixed:
+        typer.echo(mixed_table([results]).markdown())
+    typer.echo(summary_table(results, [], []).markdown())
     print_made(f"Results: {out}", f"clear-ir compare BASE {out}")
 
 
@@ -170,33 +180,43 @@ def compare(
     others: Annotated[list[Path], typer.Argument(help="Results folders of the models to compare.")],
 ) -> None:
     """Differences from a base with intervals and corrected p-values."""
-    from clear_ir.comparison import compare_results
-    from clear_ir.evaluation import read_results
-    from clear_ir.report import check_names, comparison_table, differences_table
+    from clear_ir.comparison import compare_results, compare_summaries
+    from clear_ir.report import check_names
+    from clear_ir.results import read_results
+    from clear_ir.tables import comparison_table, differences_table, summary_table
 
     first, rest = read_results(base), [read_results(other) for other in others]
     check_names([first, *rest])
     differences = compare_results(first, rest)
     typer.echo(comparison_table(first, rest, differences).markdown())
-    typer.echo(differences_table(differences).markdown())
-    typer.echo(f"nDCG@10 x 100. Next: clear-ir report {base} {' '.join(map(str, others))} --out REPORT")
+    typer.echo(differences_table(differences, first, rest).markdown())
+    typer.echo(summary_table(first, rest, compare_summaries(first, rest)).markdown())
+    results = " ".join(map(str, [base, *others]))
+    typer.echo(f"nDCG@10 x 100. Next: clear-ir report {results} --data COLLECTION --out REPORT")
 
 
 @app.command()
 def report(
     base: Annotated[Path, typer.Argument(help="Results folder of the reference.")],
     others: Annotated[list[Path] | None, typer.Argument(help="Results folders of other models.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The collection evaluated, for the texts of the queries that changed most.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Report folder to make.")] = Path("report"),
     overwrite: Overwrite = False,
 ) -> None:
     """One self-contained HTML page, and the same tables in Markdown."""
-    from clear_ir.evaluation import read_results, read_train_log
+    from clear_ir.collection import read_collection
     from clear_ir.report import REPORT_FILE, render_report
+    from clear_ir.results import read_results, read_train_log
 
-    results = [read_results(folder) for folder in others or []]
-    found = zip(results, others or [], strict=True)
+    first, rest = read_results(base), [read_results(folder) for folder in others or []]
+    found = zip(rest, others or [], strict=True)
     logs = {result.model: log for result, folder in found if (log := read_train_log(folder))}
-    render_report(out, read_results(base), results, logs, overwrite)
+    collection = read_collection(data, first.split) if data else None
+    render_report(out, first, rest, logs, overwrite, collection)
+    if rest and not collection:
+        typer.echo("Give --data COLLECTION to see the queries that gained and lost most.")
     print_made(f"Report: {out / REPORT_FILE} and {out / 'report.md'}")
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clear_ir.directions import ALL, Direction
 from clear_ir.files import InputError, hash_of, read_jsonl, write_jsonl, write_text
 
 Qrels = dict[str, dict[str, int]]
@@ -43,17 +44,6 @@ class Text:
         return f"{self.title} {self.text}".strip()
 
 
-@dataclass(frozen=True)
-class Direction:
-    """Queries in one language, passages in one language."""
-
-    query_lang: str
-    passage_lang: str
-
-    def __str__(self) -> str:
-        return f"q-{self.query_lang}.p-{self.passage_lang}"
-
-
 @dataclass
 class Collection:
     """A corpus with queries and the passages that answer them.
@@ -72,40 +62,79 @@ class Collection:
     qrels: Qrels
     split: str = "test"
     _hash: str = field(default="", repr=False)
+    _pairs: set[tuple[str, str]] = field(default_factory=set, repr=False)
 
     @property
     def directions(self) -> list[Direction]:
-        """The directions with judged queries: q-en.p-en, then for each language q-L.p-en, q-en.p-L, q-L.p-L."""
-        pairs = {
-            (self.queries[query].lang, self.passages[passage].lang)
-            for query, judged in self.qrels.items()
-            for passage, relevance in judged.items()
-            if relevance > 0
-        }
-        kept = [(query, passage) for query, passage in pairs if query == passage or "en" in (query, passage)]
+        """Every pair of languages with judged queries.
 
-        def order(pair: tuple[str, str]) -> tuple[str, int]:
+        q-en.p-en first, then for each language q-L.p-en, q-en.p-L and q-L.p-L, then the pairs without English.
+        """
+
+        def order(pair: tuple[str, str]) -> tuple[bool, str, int, str]:
             query, passage = pair
+            foreign = query != passage and "en" not in pair
             other = passage if query == "en" else query
             kind = (query != "en") + 2 * (passage != "en")  # q-en.p-en, q-L.p-en, q-en.p-L, q-L.p-L
-            return "" if other == "en" else other, kind
+            return foreign, "" if other == "en" else other, kind, passage
 
-        return [Direction(*pair) for pair in sorted(kept, key=order)]
+        return [Direction(*pair) for pair in sorted(self._judged_pairs(), key=order)]
+
+    @property
+    def mixed_directions(self) -> list[Direction]:
+        """Directions with a pool in several languages: English + L for each L, asked in either, and all languages.
+
+        Only those with queries that :meth:`judged` keeps; the pool of all languages needs three or more.
+        """
+        pairs = self._judged_pairs()
+        queries, passages = sorted({q for q, _ in pairs}), sorted({p for _, p in pairs})
+        found = []
+        if "en" in passages:
+            for lang in passages:
+                found += [Direction(query, f"en+{lang}") for query in ("en", lang) if lang != "en"]
+        if len(passages) > 2:
+            found += [Direction(query, ALL) for query in queries]
+        return [direction for direction in found if self.judged(direction)]
+
+    def _judged_pairs(self) -> set[tuple[str, str]]:
+        if not self._pairs:
+            self._pairs = {
+                (self.queries[query].lang, self.passages[passage].lang)
+                for query, judged in self.qrels.items()
+                for passage, relevance in judged.items()
+                if relevance > 0
+            }
+        return self._pairs
+
+    def pool_langs(self, direction: Direction) -> set[str]:
+        """The languages of a direction's pool."""
+        if direction.passage_lang == ALL:
+            return {passage.lang for passage in self.passages.values()}
+        return set(direction.passage_lang.split("+"))
 
     def judged(self, direction: Direction) -> Qrels:
-        """The qrels of one direction: its queries that have a relevant passage in the passage language."""
+        """The qrels of one direction: its queries that have a relevant passage in the pool.
+
+        In a mixed pool a query counts if it has relevant passages in two languages or more, its own among them
+        where the pool holds that.
+        """
+        langs = self.pool_langs(direction)
         selected: Qrels = {}
         for query, judged in self.qrels.items():
-            if self.queries[query].lang != direction.query_lang:
+            own = self.queries[query].lang
+            if own != direction.query_lang:
                 continue
-            found = {p: rel for p, rel in judged.items() if self.passages[p].lang == direction.passage_lang}
-            if any(relevance > 0 for relevance in found.values()):
-                selected[query] = found
+            found = {p: rel for p, rel in judged.items() if self.passages[p].lang in langs}
+            relevant = {self.passages[p].lang for p, rel in found.items() if rel > 0}
+            if not relevant or (direction.mixed and (len(relevant) < 2 or own in langs - relevant)):
+                continue
+            selected[query] = found
         return selected
 
-    def pool(self, lang: str) -> list[Text]:
-        """The passages in one language, in the corpus's order."""
-        return [passage for passage in self.passages.values() if passage.lang == lang]
+    def pool(self, direction: Direction) -> list[Text]:
+        """The passages to choose from in a direction, in the corpus's order."""
+        langs = self.pool_langs(direction)
+        return [passage for passage in self.passages.values() if passage.lang in langs]
 
     @property
     def data_hash(self) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from clear_ir.embedding_cache import EmbeddingCache
 from clear_ir.files import InputError
 
 if TYPE_CHECKING:
@@ -87,13 +90,14 @@ def _minilm_folder() -> Path:
 
 
 def weights_hash(model: SentenceTransformer) -> str:
-    """SHA-256 over an encoder's tensors and module settings: tells two checkpoints apart.
+    """SHA-256 over all that decides an encoder's embeddings: tells two checkpoints apart.
 
     Args:
         model: The encoder.
 
     Returns:
-        64 hexadecimal digits.
+        64 hexadecimal digits, over the tensors, the modules' settings (pooling has no tensors), the tokenizer, the
+        maximum length and the prompts; equal for copies of one model folder.
     """
     import torch
 
@@ -101,8 +105,29 @@ def weights_hash(model: SentenceTransformer) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    digest.update(json.dumps([_settings(module) for module in model], sort_keys=True, default=str).encode())
+    backend = getattr(getattr(model, "tokenizer", None), "backend_tokenizer", None)
+    digest.update(_tokenizer_text(backend).encode())
     digest.update(json.dumps([model.max_seq_length, model.prompts], default=str).encode())
     return digest.hexdigest()
+
+
+def _settings(module: Any) -> list[Any]:
+    """Class and settings of a module, without where it was loaded from and by which version."""
+    settings = dict(module.get_config_dict()) if hasattr(module, "get_config_dict") else {}
+    config: Any = getattr(module, "config", None)
+    if hasattr(config, "to_dict"):
+        left_out = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+        settings["config"] = {name: value for name, value in config.to_dict().items() if name not in left_out}
+    return [type(module).__name__, settings]
+
+
+def _tokenizer_text(backend: Any) -> str:
+    """A fast tokenizer as text, without padding and truncation, which change from call to call."""
+    if backend is None:
+        return ""
+    document = json.loads(backend.to_str())
+    return json.dumps({name: part for name, part in document.items() if name not in ("padding", "truncation")})
 
 
 def encode_texts(
@@ -111,6 +136,7 @@ def encode_texts(
     side: Literal["query", "passage"],
     batch_size: int | None = None,
     show_progress: bool = True,
+    cache: Path | None = None,
 ) -> np.ndarray:
     """Encode texts, each distinct one once, with the model's own prompts for its side.
 
@@ -120,6 +146,7 @@ def encode_texts(
         side: Whether they are queries or passages.
         batch_size: Texts at once; None takes 16 on a CPU, where larger batches are slower, and 128 elsewhere.
         show_progress: Show a bar with rate and remaining time.
+        cache: Folder of embeddings to read from and add to; None keeps nothing.
 
     Returns:
         Shape (num_texts, dim), float32; rows have length 1 unless the model compares by dot product.
@@ -127,17 +154,43 @@ def encode_texts(
     Raises:
         InputError: If the model compares by another function than cosine or dot product.
     """
+    from tqdm.auto import tqdm
+
     if model.similarity_fn_name not in ("cosine", "dot"):
         raise InputError(f"The model compares by {model.similarity_fn_name}; only cosine and dot are supported.")
     size = batch_size or (16 if model.device.type == "cpu" else 128)
     distinct = list(dict.fromkeys(texts))
+    store = _store(model, side, cache) if cache else None
+    vectors = store.get(distinct) if store else {}
+    if store and store.damaged:
+        warnings.warn(f"Damaged in the cache, removed, encoded again: {', '.join(store.damaged)}", stacklevel=2)
+    # Longest first: padding stays short, and what does not fit into memory fails at once.
+    missing = sorted((text for text in distinct if text not in vectors), key=len, reverse=True)
     encode = model.encode_query if side == "query" else model.encode_document
-    vectors = encode(
-        distinct,
-        batch_size=size,
-        show_progress_bar=show_progress and len(distinct) > 8 * size,
-        normalize_embeddings=model.similarity_fn_name == "cosine",
-        convert_to_numpy=True,
-    )
-    row_of = {text: row for row, text in enumerate(distinct)}
-    return np.asarray(vectors, dtype=np.float32)[[row_of[text] for text in texts]]
+    shown = show_progress and len(missing) > 8 * size
+    kept_until, kept_at = 0, time.monotonic()
+    with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not shown) as bar:
+        for begin in range(0, len(missing), 8 * size):
+            chunk = missing[begin : begin + 8 * size]
+            encoded = encode(
+                chunk,
+                batch_size=size,
+                show_progress_bar=False,
+                normalize_embeddings=model.similarity_fn_name == "cosine",
+                convert_to_numpy=True,
+            )
+            vectors.update(zip(chunk, np.asarray(encoded, dtype=np.float32), strict=True))
+            bar.update(len(chunk))
+            done = begin + len(chunk)
+            # An interrupted run loses a minute at most.
+            if store and (done == len(missing) or time.monotonic() - kept_at > 60):
+                store.add(missing[kept_until:done], np.stack([vectors[text] for text in missing[kept_until:done]]))
+                kept_until, kept_at = done, time.monotonic()
+    if not distinct:
+        return np.empty((0, model.get_embedding_dimension() or 0), np.float32)
+    return np.stack([vectors[text] for text in texts])
+
+
+def _store(model: SentenceTransformer, side: str, cache: Path) -> EmbeddingCache:
+    settings = [side, model.prompts, model.default_prompt_name, model.max_seq_length, str(model.dtype)]
+    return EmbeddingCache(cache, weights_hash(model), json.dumps([*settings, str(model.similarity_fn_name)]))

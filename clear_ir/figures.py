@@ -1,11 +1,14 @@
-"""Figures as SVG with selectable text: bars by direction, loss curves."""
+"""Figures as SVG with selectable text: bars by direction, loss curves, a map of parallel texts."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from itertools import chain
+from math import nan
 from typing import Any
 
+MARKERS = "osD^vP*X"
 #: Okabe and Ito's palette, told apart by colour-blind readers; grey for the base.
 COLOURS = ("#7f7f7f", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 
@@ -34,14 +37,14 @@ def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@1
             axes.errorbar(places, means, yerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
             for x, (mean, _, high) in zip(places, values, strict=True):
                 axes.text(x, high + 1.5, f"{mean:.0f}", ha="center", va="bottom", fontsize=8)
-        axes.set_xticks(range(len(directions)), directions)
+        axes.set_xticks(range(len(directions)), [name.replace(" ", "\n", 1) for name in directions])
         axes.set_ylabel(label)
         axes.set_ylim(0, 105)
         axes.set_yticks(range(0, 101, 20))
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
         figure.legend(loc="outside upper left", ncols=len(scores), frameon=False)
-        return _svg(figure, "Bars of nDCG@10 by direction and model; the numbers stand in the tables.")
+        return _svg(figure, f"Bars of {label} by direction and model; the numbers stand in the tables.")
 
 
 def loss_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
@@ -73,11 +76,44 @@ def loss_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
         return _svg(figure, "Training loss by step.")
 
 
+def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
+    """Parallel texts on a plane, one panel for each model, a line from each text to its English translation.
+
+    Args:
+        maps: By model, as :func:`clear_ir.space.map_texts` gives them; not empty.
+
+    Returns:
+        An SVG element.
+    """
+    with _figure(4.2 * len(maps), 4.4, len(maps)) as (figure, panels):
+        for axes, (model, plane) in zip([panels] if len(maps) == 1 else panels, maps.items(), strict=True):
+            places: dict[str, dict[str, tuple[float, float]]] = {}
+            for point in plane["points"]:
+                places.setdefault(point["lang"], {})[point["text"]] = (point["x"], point["y"])
+            for i, (lang, by_text) in enumerate(sorted(places.items(), key=lambda item: (item[0] != "en", item[0]))):
+                colour = COLOURS[-1] if lang == "en" else COLOURS[1 + (i - 1) % 6]
+                pairs = [(place, places["en"][text], (nan, nan)) for text, place in by_text.items()]
+                axes.plot(*zip(*chain(*pairs), strict=True), color=colour, lw=0.4, alpha=0.35, zorder=1)
+                xs, ys = zip(*by_text.values(), strict=True)
+                marker = MARKERS[i % len(MARKERS)]
+                axes.scatter(xs, ys, s=14, color=colour, marker=marker, label=lang, linewidths=0.8, zorder=2)
+            axes.set_title(model, fontsize=10)
+            axes.set_xlabel(f"first component, {100 * plane['explained'][0]:.0f} % of the variance", fontsize=8)
+            axes.set_ylabel(f"second, {100 * plane['explained'][1]:.0f} %", fontsize=8)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.set_aspect("equal", adjustable="datalim")
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+        return _svg(figure, "Parallel queries as points on a plane; translations of one question are joined by lines.")
+
+
 class _figure:
     """A matplotlib figure that is drawn without a screen and closed again."""
 
-    def __init__(self, width: float, height: float) -> None:
+    def __init__(self, width: float, height: float, panels: int = 1) -> None:
         self.size = (width, height)
+        self.panels = panels
 
     def __enter__(self) -> tuple[Any, Any]:
         from matplotlib import rc_context
@@ -86,8 +122,9 @@ class _figure:
         self.context = rc_context({"svg.fonttype": "none", "svg.hashsalt": "clear-ir", "font.family": "sans-serif"})
         self.context.__enter__()
         figure = Figure(figsize=self.size, layout="constrained")
-        axes = figure.add_subplot()
-        axes.spines[["top", "right"]].set_visible(False)
+        axes = figure.subplots(1, self.panels)
+        for panel in figure.axes:
+            panel.spines[["top", "right"]].set_visible(False)
         return figure, axes
 
     def __exit__(self, *error: object) -> None:

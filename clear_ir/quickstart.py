@@ -6,15 +6,17 @@ import time
 from pathlib import Path
 
 from clear_ir.collection import write_collection
-from clear_ir.comparison import Difference
+from clear_ir.comparison import Difference, score_intervals
 from clear_ir.datasets import load_atlas
 from clear_ir.encoding import MINILM, load_encoder
-from clear_ir.evaluation import evaluate_model, read_train_log, write_results
+from clear_ir.evaluation import evaluate_model
 from clear_ir.files import new_folder, write_json, write_jsonl
 from clear_ir.mining import mine_hard_negatives
 from clear_ir.recipe import load_recipe
-from clear_ir.report import REPORT_FILE, comparison_table, render_report, score_intervals
+from clear_ir.report import REPORT_FILE, render_report
+from clear_ir.results import read_train_log, write_results
 from clear_ir.rows import read_training_rows, write_parallel_rows
+from clear_ir.tables import comparison_table
 from clear_ir.training import train_model
 
 #: Marks a finished quickstart: its scores, differences and seconds.
@@ -65,12 +67,14 @@ def run_quickstart(
 
         _say(6, "Comparing and reporting")
         logs = {after.model: read_train_log(folder / "results" / "clear")}
-        differences = render_report(folder / "report", base, [after], logs)
+        differences = render_report(folder / "report", base, [after], logs, collection=prepared.collection)
         seconds = time.perf_counter() - start
         summary = {
             "seed": seed,
             "seconds": round(seconds, 1),
-            "scores": {results.model: score_intervals(results) for results in (base, after)},
+            "scores": {
+                results.model: score_intervals(results.directions, results.questions) for results in (base, after)
+            },
             "differences": [vars(difference) for difference in differences],
         }
         write_json(folder / SUMMARY_FILE, summary)

@@ -1,101 +1,55 @@
-"""Results as a page: tables and figures in one self-contained HTML file, the same tables in Markdown."""
+"""Results as a page: one self-contained HTML file without scripts, and the same tables in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clear_ir.comparison import Difference, bootstrap_interval, compare_results
-from clear_ir.evaluation import MEASURES, Results
-from clear_ir.figures import bar_chart, loss_curves
+from clear_ir import tables
+from clear_ir.collection import Collection
+from clear_ir.comparison import (
+    Difference,
+    compare_results,
+    compare_summaries,
+    score_intervals,
+    summary_intervals,
+)
+from clear_ir.directions import parse_direction
+from clear_ir.figures import bar_chart, loss_curves, text_maps
 from clear_ir.files import InputError, new_folder, write_json, write_text
+from clear_ir.heatmap import heatmap
+from clear_ir.query_changes import largest_changes
+from clear_ir.results import Results
+from clear_ir.tables import MEASURE, Table
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-MEASURE = "nDCG@10"
 #: The file that marks a report folder.
 REPORT_FILE = "report.html"
+#: Bars of so many directions are readable side by side; with more, the summaries and q-L.p-en stand for them.
+MOST_BARS = 9
 
 TrainLog = list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table for people.
+@dataclass
+class Section:
+    """A part of the report.
 
     Args:
-        head: Names of the columns.
-        rows: Cells as text.
-        num_names: The first so many columns name things and stand left; numbers stand right.
+        title: Its heading.
+        note: What is shown, in a sentence or two.
+        table: For page and Markdown, if it is a table.
+        parts: For the page alone: figures, heatmaps or queries.
+        folded: Whether the page shows it only on demand.
     """
 
-    head: list[str]
-    rows: list[list[str]]
-    num_names: int = 1
-
-    def markdown(self) -> str:
-        """As a Markdown table, padded so that it reads well as text."""
-        widths = [max(len(row[i]) for row in [self.head, *self.rows]) for i in range(len(self.head))]
-
-        def line(cells: Sequence[str]) -> str:
-            padded = [
-                cell.ljust(width) if i < self.num_names else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-            ]
-            return "| " + " | ".join(padded) + " |"
-
-        rules = ["-" * (w + 2) if i < self.num_names else "-" * (w + 1) + ":" for i, w in enumerate(widths)]
-        rule = "|" + "|".join(rules) + "|"
-        return "\n".join([line(self.head), rule, *map(line, self.rows)]) + "\n"
-
-
-def comparison_table(base: Results, others: Sequence[Results], differences: Sequence[Difference]) -> Table:
-    """nDCG@10 of each model by direction, times 100, with the change against the base and its significance.
-
-    Args:
-        base: The reference.
-        others: The models compared.
-        differences: What :func:`clear_ir.comparison.compare_results` found for them.
-
-    Returns:
-        One row a direction; ``*`` marks a Holm-corrected p-value below .05.
-    """
-    of = {(d.model, d.direction): d for d in differences}
-    rows = []
-    for direction, result in base.directions.items():
-        row = [direction, str(len(result.per_query)), f"{100 * result.mean(MEASURE):.1f}"]
-        for other in others:
-            d = of[other.model, direction]
-            row.append(f"{100 * d.value:.1f} ({100 * d.change:+.1f}{'*' if d.significant else ''})")
-        rows.append(row)
-    return Table(["direction", "queries", base.model, *(other.model for other in others)], rows)
-
-
-def differences_table(differences: Sequence[Difference]) -> Table:
-    """Every difference with its interval and p-values."""
-    rows = [
-        [
-            d.model,
-            d.direction,
-            f"{100 * d.change:+.1f}",
-            f"{100 * d.low:+.1f} to {100 * d.high:+.1f}",
-            f"{d.p:.4f}",
-            f"{d.p_holm:.4f}",
-        ]
-        for d in differences
-    ]
-    return Table(["model", "direction", "change", "95 % interval", "p", "p (Holm)"], rows, num_names=2)
-
-
-def measures_table(results: Sequence[Results]) -> Table:
-    """Every measure of every model and direction, times 100."""
-    rows = [
-        [result.model, direction, str(scores.num_passages), *(f"{100 * scores.mean(m):.1f}" for m in MEASURES)]
-        for result in results
-        for direction, scores in result.directions.items()
-    ]
-    return Table(["model", "direction", "pool", *MEASURES], rows, num_names=2)
+    title: str
+    note: str
+    table: Table | None = None
+    parts: dict[str, Any] = field(default_factory=dict)
+    folded: bool = False
 
 
 def render_report(
@@ -104,6 +58,7 @@ def render_report(
     others: Sequence[Results],
     train_logs: dict[str, TrainLog] | None = None,
     overwrite: bool = False,
+    collection: Collection | None = None,
 ) -> list[Difference]:
     """Write ``report.html``, ``report.md`` and ``comparison.json``.
 
@@ -113,9 +68,10 @@ def render_report(
         others: The models compared with it.
         train_logs: Training logs by model, for the loss curves.
         overwrite: Replace an earlier report.
+        collection: What was evaluated, for the texts of the queries that changed most; None leaves them out.
 
     Returns:
-        The differences shown.
+        The differences by direction.
 
     Raises:
         InputError: If two models share a name, the data differ, or the folder is taken.
@@ -124,51 +80,139 @@ def render_report(
 
     check_names([base, *others])
     differences = compare_results(base, others)
-    main = comparison_table(base, others, differences)
-    sections = [
-        (
-            "Scores by direction",
-            main,
-            "nDCG@10 times 100; change against the base in brackets, * where p (Holm) < .05.",
-        ),
-    ]
-    if differences:
-        note = (
-            "Change of nDCG@10 in points with its 95 % bootstrap interval over queries; two-sided p-value of a paired "
-            "permutation test, alone and corrected by Holm over all rows."
-        )
-        sections.append(("Differences", differences_table(differences), note))
-    note = "Times 100; scored by pytrec_eval's rules. pool: passages to choose from."
-    sections.append(("All measures", measures_table([base, *others]), note))
-    headline = _headline(differences)
+    summaries = compare_summaries(base, others)
+    mixed = [d for m in (MEASURE, "Complete@10") for d in compare_results(base, others, m, mixed=True)]
+    sections = _sections(base, others, differences, summaries, mixed)
+    if train_logs:
+        note = "The loss as trained on; where one model is shown, its single terms unweighted."
+        sections.append(Section("Training", note, parts={"figure": loss_curves(train_logs)}))
+    if collection:
+        sections += _changed_queries(base, others, collection)
+    headline = _headline(summaries, differences)
     with new_folder(folder, REPORT_FILE, overwrite) as partial:
         environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         page = environment.get_template("report.html").render(
-            data=base.data,
-            split=base.split,
-            headline=headline,
-            bars=bar_chart({result.model: score_intervals(result) for result in [base, *others]}),
-            curves=loss_curves(train_logs) if train_logs else "",
-            sections=sections,
-            models=[base, *others],
+            data=base.data, split=base.split, headline=headline, sections=sections, models=[base, *others]
         )
         write_text(partial / REPORT_FILE, page)
         parts = [f"# {base.data}, {base.split}\n", *(f"{sentence}\n" for sentence in headline)]
-        parts += [f"## {title}\n\n{note}\n\n{table.markdown()}" for title, table, note in sections]
+        parts += [f"## {part.title}\n\n{part.note}\n\n{part.table.markdown()}" for part in sections if part.table]
         write_text(partial / "report.md", "\n".join(parts))
-        write_json(partial / "comparison.json", [vars(difference) for difference in differences])
+        compared = {"directions": differences, "summaries": summaries, "mixed": mixed}
+        write_json(partial / "comparison.json", {name: [asdict(d) for d in found] for name, found in compared.items()})
     return differences
 
 
-def score_intervals(results: Results) -> dict[str, tuple[float, float, float]]:
-    """nDCG@10 by direction with its 95 % bootstrap interval over queries."""
-    found = {}
-    for direction, result in results.directions.items():
-        scores = [values[MEASURE] for values in result.per_query.values()]
-        found[direction] = (result.mean(MEASURE), *bootstrap_interval(scores))
+def _sections(
+    base: Results,
+    others: Sequence[Results],
+    differences: Sequence[Difference],
+    summaries: Sequence[Difference],
+    mixed: Sequence[Difference],
+) -> list[Section]:
+    models = [base, *others]
+    interval = "95 % bootstrap interval over questions"
+    test = "two-sided p-value of a paired permutation test"
+    sections = [
+        Section(
+            "Summary",
+            f"nDCG@10 times 100 with its {interval}; change against the base; {test}, corrected by Holm over "
+            "all rows. Monolingual: mean of the directions with one language; cross-lingual: of the others.",
+            tables.summary_table(base, others, summaries),
+        ),
+        Section("nDCG@10 by direction", f"Whiskers: {interval}.", parts={"figure": bar_chart(_bars(models))}),
+    ]
+    if len(base.directions) > 3:
+        marked = {
+            d.model: [e.direction for e in differences if e.model == d.model and e.significant] for d in differences
+        }
+        maps = [heatmap(r.model, {name: of.mean(MEASURE) for name, of in r.directions.items()}) for r in models]
+        for other in others:
+            changes = {d.direction: d.change for d in differences if d.model == other.model}
+            title = f"{other.model} minus {base.model}"
+            maps.append(heatmap(title, changes, marked.get(other.model, []), difference=True))
+        note = "nDCG@10 times 100. Queries down, passages across; * where p (Holm over directions) < .05."
+        sections.append(Section("Language x language", note, parts={"heatmaps": maps}))
+    many = len(base.directions) > MOST_BARS
+    note = "nDCG@10 times 100; change against the base in brackets, * where p (Holm) < .05."
+    sections.append(
+        Section("Scores by direction", note, tables.comparison_table(base, others, differences), folded=many)
+    )
+    if base.mixed:
+        sections += _mixed_sections(models, mixed)
+    if any(base.space.values()):
+        note = (
+            "Alignment: mean squared distance of a text from its English translation, lower is closer. Uniformity: log "
+            "of the mean Gaussian potential of all pairs, lower is more evenly spread. Neither means much alone."
+        )
+        sections.append(Section("The embedding space", note, tables.space_table(models), folded=many))
+    if all(results.map for results in models):
+        note = "Parallel queries, each model on its own first two principal components; lines join translations."
+        figure = text_maps({results.model: results.map for results in models})
+        sections.append(Section("Map of parallel texts", note, parts={"figure": figure}))
+    if differences:
+        note = (
+            f"Change of nDCG@10 in points with its {interval}; {test}, alone and corrected by Holm over all rows. Gap "
+            "closed: share of the way from the base to the base's score with perfectly translated queries."
+        )
+        sections.append(Section("Differences", note, tables.differences_table(differences, base, others), folded=many))
+    note = "Times 100; scored by pytrec_eval's rules. pool: passages to choose from."
+    sections.append(Section("All measures", note, tables.measures_table(models), folded=True))
+    return sections
+
+
+def _mixed_sections(models: Sequence[Results], differences: Sequence[Difference]) -> list[Section]:
+    note = (
+        "One pool in several languages, every translation of the passage relevant. Complete@10: all of them among the "
+        "first ten; last rank: where the last of them stands; own language first: the first of them is in the query's "
+        "language; English of irrelevant: English share of the irrelevant passages among the first ten. Shares times "
+        "100; * where p (Holm) < .05."
+    )
+    bars = {
+        results.model: score_intervals(
+            {name: of for name, of in results.mixed.items() if not name.startswith("q-en.")},
+            results.questions,
+            "Complete@10",
+        )
+        for results in models
+    }
+    figure = bar_chart(bars, "Complete@10 x 100") if bars[models[0].model] else ""
+    sections = [Section("Mixed-language pools", note, tables.mixed_table(models, differences), {"figure": figure})]
+    note = (
+        "Average precision times 100 of the relevant passages in one language, those in other languages taken out of "
+        "the ranking: is that language found among all the others?"
+    )
+    sections.append(Section("One target language in mixed pools", note, tables.one_target_table(models), folded=True))
+    return sections
+
+
+def _changed_queries(base: Results, others: Sequence[Results], collection: Collection) -> list[Section]:
+    found = []
+    for other in others:
+        for side, changes in zip(("gained", "lost"), largest_changes(base, other, collection), strict=True):
+            if changes:
+                title = f"Queries that {side} most: {other.model}"
+                note = f"{len(changes)} queries by change of nDCG@10, one a question, with the first passages found."
+                parts: dict[str, Any] = {"changes": changes, "names": [base.model, other.model]}
+                found.append(Section(title, note, parts=parts, folded=True))
     return found
+
+
+def _bars(models: Sequence[Results]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    def of(results: Results) -> dict[str, tuple[float, float, float]]:
+        directions = results.directions
+        if len(directions) <= MOST_BARS:
+            return score_intervals(directions, results.questions)
+        to_english = {name: d for name, d in directions.items() if parse_direction(name).passage_lang == "en"}
+        return summary_intervals(results) | score_intervals(to_english, results.questions)
+
+    return {results.model: of(results) for results in models}
 
 
 def check_names(results: Sequence[Results]) -> None:
@@ -182,28 +226,24 @@ def check_names(results: Sequence[Results]) -> None:
         raise InputError(f"Two results are named {double!r}; evaluate one of them again with another --name.")
 
 
-def _headline(differences: Sequence[Difference]) -> list[str]:
+def _headline(summaries: Sequence[Difference], differences: Sequence[Difference]) -> list[str]:
     """What a person wants to know first, a sentence for each model."""
     sentences = []
-    for model in dict.fromkeys(d.model for d in differences):
-        own = [d for d in differences if d.model == model]
-        crossing = [d for d in own if d.direction != "q-en.p-en" and _crosses(d.direction)]
-        english = [d for d in own if d.direction == "q-en.p-en"]
+    for model in dict.fromkeys(d.model for d in summaries):
+        own = {d.direction: d for d in summaries if d.model == model}
         parts = []
-        if crossing:
-            change = sum(d.change for d in crossing) / len(crossing)
-            gained = sum(d.significant and d.change > 0 for d in crossing)
+        if d := own.get("mean cross-lingual"):
+            crossing = [e for e in differences if e.model == model and parse_direction(e.direction).crosses]
+            gained, lost = (sum(e.significant and s * e.change > 0 for e in crossing) for s in (1, -1))
             parts.append(
-                f"{100 * change:+.1f} points of nDCG@10 on average across languages "
-                f"({gained} of {len(crossing)} directions significantly better)"
+                f"{100 * d.change:+.1f} points of nDCG@10 on average across languages (p {_p(d)}; of {len(crossing)} "
+                f"directions {gained} significantly better, {lost} worse)"
             )
-        if english:
-            verdict = "significant" if english[0].significant else "not significant"
-            parts.append(f"{100 * english[0].change:+.1f} points in English ({verdict})")
+        if d := own.get("English"):
+            parts.append(f"{100 * d.change:+.1f} points in English (p {_p(d)})")
         sentences.append(f"{model}: {'; '.join(parts) or 'see the table'}.")
     return sentences
 
 
-def _crosses(direction: str) -> bool:
-    query, passage = direction.split(".")
-    return query[2:] != passage[2:]
+def _p(d: Difference) -> str:
+    return "< .001" if d.p_holm < 0.001 else f"= {d.p_holm:.3f}".replace("0.", ".", 1)

@@ -189,12 +189,17 @@ def make_trainer(
     )
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    evaluator = None
+    if dev:
+        limit = settings.max_english_loss
+        judged = _dev_collection(rows.records, dev)
+        evaluator = CrossLingualEvaluator(judged, max_english_loss=limit, base=None if limit is None else model)
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
         train_dataset=dataset,
         loss=make_loss(model, settings, num_negatives),
-        evaluator=CrossLingualEvaluator(_dev_collection(rows.records, dev)) if dev else None,
+        evaluator=evaluator,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StepBar)

@@ -43,6 +43,8 @@ class TrainingSettings(BaseModel):
         gradient_checkpointing: Trade time for memory.
         dev_share: Share of the passages whose rows judge checkpoints and are not trained on. 0 keeps the
             last checkpoint.
+        max_english_loss: Never keep a checkpoint that loses more than so many points of nDCG@10 x 100 in English
+            on the dev share, unless all do; None lets English go.
         eval_steps: Steps between looks at the dev share; None looks ten times.
         logging_steps: Steps between log entries.
         seed: Of batches and dropout.
@@ -71,6 +73,7 @@ class TrainingSettings(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     gradient_checkpointing: bool = False
     dev_share: float = Field(0.1, ge=0, lt=1)
+    max_english_loss: float | None = Field(None, ge=0)
     eval_steps: int | None = Field(None, ge=1)
     logging_steps: int = Field(1, ge=1)
     seed: int = 0
@@ -78,6 +81,8 @@ class TrainingSettings(BaseModel):
     @model_validator(mode="after")
     def _weights_fit(self) -> TrainingSettings:
         _ = self.weights
+        if self.max_english_loss is not None and not self.dev_share:
+            raise ValueError("max_english_loss judges checkpoints on the dev share; give a dev_share above 0")
         return self
 
     @property

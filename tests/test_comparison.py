@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from clear_ir.comparison import bootstrap_interval, compare_results, holm, paired_p_value
-from clear_ir.evaluation import MEASURES, DirectionResult, Results
 from clear_ir.files import InputError
+from clear_ir.measures import MEASURES
+from clear_ir.results import DirectionResult, Results
 
 
 def results(model, scores, data_hash="d"):

@@ -8,15 +8,10 @@ import pytrec_eval
 from conftest import make_encoder
 
 from clear_ir.collection import Collection, Text
-from clear_ir.evaluation import (
-    MEASURES,
-    evaluate_directions,
-    evaluate_model,
-    read_results,
-    score_run,
-    write_results,
-)
+from clear_ir.evaluation import evaluate_directions, evaluate_model
 from clear_ir.files import InputError
+from clear_ir.measures import MEASURES, score_run
+from clear_ir.results import read_results, write_results
 
 SENTENCES = ["river desert moon", "bread bank court", "drum tree bird", "metal light sound", "long wide old river"]
 

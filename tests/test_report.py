@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from clear_ir.comparison import compare_results
-from clear_ir.evaluation import MEASURES, DirectionResult, Results
 from clear_ir.files import InputError
+from clear_ir.measures import MEASURES
 from clear_ir.report import Table, comparison_table, render_report
+from clear_ir.results import DirectionResult, Results
 
 
 def make_results(model, shift, seed=0):
