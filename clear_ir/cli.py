@@ -171,6 +171,8 @@ def evaluate(
     if results.mixed:
         typer.echo(mixed_table([results]).markdown())
     typer.echo(summary_table(results, [], []).markdown())
+    if kept:
+        typer.echo(f"Embeddings kept in {kept}, for the next time; --no-cache keeps none.")
     print_made(f"Results: {out}", f"clear-ir compare BASE {out}")
 
 

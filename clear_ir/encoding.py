@@ -24,6 +24,9 @@ MINILM = "minilm"
 #: SHA-256 of the official all-MiniLM-L6-v2 ``model.safetensors``.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
+#: Seconds after which new embeddings go to the cache, so that an interrupted run loses little.
+KEPT_EVERY = 60.0
+
 
 def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransformer:
     """Load an encoder from a folder, from the hub, or ``minilm`` from the extra ``quickstart``.
@@ -182,8 +185,7 @@ def encode_texts(
             vectors.update(zip(chunk, np.asarray(encoded, dtype=np.float32), strict=True))
             bar.update(len(chunk))
             done = begin + len(chunk)
-            # An interrupted run loses a minute at most.
-            if store and (done == len(missing) or time.monotonic() - kept_at > 60):
+            if store and (done == len(missing) or time.monotonic() - kept_at > KEPT_EVERY):
                 store.add(missing[kept_until:done], np.stack([vectors[text] for text in missing[kept_until:done]]))
                 kept_until, kept_at = done, time.monotonic()
     if not distinct:

@@ -88,7 +88,8 @@ def largest_changes(
     runs = _Runs()
 
     def chosen(sign: int) -> list[QueryChange]:
-        kept, seen = [], set()
+        kept: list[QueryChange] = []
+        seen: set[str] = set()
         for change, _, direction, query in sorted(changes, key=lambda item: (-sign * item[0], item[1])):
             question = base.questions.get(query, query)
             if sign * change <= 0 or len(kept) == number:

@@ -129,14 +129,12 @@ def _sections(
         Section("nDCG@10 by direction", f"Whiskers: {interval}.", parts={"figure": bar_chart(_bars(models))}),
     ]
     if len(base.directions) > 3:
-        marked = {
-            d.model: [e.direction for e in differences if e.model == d.model and e.significant] for d in differences
-        }
         maps = [heatmap(r.model, {name: of.mean(MEASURE) for name, of in r.directions.items()}) for r in models]
         for other in others:
-            changes = {d.direction: d.change for d in differences if d.model == other.model}
-            title = f"{other.model} minus {base.model}"
-            maps.append(heatmap(title, changes, marked.get(other.model, []), difference=True))
+            own = {d.direction: d for d in differences if d.model == other.model}
+            changes = {name: d.change for name, d in own.items()}
+            marked = [name for name, d in own.items() if d.significant]
+            maps.append(heatmap(f"{other.model} minus {base.model}", changes, marked, difference=True))
         note = "nDCG@10 times 100. Queries down, passages across; * where p (Holm over directions) < .05."
         sections.append(Section("Language x language", note, parts={"heatmaps": maps}))
     many = len(base.directions) > MOST_BARS

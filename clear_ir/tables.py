@@ -64,11 +64,12 @@ def summary_table(base: Results, others: Sequence[Results], differences: Sequenc
             if name == "worst direction":
                 where = f" ({min(results.directions, key=lambda d: results.directions[d].mean(MEASURE))})"
             row = [name + where, results.model, f"{100 * value:.1f}", _range(low, high)]
-            d = of.get((results.model, name))
-            change = [f"{100 * d.change:+.1f}", _range(d.low, d.high, "+"), f"{d.p_holm:.4f}"] if d else [""] * 3
-            rows.append(row + change)
-    head = ["summary", "model", MEASURE, "95 % interval", "change", "95 % interval", "p (Holm)"]
-    return Table(head, rows, num_names=2)
+            if others:
+                d = of.get((results.model, name))
+                row += [f"{100 * d.change:+.1f}", _range(d.low, d.high, "+"), f"{d.p_holm:.4f}"] if d else [""] * 3
+            rows.append(row)
+    head = ["summary", "model", MEASURE, "95 % interval"]
+    return Table(head + ["change", "95 % interval", "p (Holm)"] * bool(others), rows, num_names=2)
 
 
 def comparison_table(base: Results, others: Sequence[Results], differences: Sequence[Difference]) -> Table:

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from clear_ir.datasets.atlas import FOLDER, load_atlas, load_split
-from clear_ir.measures import score_run
 from clear_ir.files import InputError, read_jsonl
+from clear_ir.measures import score_run
 
 QUERY_LANGS = {"en", "de", "es", "sw", "ha", "id", "hi", "ru"}
 PASSAGE_LANGS = {"en", "de", "sw"}

@@ -1,6 +1,7 @@
 import pytest
 
 from clear_ir.collection import Collection, Text, make_collection, read_collection, write_collection
+from clear_ir.directions import Direction, parse_direction
 from clear_ir.files import InputError, write_jsonl, write_text
 
 
@@ -23,11 +24,45 @@ def test_writing_and_reading_give_the_same(tmp_path, collection):
 
 def test_directions_are_named_with_both_sides_and_english_comes_first(collection):
     assert list(map(str, collection.directions)) == [
-        "q-en.p-en", "q-de.p-en", "q-en.p-de", "q-de.p-de", "q-sw.p-en",
+        "q-en.p-en", "q-de.p-en", "q-en.p-de", "q-de.p-de", "q-sw.p-en", "q-sw.p-de",
     ]  # fmt: skip
     crossing = collection.directions[2]
     assert collection.judged(crossing) == {"q@en": {"p1@de": 1}}
-    assert [passage.id for passage in collection.pool("de")] == ["p1@de", "p2@de"]
+    assert [passage.id for passage in collection.pool(crossing)] == ["p1@de", "p2@de"]
+
+
+def test_mixed_pools_are_english_with_each_language_and_all(collection):
+    # With passages in two languages, English + de is the pool of all.
+    assert list(map(str, collection.mixed_directions)) == ["q-en.p-en+de", "q-de.p-en+de"]
+    collection.passages["p1@ru"] = Text("p1@ru", "text", "ru", parallel_id="p1")
+    collection.qrels["q@sw"]["p1@ru"] = 1
+    wider = Collection("wider", collection.passages, collection.queries, collection.qrels)
+    names = list(map(str, wider.mixed_directions))
+    # q@en and q@de have no relevant passage in ru; a query counts where its own language has one, if it is there.
+    assert names == ["q-en.p-en+de", "q-de.p-en+de", "q-de.p-all", "q-en.p-all", "q-sw.p-all"]
+    [everything] = [direction for direction in wider.mixed_directions if str(direction) == "q-sw.p-all"]
+    assert wider.judged(everything) == {"q@sw": {"p1@en": 1, "p1@de": 1, "p1@ru": 1}}
+    assert len(wider.pool(everything)) == 5
+    assert everything.mixed
+    assert not everything.crosses
+
+
+def test_a_query_without_its_own_language_among_the_relevant_is_left_out_of_mixed_pools():
+    # Bitext: a sentence is judged against its translation, never against itself.
+    passages = {f"p{i}@{lang}": Text(f"p{i}@{lang}", "x", lang) for lang in ("en", "de", "sw") for i in (1, 2)}
+    queries = {f"q1@{lang}": Text(f"q1@{lang}", "x", lang) for lang in ("en", "de", "sw")}
+    qrels = {q: {p: 1 for p in passages if p.startswith("p1") and p[-2:] != q[-2:]} for q in queries}
+    bitext = Collection("bitext", passages, queries, qrels)
+    assert len(bitext.directions) == 6
+    assert all(direction.crosses for direction in bitext.directions)
+    assert bitext.mixed_directions == []
+
+
+@pytest.mark.parametrize("name", ["en-de", "q-en", "p-en.q-de", ""])
+def test_names_that_are_no_directions(name):
+    with pytest.raises(ValueError, match="is no direction"):
+        parse_direction(name)
+    assert parse_direction("q-de.p-en+de") == Direction("de", "en+de")
 
 
 def test_the_hash_tells_any_change(collection):

@@ -1,5 +1,4 @@
 import json
-import math
 
 import ir_measures
 import numpy as np
@@ -10,8 +9,7 @@ from conftest import make_encoder
 from clear_ir.collection import Collection, Text
 from clear_ir.evaluation import evaluate_directions, evaluate_model
 from clear_ir.files import InputError
-from clear_ir.measures import MEASURES, score_run
-from clear_ir.results import read_results, write_results
+from clear_ir.results import read_results, read_run, write_results
 
 SENTENCES = ["river desert moon", "bread bank court", "drum tree bird", "metal light sound", "long wide old river"]
 
@@ -27,35 +25,6 @@ def collection():
             queries[f"q{i}@{lang}"] = Text(f"q{i}@{lang}", f"what {text}", lang, parallel_id=f"q{i}")
             qrels[f"q{i}@{lang}"] = {f"p{i}@en": 2, f"p{i}@sw": 1}
     return Collection("tiny", passages, queries, qrels)
-
-
-def test_hand_worked_measures():
-    run = {"q": {f"d{i:02}": float(20 - i) for i in range(12)}}
-    scores = score_run(run, {"q": {"d01": 1, "d03": 1, "d11": 1}, "empty": {"d01": 1}})
-    ideal = 1 + 1 / math.log2(3) + 1 / math.log2(4)
-    assert scores["q"]["nDCG@10"] == pytest.approx((1 / math.log2(3) + 1 / math.log2(5)) / ideal)
-    assert scores["q"]["RR@10"] == pytest.approx(1 / 2)
-    assert scores["q"]["R@10"] == pytest.approx(2 / 3)
-    assert (scores["q"]["R@1"], scores["q"]["R@100"]) == (0.0, 1.0)
-    assert scores["empty"] == dict.fromkeys(MEASURES, 0.0)
-    late = score_run(run, {"q": {"d10": 1}})["q"]
-    assert (late["RR@10"], late["nDCG@10"]) == (0.0, 0.0)
-
-
-@pytest.mark.parametrize("levels", [1, 3, 1000])
-def test_property_equal_to_pytrec_eval_with_ties_and_graded_relevance(levels):
-    rng = np.random.default_rng(levels)
-    ids = [f"d{i}" for i in range(60)]
-    run = {f"q{q}": dict(zip(ids, (rng.integers(0, levels, 60) / levels).tolist(), strict=True)) for q in range(20)}
-    qrels = {f"q{q}": {str(d): int(r) for d, r in zip(rng.choice(ids, 8, False), rng.integers(0, 4, 8), strict=True)}
-             for q in range(20)}  # fmt: skip
-    theirs = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "recall.1,10,100", "recip_rank"}).evaluate(run)
-    ours = score_run(run, qrels)
-    for query, values in theirs.items():
-        assert ours[query]["nDCG@10"] == values["ndcg_cut_10"]
-        for k in (1, 10, 100):
-            assert ours[query][f"R@{k}"] == values[f"recall_{k}"]
-        assert ours[query]["RR@10"] == (values["recip_rank"] if values["recip_rank"] >= 0.1 else 0.0)
 
 
 def test_each_text_is_encoded_once(collection, monkeypatch):
@@ -131,3 +100,66 @@ def test_a_collapsed_encoder_scores_by_the_tie_rule_alone(collection):
     # All embeddings are the same, so the higher passage id stands first: p4, p3, ...
     result = evaluate_directions(encoder, collection, show_progress=False)["q-en.p-en"]
     assert [result.per_query[f"q{i}@en"]["R@1"] for i in range(5)] == [0, 0, 0, 0, 1]
+
+
+def test_swapped_directions_are_scored_by_their_own_sides(collection):
+    encoder = make_encoder(double=False)
+    found = evaluate_directions(encoder, collection, show_progress=False)
+
+    def by_hand(query_lang, passage_lang):
+        queries = [t for t in collection.queries.values() if t.lang == query_lang]
+        passages = [t for t in collection.passages.values() if t.lang == passage_lang]
+        vectors = [encoder.encode([t.text for t in side], normalize_embeddings=True) for side in (queries, passages)]
+        run = {
+            q.id: {p.id: float(score) for p, score in zip(passages, row, strict=True)}
+            for q, row in zip(queries, vectors[0] @ vectors[1].T, strict=True)
+        }
+        qrels = {q.id: {f"p{q.id[1]}@{passage_lang}": 1} for q in queries}
+        theirs = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10"}).evaluate(run)
+        return {query: values["ndcg_cut_10"] for query, values in theirs.items()}
+
+    scores = {name: {q: v["nDCG@10"] for q, v in result.per_query.items()} for name, result in found.items()}
+    for name in scores:
+        query, passage = name[2:4], name[7:9]
+        assert scores[name] == pytest.approx(by_hand(query, passage))
+    assert list(scores["q-en.p-sw"].values()) != list(scores["q-sw.p-en"].values())
+
+
+def test_mixed_pools_hold_every_language(collection):
+    results = evaluate_model(make_encoder(double=False), collection, "tiny", show_progress=False)
+    assert list(results.mixed) == ["q-en.p-en+sw", "q-sw.p-en+sw"]
+    mixed = results.mixed["q-sw.p-en+sw"]
+    assert mixed.num_passages == 10
+    assert mixed.qrels["q0@sw"] == {"p0@en": 2, "p0@sw": 1}
+    for query, values in mixed.per_query.items():
+        ranking = list(mixed.run[query])
+        assert values["last_rank"] == max(ranking.index(p) + 1 for p in mixed.qrels[query])
+        assert values["Complete@10"] == 1.0  # ten passages
+    assert {v for scores in mixed.per_query.values() for v in scores.values()} - {0.0, 1.0}
+
+
+def test_results_keep_mixed_pools_questions_space_and_map(tmp_path, collection):
+    results = evaluate_model(make_encoder(double=False), collection, "tiny", show_progress=False)
+    write_results(tmp_path / "r", results)
+    again = read_results(tmp_path / "r")
+    assert {n: r.per_query for n, r in again.mixed.items()} == {n: r.per_query for n, r in results.mixed.items()}
+    assert (again.questions, again.space, again.map) == (results.questions, results.space, results.map)
+    assert again.questions["q3@sw"] == "q3"
+    document = json.loads((tmp_path / "r" / "results.json").read_text())
+    [entry] = [score for score in document["scores"]["test"] if score["direction"] == "q-sw.p-en+sw"]
+    ranks = [values["last_rank"] for values in results.mixed["q-sw.p-en+sw"].per_query.values()]
+    assert (entry["last_rank"], entry["last_rank_median"]) == (np.mean(ranks), np.median(ranks))
+    assert read_run(tmp_path / "r", "q-sw.p-en+sw", 3) == {
+        query: pytest.approx(dict(list(run.items())[:3])) for query, run in results.mixed["q-sw.p-en+sw"].run.items()
+    }
+    (tmp_path / "r" / "map.json").unlink()
+    with pytest.raises(InputError, match=r"lacks map\.json; evaluate again"):
+        read_results(tmp_path / "r")
+
+
+def test_a_cache_changes_nothing_but_time(tmp_path, collection):
+    encoder = make_encoder(double=False)
+    plain = evaluate_model(encoder, collection, "tiny", show_progress=False)
+    for _ in range(2):
+        cached = evaluate_model(encoder, collection, "tiny", show_progress=False, cache=tmp_path)
+        assert {n: r.run for n, r in cached.all_directions} == {n: r.run for n, r in plain.all_directions}

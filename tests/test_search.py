@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from clear_ir.search import search_top_k
+from clear_ir.search import rank_passages, search_top_k
 
 
 @pytest.mark.parametrize("k", [1, 3, 50])
@@ -17,3 +17,17 @@ def test_equals_a_full_sort_with_ties_by_higher_id(k):
         expected = sorted(sorted(ids, reverse=True), key=lambda p: -scores[p])[:k]
         assert list(run[f"q{i}"]) == expected
         assert run[f"q{i}"] == {p: scores[p] for p in expected}
+
+
+def test_ranks_are_the_places_in_a_full_search():
+    rng = np.random.default_rng(1)
+    queries = rng.integers(-1, 2, (9, 4)).astype(np.float32)
+    passages = rng.integers(-1, 2, (40, 4)).astype(np.float32)
+    ids = [f"p{i}" for i in rng.permutation(40)]
+    names = [f"q{i}" for i in range(9)]
+    wanted = {name: [str(p) for p in rng.choice(ids, 5, replace=False)] for name in names}
+    ranks = rank_passages(queries, passages, names, ids, wanted, block_size=4)
+    run = search_top_k(queries, passages, names, ids, k=40)
+    for name in names:
+        order = list(run[name])
+        assert ranks[name] == {p: order.index(p) + 1 for p in wanted[name]}

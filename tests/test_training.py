@@ -232,6 +232,38 @@ def test_evaluator_scores_each_direction(encoder):
     assert 0 < scores["q-en.p-en_nDCG@10"] <= 1
 
 
+def test_evaluator_vetoes_what_costs_english(encoder):
+    passages = [Text(f"p{i}", text, "en") for i, text in enumerate(("river desert", "moon bread", "tree bird"))]
+    questions = [(str(i), f"p{i}", {"en": p.text, "sw": "mto"}) for i, p in enumerate(passages)]
+    judged = make_collection("c", passages, questions)
+    evaluator = CrossLingualEvaluator(judged, max_english_loss=5.0, base=encoder)
+    free = CrossLingualEvaluator(judged)
+    scores = evaluator(encoder)
+    assert scores["vetoed"] == 0.0
+    assert scores["cross_lingual_nDCG@10"] == free(encoder)["cross_lingual_nDCG@10"]
+    for parameter in encoder.parameters():
+        parameter.data.zero_()
+    ruined = evaluator(encoder)
+    assert ruined["q-en.p-en_nDCG@10"] < scores["q-en.p-en_nDCG@10"] - 0.05
+    assert ruined["vetoed"] == 1.0
+    assert ruined["cross_lingual_nDCG@10"] == free(encoder)["cross_lingual_nDCG@10"] - 1
+    assert "vetoed" not in free(encoder)
+    with pytest.raises(ValueError, match="needs base"):
+        CrossLingualEvaluator(judged, max_english_loss=1.0)
+
+
+def test_training_keeps_no_checkpoint_that_costs_english(tmp_path, tiny_folder):
+    # The learning rate ruins the encoder at once; without the veto a later checkpoint may win across languages.
+    rows = make_training_rows()
+    chosen = settings(max_steps=8, eval_steps=2, learning_rate=5e-2, max_english_loss=0.0)
+    log = train_model(str(tiny_folder), rows, chosen, tmp_path / "m")
+    dev = [entry for entry in log if "eval_vetoed" in entry]
+    assert len(dev) == 4
+    assert any(entry["eval_vetoed"] for entry in dev), "nothing was vetoed, so the test shows nothing"
+    with pytest.raises(ValueError, match="dev_share above 0"):
+        settings(max_english_loss=1.0, dev_share=0.0)
+
+
 def test_only_safetensors_are_loaded(tmp_path, tiny_folder):
     import shutil
 
