@@ -131,6 +131,10 @@ def train(
     )
     losses = [entry["loss"] for entry in log if "loss" in entry]
     typer.echo(f"Loss from {losses[0]:.3f} to {losses[-1]:.3f} in {log[-1]['step']} steps.")
+    vetoed = [entry["eval_vetoed"] for entry in log if "eval_vetoed" in entry]
+    if vetoed and all(vetoed):
+        limit = chosen.train.max_english_loss
+        typer.echo(f"Every checkpoint lost more than {limit:g} points in English; the best across languages was kept.")
     print_made(
         f"Model, recipe and training log: {out}", f"clear-ir evaluate --model {out} --data COLLECTION --out RESULTS"
     )

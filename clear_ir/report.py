@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from clear_ir.comparison import (
 from clear_ir.directions import parse_direction
 from clear_ir.figures import bar_chart, loss_curves, text_maps
 from clear_ir.files import InputError, new_folder, write_json, write_text
-from clear_ir.heatmap import heatmap
-from clear_ir.query_changes import largest_changes
+from clear_ir.heatmap import Heatmap, heatmap
+from clear_ir.query_changes import QueryChange, largest_changes
 from clear_ir.results import Results
 from clear_ir.tables import MEASURE, Table
 
@@ -41,14 +41,18 @@ class Section:
         title: Its heading.
         note: What is shown, in a sentence or two.
         table: For page and Markdown, if it is a table.
-        parts: For the page alone: figures, heatmaps or queries.
+        figure: An SVG element, for the page.
+        heatmaps: Tables in colours, for the page.
+        changes: Queries that changed, for the page, and the names of the two models.
         folded: Whether the page shows it only on demand.
     """
 
     title: str
     note: str
     table: Table | None = None
-    parts: dict[str, Any] = field(default_factory=dict)
+    figure: str = ""
+    heatmaps: Sequence[Heatmap] = ()
+    changes: tuple[Sequence[QueryChange], Sequence[str]] = ((), ())
     folded: bool = False
 
 
@@ -85,7 +89,7 @@ def render_report(
     sections = _sections(base, others, differences, summaries, mixed)
     if train_logs:
         note = "The loss as trained on; where one model is shown, its single terms unweighted."
-        sections.append(Section("Training", note, parts={"figure": loss_curves(train_logs)}))
+        sections.append(Section("Training", note, figure=loss_curves(train_logs)))
     if collection:
         sections += _changed_queries(base, others, collection)
     headline = _headline(summaries, differences)
@@ -126,7 +130,7 @@ def _sections(
             "all rows. Monolingual: mean of the directions with one language; cross-lingual: of the others.",
             tables.summary_table(base, others, summaries),
         ),
-        Section("nDCG@10 by direction", f"Whiskers: {interval}.", parts={"figure": bar_chart(_bars(models))}),
+        Section("nDCG@10 by direction", f"Whiskers: {interval}.", figure=bar_chart(_bars(models))),
     ]
     if len(base.directions) > 3:
         maps = [heatmap(r.model, {name: of.mean(MEASURE) for name, of in r.directions.items()}) for r in models]
@@ -136,7 +140,7 @@ def _sections(
             marked = [name for name, d in own.items() if d.significant]
             maps.append(heatmap(f"{other.model} minus {base.model}", changes, marked, difference=True))
         note = "nDCG@10 times 100. Queries down, passages across; * where p (Holm over directions) < .05."
-        sections.append(Section("Language x language", note, parts={"heatmaps": maps}))
+        sections.append(Section("Language x language", note, heatmaps=maps))
     many = len(base.directions) > MOST_BARS
     note = "nDCG@10 times 100; change against the base in brackets, * where p (Holm) < .05."
     sections.append(
@@ -153,7 +157,7 @@ def _sections(
     if all(results.map for results in models):
         note = "Parallel queries, each model on its own first two principal components; lines join translations."
         figure = text_maps({results.model: results.map for results in models})
-        sections.append(Section("Map of parallel texts", note, parts={"figure": figure}))
+        sections.append(Section("Map of parallel texts", note, figure=figure))
     if differences:
         note = (
             f"Change of nDCG@10 in points with its {interval}; {test}, alone and corrected by Holm over all rows. Gap "
@@ -181,7 +185,7 @@ def _mixed_sections(models: Sequence[Results], differences: Sequence[Difference]
         for results in models
     }
     figure = bar_chart(bars, "Complete@10 x 100") if bars[models[0].model] else ""
-    sections = [Section("Mixed-language pools", note, tables.mixed_table(models, differences), {"figure": figure})]
+    sections = [Section("Mixed-language pools", note, tables.mixed_table(models, differences), figure)]
     note = (
         "Average precision times 100 of the relevant passages in one language, those in other languages taken out of "
         "the ranking: is that language found among all the others?"
@@ -197,8 +201,7 @@ def _changed_queries(base: Results, others: Sequence[Results], collection: Colle
             if changes:
                 title = f"Queries that {side} most: {other.model}"
                 note = f"{len(changes)} queries by change of nDCG@10, one a question, with the first passages found."
-                parts: dict[str, Any] = {"changes": changes, "names": [base.model, other.model]}
-                found.append(Section(title, note, parts=parts, folded=True))
+                found.append(Section(title, note, changes=(changes, (base.model, other.model)), folded=True))
     return found
 
 

@@ -253,13 +253,16 @@ def test_evaluator_vetoes_what_costs_english(encoder):
 
 
 def test_training_keeps_no_checkpoint_that_costs_english(tmp_path, tiny_folder):
-    # The learning rate ruins the encoder at once; without the veto a later checkpoint may win across languages.
     rows = make_training_rows()
-    chosen = settings(max_steps=8, eval_steps=2, learning_rate=5e-2, max_english_loss=0.0)
-    log = train_model(str(tiny_folder), rows, chosen, tmp_path / "m")
+    train_model(str(tiny_folder), rows, settings(max_steps=20, eval_steps=20), tmp_path / "good")
+    # A learning rate that ruins what was learnt.
+    ruin = settings(max_steps=8, eval_steps=2, learning_rate=1.0, max_english_loss=0.0)
+    log = train_model(str(tmp_path / "good"), rows, ruin, tmp_path / "ruined")
     dev = [entry for entry in log if "eval_vetoed" in entry]
     assert len(dev) == 4
     assert any(entry["eval_vetoed"] for entry in dev), "nothing was vetoed, so the test shows nothing"
+    for entry in dev:
+        assert (entry["eval_cross_lingual_nDCG@10"] < 0) == bool(entry["eval_vetoed"])
     with pytest.raises(ValueError, match="dev_share above 0"):
         settings(max_english_loss=1.0, dev_share=0.0)
 
