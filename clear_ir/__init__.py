@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from clear_ir.term_log import log_terms
 
 __version__ = "0.1.0"
-__all__ = ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "log_terms"]
+__all__ = ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "log_terms", "read_collection"]
 
 _HOMES = {
     "CLEARLoss": "clear_ir.losses",
     "CachedCLEARLoss": "clear_ir.cached_losses",
     "CrossLingualEvaluator": "clear_ir.dev_evaluator",
     "log_terms": "clear_ir.term_log",
+    "read_collection": "clear_ir.collection",
 }
 
 

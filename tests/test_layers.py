@@ -76,7 +76,7 @@ def test_objective_imports_torch_alone():
 
 
 def test_public_names():
-    assert clear_ir.__all__ == ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "log_terms"]
+    assert clear_ir.__all__ == ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "log_terms", "read_collection"]
     assert all(getattr(clear_ir, name).__doc__ for name in clear_ir.__all__)
     with pytest.raises(AttributeError):
         _ = clear_ir.nothing
