@@ -3,55 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clear_ir.encoding import encode_texts
 from clear_ir.files import InputError
+from clear_ir.mining_settings import MiningSettings
 from clear_ir.rows import ParallelRow, training_columns
+from clear_ir.search import top_k
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-class MiningSettings(BaseModel):
-    """How hard negatives are chosen.
-
-    Args:
-        num_negatives: Negative passages, and as many negative queries, a row.
-        range_min: Candidates above this rank are skipped (0 skips none): the likely false negatives.
-        range_max: Candidates from this rank on are skipped.
-        absolute_margin: A negative scores at least this much lower than the positive.
-        relative_margin: A negative scores at most (1 - this) times the positive.
-        query_side: Rank candidate queries by their English side, or by the target-language text itself.
-        sampling: Draw from the window at random, or take its top.
-        seed: Of the random draw.
-        batch_size: Texts encoded at once; None chooses by device.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    num_negatives: int = Field(5, ge=1)
-    range_min: int = Field(30, ge=0)
-    range_max: int = Field(100, ge=1)
-    absolute_margin: float | None = None
-    relative_margin: float | None = Field(None, ge=0, le=1)
-    query_side: Literal["english", "target"] = "english"
-    sampling: Literal["random", "top"] = "random"
-    seed: int = 0
-    batch_size: int | None = Field(None, ge=1)
-
-    @model_validator(mode="after")
-    def _window(self) -> MiningSettings:
-        if self.range_max - self.range_min < self.num_negatives:
-            raise ValueError(
-                f"the window from range_min {self.range_min} to range_max {self.range_max} is smaller than "
-                f"num_negatives {self.num_negatives}"
-            )
-        return self
+#: Rows ranked together: their scores against a block of candidates are held at once.
+ANCHORS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -160,31 +129,41 @@ def mine_hard_negatives(
         cross_vectors = encode_texts(model, [row.cross_query for row in rows], "query", size, bars)
     pools = {lang: _QueryPool(rows, lang, cross_vectors) for lang in {row.lang for row in rows}}
 
+    own = np.array([column_of[row.passage] for row in rows])
+    negatives: list[Picked | None] = [None] * len(rows)
+    queries: list[Picked | None] = [None] * len(rows)
+    pools = {}
+    with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not show_progress) as bar:
+        excluded = [sorted(answers[row.query]) for row in rows]
+        positives = _row_scores(query_vectors, passage_vectors[own])
+        numbers = np.arange(len(rows))
+        for i, picked in _ranked(query_vectors, passage_vectors, excluded, positives, numbers, settings):
+            negatives[i] = picked
+            bar.update()
+        positives = _row_scores(cross_vectors, passage_vectors[own])
+        for lang in dict.fromkeys(row.lang for row in rows):
+            pool = pools[lang] = _QueryPool(rows, lang, cross_vectors)
+            numbers = np.array([i for i, row in enumerate(rows) if row.lang == lang])
+            excluded = [
+                pool.asked_on(asked["text", rows[i].passage] | asked["id", rows[i].passage_id]) for i in numbers
+            ]
+            anchors = passage_vectors[own[numbers]]
+            for i, picked in _ranked(
+                anchors, pool.vectors, excluded, positives[numbers], numbers + len(rows), settings
+            ):
+                queries[i - len(rows)] = picked
+                bar.update()
+
     mined = Mined([], SideStatistics(), SideStatistics(), [])
-    for i, row in enumerate(tqdm(rows, desc="Mining", disable=not show_progress)):
-        own = column_of[row.passage]
-        scores = passage_vectors @ query_vectors[i]
-        allowed = np.ones(len(passages), dtype=bool)
-        allowed[list(answers[row.query])] = False
-        negatives = _pick(scores, allowed, float(scores[own]), i, settings)
-
-        pool = pools[row.lang]
-        allowed = np.ones(len(pool.texts), dtype=bool)
-        for text in asked["text", row.passage] | asked["id", row.passage_id]:
-            if text in pool.column_of:
-                allowed[pool.column_of[text]] = False
-        scores = pool.vectors @ passage_vectors[own]
-        positive = float(cross_vectors[i] @ passage_vectors[own])
-        queries = _pick(scores, allowed, positive, i + len(rows), settings)
-
-        if negatives is None or queries is None:
+    n = settings.num_negatives
+    for row, chosen, asking in zip(rows, negatives, queries, strict=True):
+        if chosen is None or asking is None:
             mined.left_out.append(row.id)
             continue
-        mined.passages.add(negatives)
-        mined.queries.add(queries)
-        n = settings.num_negatives
-        values = [row.query, row.passage, *(passages[j] for j in negatives.columns), row.cross_query]
-        values += [pool.texts[j] for j in queries.columns]
+        mined.passages.add(chosen)
+        mined.queries.add(asking)
+        values = [row.query, row.passage, *(passages[j] for j in chosen.columns), row.cross_query]
+        values += [pools[row.lang].texts[j] for j in asking.columns]
         ids = {"lang": row.lang, "id": row.id, "passage_id": row.passage_id}
         mined.records.append(dict(zip(training_columns(n, n), values, strict=True)) | ids)
     if not mined.records:
@@ -202,12 +181,56 @@ class _QueryPool:
         first = {row.cross_query: i for i, row in reversed(list(enumerate(rows))) if row.lang == lang}
         self.texts = list(first)
         self.vectors = vectors[list(first.values())]
-        self.column_of = {text: column for column, text in enumerate(self.texts)}
+        self._column_of = {text: column for column, text in enumerate(self.texts)}
+
+    def asked_on(self, texts: set[str]) -> list[int]:
+        """The columns of those of the texts that the pool holds."""
+        return [self._column_of[text] for text in sorted(texts) if text in self._column_of]
+
+
+def _row_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", first, second)
+
+
+def _ranked(
+    anchors: np.ndarray,
+    candidates: np.ndarray,
+    excluded: list[list[int]],
+    positives: np.ndarray,
+    numbers: np.ndarray,
+    settings: MiningSettings,
+) -> Iterator[tuple[int, Picked | None]]:
+    """Rank the candidates of each anchor and choose its negatives, a block of anchors at a time.
+
+    Args:
+        anchors: Shape (num_rows, dim).
+        candidates: Shape (num_candidates, dim).
+        excluded: For each row the candidates that are no negatives.
+        positives: Score of each row's right pair.
+        numbers: Tell rows and sides apart, for the random draw.
+        settings: Window, margins and number.
+
+    Yields:
+        Each row's number and what was found; None if even the widest window holds too few.
+    """
+    for begin in range(0, len(anchors), ANCHORS_AT_ONCE):
+        block = slice(begin, begin + ANCHORS_AT_ONCE)
+        # As deep as the window reaches; the rare row that needs more is ranked whole.
+        depth = settings.range_max + max(map(len, excluded[block]))
+        [(scores, columns)] = top_k(anchors[block], candidates, depth, ANCHORS_AT_ONCE)
+        rows = zip(anchors[block], scores, columns, excluded[block], positives[block], numbers[block], strict=True)
+        for anchor, row_scores, row_columns, barred, positive, number in rows:
+            picked = _pick(row_scores, row_columns, barred, float(positive), int(number), settings)
+            if (picked is None or picked.widened) and len(row_columns) < len(candidates):
+                [(row_scores,), (row_columns,)] = next(top_k(anchor[None], candidates, len(candidates)))
+                picked = _pick(row_scores, row_columns, barred, float(positive), int(number), settings)
+            yield int(number), picked
 
 
 def _pick(
     scores: np.ndarray,
-    allowed: np.ndarray,
+    columns: np.ndarray,
+    excluded: list[int],
     positive: float,
     number: int,
     settings: MiningSettings,
@@ -215,8 +238,9 @@ def _pick(
     """Choose one row's negatives on one side; None if even the widest window holds too few.
 
     Args:
-        scores: Shape (num_candidates,).
-        allowed: Boolean, same shape: candidates that may be negatives at all.
+        scores: Of the candidates, best first, shape (num_ranked,).
+        columns: Which candidates they are, same shape.
+        excluded: Candidates that are no negatives.
         positive: Score of the right pair.
         number: Tells the row and side apart, for the random draw.
         settings: Window, margins and number.
@@ -224,25 +248,25 @@ def _pick(
     Returns:
         What was found.
     """
-    candidates = np.flatnonzero(allowed)
-    ranked = candidates[np.argsort(-scores[candidates], kind="stable")]
+    allowed = ~np.isin(columns, excluded)
+    scores, columns = scores[allowed], columns[allowed]
     limit = np.inf
     if settings.absolute_margin is not None:
         limit = positive - settings.absolute_margin
     if settings.relative_margin is not None:
         # A share of the absolute value, so that a negative positive score does not turn the margin round.
         limit = min(limit, positive - abs(positive) * settings.relative_margin)
-    low_enough = scores[ranked] <= limit
-    ranks = np.arange(len(ranked))
+    low_enough = scores <= limit
+    ranks = np.arange(len(scores))
     in_window = (settings.range_min <= ranks) & (ranks < settings.range_max)
-    window = ranked[in_window & low_enough]
+    window = ranks[in_window & low_enough]
     wanted = settings.num_negatives
     widened = len(window) < wanted
     if widened:
         # The ranks next to the window come first, on a tie the harder.
         distance = np.maximum(settings.range_min - ranks, ranks - settings.range_max + 1)
         nearest = np.argsort(np.maximum(distance, 0), kind="stable")
-        window = ranked[np.sort(nearest[low_enough[nearest]][:wanted])]
+        window = np.sort(nearest[low_enough[nearest]][:wanted])
         if len(window) < wanted:
             return None
     elif settings.sampling == "random":
@@ -250,8 +274,8 @@ def _pick(
         window = window[np.sort(generator.choice(len(window), size=wanted, replace=False))]
     chosen = window[:wanted]
     return Picked(
-        [int(column) for column in chosen],
-        [float(score) for score in scores[chosen]],
+        columns[chosen].tolist(),
+        scores[chosen].tolist(),
         positive,
         int((in_window & ~low_enough).sum()),
         widened,

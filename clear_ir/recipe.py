@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clear_ir.files import InputError
-from clear_ir.mining import MiningSettings
+from clear_ir.mining_settings import MiningSettings
 from clear_ir.training_settings import TrainingSettings
 
 SHIPPED = Path(__file__).resolve().parent / "recipes"

@@ -85,7 +85,7 @@ def test_property_mixed_measures_agree_with_pytrec_eval_under_ties(levels):
     vectors = [rng.integers(0, levels, (n, 1)).astype(np.float32) for n in (len(queries), len(ids))]
     full = search_top_k(*vectors, list(queries), ids, k=len(ids))
     relevant = {q: [p for p, rel in judged.items() if rel > 0] for q, judged in qrels.items()}
-    ranks = rank_passages(*vectors, list(queries), ids, relevant, block_size=7)
+    ranks = rank_passages(*vectors, list(queries), ids, relevant)
     ours = score_mixed_run(search_top_k(*vectors, list(queries), ids, k=10), qrels, ranks, collection)
     recall = pytrec_eval.RelevanceEvaluator(qrels, {"recall.10"}).evaluate(full)
     for query, values in ours.items():

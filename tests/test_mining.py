@@ -3,8 +3,10 @@ import pytest
 from conftest import WORDS, make_encoder
 from pydantic import ValidationError
 
+from clear_ir import mining, search
 from clear_ir.files import InputError
-from clear_ir.mining import MiningSettings, mine_hard_negatives
+from clear_ir.mining import mine_hard_negatives
+from clear_ir.mining_settings import MiningSettings
 from clear_ir.rows import ParallelRow
 
 
@@ -88,6 +90,23 @@ def test_margins_hold_and_are_counted():
         for i in (1, 2):
             negative = vector(record["anchor"]) @ vector(record[f"negative_{i}"])
             assert negative <= min(positive - 0.02, positive * 0.99) + 1e-5
+
+
+@pytest.mark.parametrize("margin", [None, 0.03])
+def test_ranking_in_blocks_and_no_deeper_than_needed_changes_nothing(monkeypatch, margin):
+    rows = make_rows(40, langs=("sw", "de"))
+    settings = {"absolute_margin": margin, "range_min": 2, "range_max": 5}
+    mined, _ = mine(rows, **settings)
+    assert (mined.passages.widened > 0) == (margin is not None), "the margin shall make some rows go deeper"
+    monkeypatch.setattr(mining, "ANCHORS_AT_ONCE", 7)
+    monkeypatch.setattr(search, "PASSAGE_BLOCK", 11)
+    blocks, _ = mine(rows, **settings)
+    monkeypatch.setattr(mining, "top_k", lambda anchors, candidates, k, size=99: search.top_k(anchors, candidates, 999))
+    whole, _ = mine(rows, **settings)
+    assert mined.records == blocks.records == whole.records
+    assert mined.left_out == blocks.left_out == whole.left_out
+    assert mined.passages.widened == whole.passages.widened
+    assert mined.queries.filtered == whole.queries.filtered
 
 
 def test_the_seed_decides():

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 
+from clear_ir import search
 from clear_ir.search import rank_passages, search_top_k
 
 
+@pytest.mark.parametrize("block", [1, 4, 8192])
 @pytest.mark.parametrize("k", [1, 3, 50])
-def test_equals_a_full_sort_with_ties_by_higher_id(k):
+def test_equals_a_full_sort_with_ties_by_higher_id(k, block, monkeypatch):
+    monkeypatch.setattr(search, "PASSAGE_BLOCK", block)
     rng = np.random.default_rng(0)
     queries = rng.integers(-1, 2, (7, 4)).astype(np.float32)  # small integers force ties
     passages = rng.integers(-1, 2, (30, 4)).astype(np.float32)
@@ -19,14 +22,15 @@ def test_equals_a_full_sort_with_ties_by_higher_id(k):
         assert run[f"q{i}"] == {p: scores[p] for p in expected}
 
 
-def test_ranks_are_the_places_in_a_full_search():
+def test_ranks_are_the_places_in_a_full_search(monkeypatch):
+    monkeypatch.setattr(search, "SCORES_HELD", 160)  # four queries at once
     rng = np.random.default_rng(1)
     queries = rng.integers(-1, 2, (9, 4)).astype(np.float32)
     passages = rng.integers(-1, 2, (40, 4)).astype(np.float32)
     ids = [f"p{i}" for i in rng.permutation(40)]
     names = [f"q{i}" for i in range(9)]
     wanted = {name: [str(p) for p in rng.choice(ids, 5, replace=False)] for name in names}
-    ranks = rank_passages(queries, passages, names, ids, wanted, block_size=4)
+    ranks = rank_passages(queries, passages, names, ids, wanted)
     run = search_top_k(queries, passages, names, ids, k=40)
     for name in names:
         order = list(run[name])
