@@ -14,6 +14,8 @@ from clear_ir.results import DirectionResult, Results
 
 ENGLISH = "q-en.p-en"
 WORST = "worst direction"
+#: Room under the ceiling below which a share of it would say nothing.
+LEAST_ROOM = 0.05
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,7 @@ def gap_closed(base: Results, other: Results, direction: str, measure: str = "nD
         (value - base) / (ceiling - base), with as ceiling the base's score on the same questions asked in the
         passages' language (for q-de.p-en: q-en.p-en); below 0 where the model lost, above 1 where it passed the
         ceiling. None where that cannot be told: the direction does not cross languages, not every question exists
-        in the passages' language, or the base is at the ceiling already.
+        in the passages' language, or the base is within :data:`LEAST_ROOM` of the ceiling already.
     """
     parsed = parse_direction(direction)
     ceiling = base.directions.get(f"q-{parsed.passage_lang}.p-{parsed.passage_lang}")
@@ -263,4 +265,4 @@ def gap_closed(base: Results, other: Results, direction: str, measure: str = "nD
         return None
     before, after = (results.directions[direction].mean(measure) for results in (base, other))
     room = float(np.mean([translated[question] for question in asked])) - before
-    return (after - before) / room if room > 1e-9 else None
+    return (after - before) / room if room >= LEAST_ROOM else None
