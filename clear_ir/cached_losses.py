@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -16,8 +17,18 @@ from sentence_transformers.base.losses.gradcache import (
 from sentence_transformers.util import cos_sim
 from torch import Tensor
 
-from clear_ir.losses import CLEARLoss, Step
+from clear_ir.losses import CLEARLoss, Step, default_num_tokens
 from clear_ir.packing import Packed
+from clear_ir.token_budget import choose_num_tokens, is_out_of_memory
+
+#: Texts at once where columns cannot be packed, and so tokens not be counted.
+UNPACKED_SIZE = 32
+#: Scores held at once by the loss stage: a row of the batch has one for each passage or query.
+SCORES_AT_ONCE = 2**20
+#: ``auto`` does not go below this when memory runs out.
+LEAST_NUM_TOKENS = 256
+
+logger = logging.getLogger(__name__)
 
 
 class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the mixin wants mini_batch_size set
@@ -25,16 +36,18 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
 
     Distinct texts, sorted by length, are embedded in mini-batches without gradients, the loss is taken over the
     whole batch and back-propagated to the embeddings, and the mini-batches are embedded again to pass the
-    gradients on.
-    Loss and gradients equal the plain loss's for every mini-batch size, dropout included. The scores are
-    computed ``mini_batch_size`` rows at a time, so the loss stage's memory grows with B, not with B squared.
-    A batch that fits one mini-batch is embedded once, without the cache.
+    gradients on. Loss and gradients equal the plain loss's for every mini-batch size, dropout included. The scores
+    are computed some rows at a time, so the loss stage's memory grows with B, not with B squared. A batch that fits
+    one mini-batch is embedded once, without the cache.
 
     Args:
         model: As in :class:`CLEARLoss`, like all arguments not listed here.
-        mini_batch_size: Texts embedded at once, and rows scored at once. The larger the faster, the more
-            memory.
-        mini_batch_num_tokens: If set, texts are packed by this many non-padding tokens instead.
+        mini_batch_num_tokens: The one knob for memory: tokens, padding left out, embedded at once. None takes
+            2,048 on a CPU, where more is slower, and 8,192 elsewhere. ``"auto"`` measures rate and memory on the
+            first batch, says what it chose, and halves it whenever memory runs out while embedding; the choice
+            hangs on the machine's mood, so two runs may differ in the last digits. Rule of thumb for
+            training in half precision: tokens x layers x hidden size x 70 bytes.
+        mini_batch_size: Cut by number of texts instead, as sentence-transformers' cached losses do.
         show_progress_bar: Show a bar over the mini-batches of each step.
 
     Raises:
@@ -52,8 +65,8 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         num_negatives: int | None = None,
         gather_across_devices: bool = False,
         false_negative_margin: float | None = None,
-        mini_batch_size: int = 32,
-        mini_batch_num_tokens: int | None = None,
+        mini_batch_size: int | None = None,
+        mini_batch_num_tokens: int | Literal["auto"] | None = None,
         deduplicate: bool = True,
         show_progress_bar: bool = False,
     ) -> None:
@@ -75,20 +88,46 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
                 "Use CLEARLoss: such a model needs little memory."
             )
         for name, value in (("mini_batch_size", mini_batch_size), ("mini_batch_num_tokens", mini_batch_num_tokens)):
-            if value is not None and value < 1:
+            if value is not None and value != "auto" and value < 1:
                 raise ValueError(f"{name} is {value}; give a count >= 1.")
-        self.mini_batch_size = mini_batch_size
-        self.mini_batch_num_tokens = mini_batch_num_tokens
+        self._auto = mini_batch_num_tokens == "auto"
+        self._mini_batch_size = mini_batch_size
+        # What the mixin cuts by; settled at the first batch, which tells the device.
+        self.mini_batch_size = mini_batch_size or UNPACKED_SIZE
+        self.mini_batch_num_tokens = None if mini_batch_num_tokens == "auto" else mini_batch_num_tokens
         self.show_progress_bar = show_progress_bar
         self._in_step: Step | None = None
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """As :meth:`CLEARLoss.forward`; the gradients flow when the returned loss is back-propagated."""
         step = self._pack(list(sentence_features))
-        if torch.is_grad_enabled() and self._fits_one_pass(step.packed):
-            return self._one_pass(step)
-        self._in_step = step
-        return self.forward_cached(step.packed.groups, labels)
+        self._settle(step.packed)
+        while True:
+            sums, num_sums = dict(self._sums), self._num_sums
+            try:
+                if torch.is_grad_enabled() and self._fits_one_pass(step.packed):
+                    return self._one_pass(step)
+                self._in_step = step
+                return self.forward_cached(step.packed.groups, labels)
+            except (RuntimeError, MemoryError) as error:
+                if not (self._auto and self.mini_batch_num_tokens and is_out_of_memory(error)):
+                    raise
+                if self.mini_batch_num_tokens <= LEAST_NUM_TOKENS:
+                    raise
+            # No gradient has reached a parameter yet: those of the embeddings are made anew.
+            self._sums, self._num_sums = sums, num_sums
+            self.mini_batch_num_tokens //= 2
+            logger.warning("mini_batch_num_tokens: out of memory; going on with %d.", self.mini_batch_num_tokens)
+
+    def _settle(self, packed: Packed) -> None:
+        """Choose the number of tokens, once, where it is left open."""
+        if self.mini_batch_num_tokens is not None or not all(packed.merged):
+            return  # inputs that cannot be packed may have no tokens to count
+        if self._auto and torch.is_grad_enabled():
+            model = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
+            self.mini_batch_num_tokens = choose_num_tokens(model, packed.groups[0])
+        elif not self._auto and self._mini_batch_size is None:
+            self.mini_batch_num_tokens = default_num_tokens(packed.groups[0]["input_ids"].device)
 
     def _fits_one_pass(self, packed: Packed) -> bool:
         """Whether a cache would save nothing: the whole batch is one mini-batch."""
@@ -117,8 +156,10 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
             leaf_of = {name: side.detach().requires_grad_() for name, side in sides.items() if side is not None}
         leaves = replace(batch, **leaf_of)
         total = torch.zeros((), device=batch.passages.device, dtype=batch.passages.dtype)
-        for begin in range(0, count, self.mini_batch_size):
-            end = min(begin + self.mini_batch_size, count)
+        # Scores of this many rows are held at once.
+        at_once = self._mini_batch_size or max(1, SCORES_AT_ONCE // len(batch.passages))
+        for begin in range(0, count, at_once):
+            end = min(begin + at_once, count)
             own = torch.arange(first + begin, first + end, device=batch.passages.device)
             chunk = self._loss(leaves, own, count)
             if with_backward:
@@ -133,6 +174,6 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
     def get_config_dict(self) -> dict[str, Any]:
         """All hyperparameters, for model cards."""
         return super().get_config_dict() | {
-            "mini_batch_size": self.mini_batch_size,
+            "mini_batch_size": self._mini_batch_size,
             "mini_batch_num_tokens": self.mini_batch_num_tokens,
         }

@@ -20,8 +20,13 @@ from clear_ir.columns import Columns, lay_out
 from clear_ir.objective import Batch, Weights, clear_terms
 from clear_ir.packing import Packed, pack_columns, text_keys
 
-#: Tokens embedded at once where all activations are kept anyway. On a CPU, larger buffers are fresh pages each time.
-PASS_NUM_TOKENS = {"cpu": 2048, "other": 65536}
+#: Tokens embedded at once where nothing else is said. On a CPU larger buffers are fresh pages each time, and slower.
+NUM_TOKENS = {"cpu": 2048, "other": 8192}
+
+
+def default_num_tokens(device: torch.device) -> int:
+    """:data:`NUM_TOKENS` of a device."""
+    return NUM_TOKENS["cpu" if device.type == "cpu" else "other"]
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ class CLEARLoss(nn.Module):
         self.gather_across_devices = gather_across_devices
         self.false_negative_margin = false_negative_margin
         self.deduplicate = deduplicate
-        # The plain loss cuts by PASS_NUM_TOKENS; subclasses and tests may say otherwise.
+        # The plain loss cuts by NUM_TOKENS; subclasses and tests may say otherwise.
         self.mini_batch_size: int | None = None
         self.mini_batch_num_tokens: int | None = None
         self._sums: dict[str, Tensor] = {}
@@ -145,13 +150,16 @@ class CLEARLoss(nn.Module):
             if not merged:
                 embedded.append(self.model(group)["sentence_embedding"])
                 continue
-            tokens = self.mini_batch_num_tokens
-            if tokens is None and self.mini_batch_size is None:
-                tokens = PASS_NUM_TOKENS["cpu" if group["input_ids"].device.type == "cpu" else "other"]
-            ranges = _minibatch_ranges(group, self.mini_batch_size or 1, tokens)
+            ranges = _minibatch_ranges(group, *self._cut(group))
             parts = [self.model(_create_minibatch(group, *span))["sentence_embedding"] for span in ranges]
             embedded.append(torch.cat(parts))
         return embedded
+
+    def _cut(self, group: dict[str, Any]) -> tuple[int, int | None]:
+        """How a group is cut into mini-batches: by texts, or, where the second is given, by tokens."""
+        if self.mini_batch_size is None and self.mini_batch_num_tokens is None:
+            return 1, default_num_tokens(group["input_ids"].device)
+        return self.mini_batch_size or 1, self.mini_batch_num_tokens
 
     def _batch(self, step: Step, embedded: list[Tensor]) -> tuple[Batch, int, int]:
         """Put the columns together, from all devices if asked.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Rows ranked together: their scores against a block of candidates are held at once.
 ANCHORS_AT_ONCE = 512
+#: With fewer rows ranking takes a second at most, and no bar is shown.
+BAR_FROM = 5_000
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ def mine_hard_negatives(
     negatives: list[Picked | None] = [None] * len(rows)
     queries: list[Picked | None] = [None] * len(rows)
     pools = {}
-    with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not show_progress) as bar:
+    shown = show_progress and len(rows) > BAR_FROM
+    with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not shown) as bar:
         excluded = [sorted(answers[row.query]) for row in rows]
         positives = _row_scores(query_vectors, passage_vectors[own])
         numbers = np.arange(len(rows))

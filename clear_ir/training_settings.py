@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from clear_ir.objective import Weights
 
@@ -29,8 +29,9 @@ class TrainingSettings(BaseModel):
         scale: 1 / temperature.
         false_negative_margin: See :class:`clear_ir.losses.CLEARLoss`.
         num_negatives: Use only this many of the rows' negatives on each side; None uses all.
-        mini_batch_size: Of the gradient cache.
-        mini_batch_num_tokens: Of the gradient cache.
+        mini_batch_num_tokens: Of the gradient cache: tokens embedded at once, ``auto`` to measure; see
+            :class:`clear_ir.cached_losses.CachedCLEARLoss`.
+        mini_batch_size: Of the gradient cache: cut by number of texts instead.
         batch_size: Rows a step and device.
         epochs: Passes over the rows, if ``max_steps`` is None.
         max_steps: Optimizer steps.
@@ -60,8 +61,8 @@ class TrainingSettings(BaseModel):
     scale: float = Field(20.0, gt=0)
     false_negative_margin: float | None = None
     num_negatives: int | None = Field(None, ge=0)
-    mini_batch_size: int = Field(32, ge=1)
-    mini_batch_num_tokens: int | None = Field(None, ge=1)
+    mini_batch_num_tokens: int | Literal["auto"] | None = None
+    mini_batch_size: int | None = Field(None, ge=1)
     batch_size: int = Field(64, ge=2)
     epochs: float = Field(3.0, gt=0)
     max_steps: int | None = Field(None, ge=1)
@@ -77,6 +78,13 @@ class TrainingSettings(BaseModel):
     eval_steps: int | None = Field(None, ge=1)
     logging_steps: int = Field(1, ge=1)
     seed: int = 0
+
+    @field_validator("mini_batch_num_tokens", mode="before")
+    @classmethod
+    def _count_or_auto(cls, value: Any) -> Any:
+        if value is None or value == "auto" or (str(value).isdecimal() and int(value) > 0):
+            return value if value is None or value == "auto" else int(value)
+        raise ValueError("give a count of at least 1, or auto")
 
     @model_validator(mode="after")
     def _weights_fit(self) -> TrainingSettings:

@@ -30,7 +30,7 @@ def main():
     dataset = load_dataset("json", data_files=given.rows, split="train")
     # The loss reads columns by position; mined rows hold them in order, followed by ids that it must not see.
     dataset = dataset.remove_columns([name for name in ("lang", "id", "passage_id") if name in dataset.column_names])
-    loss = CachedCLEARLoss(model, alpha=0.4, beta=0.2, mini_batch_size=32)
+    loss = CachedCLEARLoss(model, alpha=0.4, beta=0.2)
     trainer = SentenceTransformerTrainer(
         model=model,
         args=SentenceTransformerTrainingArguments(

@@ -14,6 +14,7 @@ LAYERS = {
     "files": 0,
     "objective": 0,
     "packing": 0,
+    "token_budget": 0,
     "columns": 1,
     "training_settings": 1,
     "mining_settings": 1,

@@ -259,7 +259,7 @@ def test_config_and_citation_are_complete(encoder):
         "gather_across_devices": False,
         "false_negative_margin": None,
         "deduplicate": True,
-        "mini_batch_size": 32,
+        "mini_batch_size": None,
         "mini_batch_num_tokens": 99,
     }
     assert "2604.05821" in CLEARLoss(encoder).citation
