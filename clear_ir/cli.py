@@ -143,8 +143,12 @@ def train(
 @app.command()
 def evaluate(
     model: Model,
-    data: Annotated[Path, typer.Option(help="Collection folder: corpus.jsonl, queries.jsonl, qrels/.")],
     out: Annotated[Path, typer.Option(help="Results folder to make.")],
+    data: Annotated[Path | None, typer.Option(help="Collection folder: corpus.jsonl, queries.jsonl, qrels/.")] = None,
+    mteb: Annotated[
+        list[str] | None, typer.Option(help="In place of --data: a task of mteb, say BelebeleRetrieval; repeatable.")
+    ] = None,
+    langs: Annotated[str | None, typer.Option(help="With --mteb: only these languages, separated by commas.")] = None,
     name: Annotated[str | None, typer.Option(help="The model's name in tables; its folder's by default.")] = None,
     split: Annotated[str | None, typer.Option(help="Which qrels; test if there, else the only one.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Texts encoded at once.")] = None,
@@ -164,10 +168,23 @@ def evaluate(
     from clear_ir.results import RESULTS_FILE, write_results
     from clear_ir.tables import measures_table, mixed_table, summary_table
 
+    kept = None if no_cache else cache or default_cache()
+    if mteb and data is None:
+        from clear_ir.mteb_bridge import MTEB_FILE, evaluate_mteb, mteb_table, select_tasks
+
+        check_new(out, MTEB_FILE, overwrite)
+        wanted = parse_langs(langs) if langs else None
+        select_tasks(mteb, wanted, split)  # refuses what it does not know before the model is loaded
+        encoder = load_encoder(model, trust_remote_code)
+        scores = evaluate_mteb(name or Path(model).name, encoder, mteb, out, wanted, split, batch_size, kept, overwrite)
+        typer.echo(mteb_table(scores).markdown())
+        print_made(f"Scores by mteb, x 100: {out} (none per query, so compare and report cannot read them)")
+        return
+    if data is None or mteb or langs:
+        raise InputError("Give either --data COLLECTION, or --mteb TASK with or without --langs.")
     check_new(out, RESULTS_FILE, overwrite)
     collection = read_collection(data, split or _only_split(data))
     encoder = load_encoder(model, trust_remote_code)
-    kept = None if no_cache else cache or default_cache()
     results = evaluate_model(encoder, collection, name or Path(model).name, batch_size, cache=kept)
     log = Path(model) / "train_log.jsonl"
     write_results(out, results, overwrite, log if log.exists() else None)

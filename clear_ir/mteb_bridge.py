@@ -1,0 +1,374 @@
+"""The bridge to mteb: its tasks evaluated by direction, our encoders and collections in its own terms.
+
+mteb is an extra and takes seconds to import, so it is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clear_ir.collection import Collection
+from clear_ir.directions import Direction, parse_direction
+from clear_ir.encoding import encode_texts, weights_hash
+from clear_ir.files import InputError, check_new, new_folder, write_json
+from clear_ir.tables import Table
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+#: The file that marks a folder of mteb results.
+MTEB_FILE = "mteb.json"
+#: Our measures by mteb's names.
+MEASURES = {"nDCG@10": "ndcg_at_10", "R@10": "recall_at_10", "R@100": "recall_at_100"}
+
+#: Which side mteb's metadata name first where a subset has two languages. docs/mteb.md says how each was checked.
+PASSAGE_FIRST = ("BelebeleRetrieval", "MLQARetrieval", "XPQARetrieval")
+QUERY_FIRST = ("CUREv1", "mFollowIRCrossLingual")
+
+# Single languages that go by the two-letter code of their macrolanguage.
+_SINGLE = {
+    "als": "sq", "arb": "ar", "ayr": "ay", "azj": "az", "cmn": "zh", "ekk": "et", "fuv": "ff", "gaz": "om", "khk": "mn",
+    "lvs": "lv", "npi": "ne", "ory": "or", "pbt": "ps", "pes": "fa", "plt": "mg", "swh": "sw", "uzn": "uz", "ydd": "yi",
+    "zsm": "ms",
+}  # fmt: skip
+# Scripts that mean no other writing than the one that mteb has as the language's usual one.
+_ALSO_USUAL = ("jpn-Hira", "kor-Kore", "orm-Latn")
+
+
+def evaluate_mteb(
+    name: str,
+    encoder: SentenceTransformer,
+    tasks: Sequence[str],
+    out: Path,
+    langs: Sequence[str] | None = None,
+    split: str | None = None,
+    batch_size: int | None = None,
+    cache: Path | None = None,
+    overwrite: bool = False,
+) -> list[dict[str, Any]]:
+    """Evaluate an encoder on retrieval tasks of mteb, and write what mteb found.
+
+    mteb's own cache of results is not used: it takes all local checkpoints for one.
+
+    Args:
+        name: The model's name in the results.
+        encoder: The encoder.
+        tasks: Names of tasks, such as ``BelebeleRetrieval``.
+        out: Folder to make: ``<task>.json`` as mteb writes it, and ``mteb.json``, the scores by direction.
+        langs: Keep the subsets in which all languages are among these; None keeps every subset. ``de``, ``deu``
+            and ``deu_Latn`` mean the same.
+        split: Evaluate only this split; None takes all that mteb evaluates.
+        batch_size: Texts encoded at once; None chooses by device.
+        cache: Folder of embeddings, see :func:`clear_ir.encoding.encode_texts`.
+        overwrite: Replace earlier results of mteb in ``out``.
+
+    Returns:
+        One entry for each task, split and subset, as in ``mteb.json``.
+
+    Raises:
+        InputError: If mteb is missing, a task is unknown or is no retrieval task for text, a language is in none,
+            data cannot be loaded, or ``out`` is taken.
+    """
+    check_new(out, MTEB_FILE, overwrite)
+    chosen = select_tasks(tasks, langs, split)
+    mteb = _mteb("Evaluating its tasks")
+    from datasets.utils import logging as bars
+
+    for task in chosen:
+        try:
+            task.load_data()
+        except Exception as error:  # whatever its loader and the hub's client may raise
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(
+                f"The data of {task.metadata.name} cannot be loaded: {reason.rstrip('.')}; mteb fetches "
+                f"{task.metadata.dataset['path']} from the Hugging Face hub, so run it once with a network."
+            ) from error
+    model = as_mteb_model(encoder, name, batch_size, cache)
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()  # one for every subset, done at once
+    try:
+        settings: dict[str, Any] = {"show_progress_bar": False}
+        found = mteb.evaluate(model, chosen, cache=None, co2_tracker=False, encode_kwargs=settings).task_results
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+    names = {_code(lang): lang for lang in langs or [] if lang.isalpha()}
+    entries = [entry for task, result in zip(chosen, found, strict=True) for entry in _entries(task, result, names)]
+    meta = model.mteb_model_meta
+    document = {"model_name": meta.name, "model_revision": meta.revision, "mteb_version": mteb.__version__}
+    with new_folder(out, MTEB_FILE, overwrite) as partial:
+        for result in found:
+            result.to_disk(partial / f"{result.task_name}.json")
+        write_json(partial / MTEB_FILE, document | {"scores": entries})
+    return entries
+
+
+def _entries(task: Any, result: Any, names: dict[str, str]) -> Iterable[dict[str, Any]]:
+    for split, scores in result.scores.items():
+        for score in scores:
+            direction = _direction(task.metadata, score["hf_subset"], names)
+            yield {
+                "task": result.task_name,
+                "split": split,
+                "subset": score["hf_subset"],
+                "direction": str(direction) if direction else None,
+                "main_score": score["main_score"],
+                **{ours: score[theirs] for ours, theirs in MEASURES.items()},
+            }
+
+
+def mteb_table(entries: Iterable[dict[str, Any]]) -> Table:
+    """Scores times 100, one row for each task, split and subset.
+
+    Args:
+        entries: As :func:`evaluate_mteb` gives them.
+
+    Returns:
+        The table; the direction is empty where mteb does not tell queries from passages.
+    """
+    rows = [
+        [entry["task"], entry["split"], entry["direction"] or "", entry["subset"]]
+        + [f"{100 * entry[measure]:.1f}" for measure in MEASURES]
+        for entry in entries
+    ]
+    return Table(["task", "split", "direction", "mteb's subset", *MEASURES], rows, num_names=4)
+
+
+def select_tasks(names: Sequence[str], langs: Sequence[str] | None = None, split: str | None = None) -> list[Any]:
+    """Tasks of mteb, cut down to some languages.
+
+    Args:
+        names: Names of tasks.
+        langs: See :func:`evaluate_mteb`.
+        split: See :func:`evaluate_mteb`.
+
+    Returns:
+        Tasks for ``mteb.evaluate``.
+
+    Raises:
+        InputError: If a task or its split is unknown, it is no retrieval task for text, or nothing of it is in the
+            languages.
+    """
+    mteb = _mteb("Evaluating its tasks")
+    wanted = {_code(lang): lang for lang in langs or []}
+    tasks, seen = [], set()
+    for name in dict.fromkeys(names):
+        metadata = _metadata(name)
+        if split and split not in metadata.eval_splits:
+            raise InputError(f"{name} has no split {split!r}; choose among {', '.join(metadata.eval_splits)}.")
+        of = {subset: {_code(lang) for lang in its} for subset, its in metadata.hf_subsets_to_langscripts.items()}
+        known = set().union(*of.values())
+        seen |= known
+        kept = [subset for subset, its in of.items() if not wanted or its <= set(wanted)]
+        if not kept:
+            raise InputError(
+                f"{name} has no subset within the languages {', '.join(wanted.values())}; it has {_some(known)}."
+            )
+        tasks.append(mteb.get_task(name, hf_subsets=kept, eval_splits=[split] if split else None))
+    if wanted and (missing := [lang for code, lang in wanted.items() if code not in seen]):
+        raise InputError(f"{', '.join(missing)}: in none of {', '.join(names)}; they have {_some(seen)}.")
+    return tasks
+
+
+def _some(codes: Iterable[str], most: int = 20) -> str:
+    shown = sorted(codes)
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+
+
+def _metadata(name: str) -> Any:
+    mteb = _mteb("Evaluating its tasks")
+    from mteb.abstasks import AbsTaskRetrieval
+
+    try:
+        task = mteb.get_task(name)
+    except KeyError:
+        known = [other.metadata.name for other in mteb.get_tasks(task_types=["Retrieval"])]
+        lowered = {other.lower(): other for other in known}
+        near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
+        near += [other for other in known if name.lower() in other.lower() and other not in near][: 3 - len(near)]
+        hint = f"near it are {', '.join(near)}" if near else "mteb.get_tasks(task_types=['Retrieval']) lists them"
+        raise InputError(f"mteb has no task {name!r}; {hint}.") from None
+    if not isinstance(task, AbsTaskRetrieval) or set(task.metadata.modalities) != {"text"}:
+        raise InputError(f"{name} is no retrieval task for text; choose one, or run it with mteb itself.")
+    return task.metadata
+
+
+def direction_of(task: str, subset: str) -> Direction | None:
+    """Our direction for a subset of one of mteb's tasks.
+
+    Args:
+        task: The task's name.
+        subset: The subset's name, ``default`` where the task has only one.
+
+    Returns:
+        The direction, with two-letter codes where a language has one and the script where it is not the usual one
+        (``zh-Hant``); None where a subset has several languages and it is not known on which side they are.
+
+    Raises:
+        InputError: If mteb is missing, the task or its subset is unknown, or it is no retrieval task for text.
+    """
+    metadata = _metadata(task)
+    if subset not in metadata.hf_subsets_to_langscripts:
+        near = difflib.get_close_matches(subset, metadata.hf_subsets_to_langscripts, n=3, cutoff=0.5)
+        hint = f"near it are {', '.join(near)}" if near else f"it has {_some(metadata.hf_subsets_to_langscripts, 5)}"
+        raise InputError(f"{task} has no subset {subset!r}; {hint}.")
+    return _direction(metadata, subset, {})
+
+
+def _direction(metadata: Any, subset: str, names: dict[str, str]) -> Direction | None:
+    codes = [_code(lang) for lang in metadata.hf_subsets_to_langscripts[subset]]
+    first, last = (names.get(code, code) for code in (codes[0], codes[-1]))
+    if len(set(codes)) == 1:
+        return Direction(first, first)
+    if metadata.name in PASSAGE_FIRST:
+        return Direction(last, first)
+    return Direction(first, last) if metadata.name in QUERY_FIRST else None
+
+
+def as_mteb_model(
+    encoder: SentenceTransformer,
+    name: str,
+    batch_size: int | None = None,
+    cache: Path | None = None,
+    show_progress: bool = True,
+) -> Any:
+    """Dress an encoder for ``mteb.evaluate``, with a name and revision that are its own.
+
+    mteb's cache of results goes by name and revision, which all local checkpoints share if mteb is given the bare
+    encoder; here the revision is the hash of the weights. Texts are encoded as in all our evaluations: with the
+    model's own prompts for queries and passages, each distinct text of a list once.
+
+    Args:
+        encoder: The encoder.
+        name: Its name; ``local/`` goes before one without a slash, which mteb requires.
+        batch_size: Texts encoded at once; None chooses by device.
+        cache: Folder of embeddings, see :func:`clear_ir.encoding.encode_texts`.
+        show_progress: Show a bar where encoding takes long.
+
+    Returns:
+        A model for ``mteb.evaluate``.
+
+    Raises:
+        InputError: If mteb is missing.
+    """
+    _mteb("A model for it")
+    from mteb.models import ModelMeta
+    from mteb.models.abs_encoder import AbsEncoder
+    from mteb.models.model_meta import ScoringFunction
+    from mteb.types import PromptType
+
+    described = {
+        "name": name if "/" in name else f"local/{name}",
+        "revision": weights_hash(encoder),
+        "similarity_fn_name": ScoringFunction.from_str(str(encoder.similarity_fn_name)),
+        "embed_dim": encoder.get_embedding_dimension(),
+        "max_tokens": encoder.max_seq_length,
+        "framework": ["Sentence Transformers", "PyTorch"],
+    }
+
+    class Encoder(AbsEncoder):
+        mteb_model_meta = ModelMeta.create_empty(overwrites=described)
+        model = encoder
+
+        def encode(self, inputs: Any, *, prompt_type: Any = None, **_: Any) -> Any:
+            texts = [text for batch in inputs for text in batch["text"]]
+            side = "query" if prompt_type == PromptType.query else "passage"
+            return encode_texts(encoder, texts, side, batch_size, show_progress, cache)  # type: ignore[arg-type]
+
+    return Encoder()
+
+
+def as_mteb_task(collection: Collection) -> Any:
+    """A collection as a task of mteb, one subset for each direction, named as we name it (``q-de.p-en``).
+
+    Args:
+        collection: The collection; its data hash becomes the revision of the task's data.
+
+    Returns:
+        A task for ``mteb.evaluate``; ``task.filter_languages(None, hf_subsets=["q-de.p-en"])`` cuts it down.
+
+    Raises:
+        InputError: If mteb is missing.
+    """
+    _mteb("A task for it")
+    from datasets import Dataset
+    from mteb.abstasks import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+    described = TaskMetadata(
+        name=collection.name,
+        description=f"The collection {collection.name}, every pair of languages.",
+        type="Retrieval",
+        category="t2t",
+        modalities=["text"],
+        dataset={"path": f"clear-ir/{collection.name}", "revision": collection.data_hash},
+        eval_splits=[collection.split],
+        eval_langs={str(d): [_langscript(d.query_lang), _langscript(d.passage_lang)] for d in collection.directions},
+        main_score="ndcg_at_10",
+    )
+
+    class CollectionTask(AbsTaskRetrieval):
+        metadata = described
+
+        def load_data(self, *_: Any, **__: Any) -> None:
+            if self.data_loaded:
+                return
+            self.dataset = {}
+            pools: dict[str, Dataset] = {}
+            for subset in self.hf_subsets:
+                direction = parse_direction(subset)
+                lang, judged = direction.passage_lang, collection.judged(direction)
+                if lang not in pools:
+                    texts = [{"id": text.id, "text": text.full_text} for text in collection.pool(direction)]
+                    pools[lang] = Dataset.from_list(texts)
+                queries = [{"id": query, "text": collection.queries[query].full_text} for query in judged]
+                self.dataset[subset] = {
+                    collection.split: {
+                        "corpus": pools[lang],
+                        "queries": Dataset.from_list(queries),
+                        "relevant_docs": judged,
+                        "top_ranked": None,
+                    }
+                }
+            self.data_loaded = True
+
+    return CollectionTask()
+
+
+def _mteb(what: str) -> Any:
+    try:
+        import mteb
+    except ModuleNotFoundError as error:
+        raise InputError(f"{what} needs mteb ({error.name} is missing); pip install 'clear-ir[mteb]'") from None
+    return mteb
+
+
+@lru_cache
+def _language_data(name: str) -> dict[str, str]:
+    from importlib.resources import files
+
+    return json.loads((files("mteb.languages") / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _code(lang: str) -> str:
+    """Our code of a language in any spelling: ``de`` for ``deu``, ``deu-Latn`` and ``deu_Latn``."""
+    base, _, script = lang.replace("_", "-").partition("-")
+    short = {long: short for short, long in _language_data("iso_639_1_to_3").items()} | _SINGLE
+    long = _language_data("iso_639_1_to_3").get(base, base)
+    usual = _language_data("iso_639_3_to_default_script").get(long, script)
+    code = short.get(base, base)
+    return code if not script or script == usual or f"{long}-{script}" in _ALSO_USUAL else f"{code}-{script}"
+
+
+def _langscript(lang: str) -> str:
+    """Mteb's code of a language: ``deu-Latn`` for ``de``; undetermined where mteb does not know it."""
+    base, _, script = lang.replace("_", "-").partition("-")
+    long = _language_data("iso_639_1_to_3").get(base, base)
+    script = script or _language_data("iso_639_3_to_default_script").get(long, "")
+    known = long in _language_data("iso_639_3_to_language") and script in _language_data("iso_15924_to_script")
+    return f"{long}-{script}" if known else "und-Zyyy"
