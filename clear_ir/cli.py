@@ -97,7 +97,9 @@ def train(
     beta: float | None = None,
     gamma: float | None = None,
     batch_size: int | None = None,
-    mini_batch_size: int | None = None,
+    mini_batch_num_tokens: Annotated[
+        str | None, typer.Option(help="Gradient cache: tokens embedded at once, the knob for memory; or auto.")
+    ] = None,
     epochs: float | None = None,
     max_steps: int | None = None,
     learning_rate: float | None = None,
@@ -111,8 +113,8 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train an encoder with CLEAR or a baseline."""
-    names = "loss cached alpha beta gamma batch_size mini_batch_size epochs max_steps learning_rate num_negatives"
-    flags = _given(f"{names} precision dev_share seed", locals()) | _settings(settings)
+    names = "loss cached alpha beta gamma batch_size epochs max_steps learning_rate num_negatives"
+    flags = _given(f"{names} precision mini_batch_num_tokens dev_share seed", locals()) | _settings(settings)
     from clear_ir.recipe import load_recipe
     from clear_ir.rows import read_training_rows
     from clear_ir.training import train_model
@@ -165,12 +167,13 @@ def evaluate(
     from clear_ir.encoding import load_encoder
     from clear_ir.evaluation import evaluate_model
     from clear_ir.files import check_new
-    from clear_ir.results import RESULTS_FILE, write_results
+    from clear_ir.results import MTEB_FILE, RESULTS_FILE, write_results
     from clear_ir.tables import measures_table, mixed_table, summary_table
 
     kept = None if no_cache else cache or default_cache()
     if mteb and data is None:
-        from clear_ir.mteb_bridge import MTEB_FILE, evaluate_mteb, mteb_table, select_tasks
+        from clear_ir.mteb_bridge import evaluate_mteb, mteb_table
+        from clear_ir.mteb_tasks import select_tasks
 
         check_new(out, MTEB_FILE, overwrite)
         wanted = parse_langs(langs) if langs else None

@@ -188,7 +188,8 @@ def read_collection(folder: Path, split: str = "test") -> Collection:
         split: Which qrels file to read.
 
     Returns:
-        The collection; queries without a judgment are left out, as BEIR does.
+        The collection, named after its folder, or the one above if that is just ``collection``; queries without a
+        judgment are left out, as BEIR does.
 
     Raises:
         InputError: If a file is missing or empty, a field is missing, null or empty, an id is used twice or
@@ -200,7 +201,10 @@ def read_collection(folder: Path, split: str = "test") -> Collection:
     queries = _read_texts(folder / "queries.jsonl")
     qrels = _read_qrels(folder / "qrels" / f"{split}.tsv", passages, queries)
     judged = {query: queries[query] for query in queries if query in qrels}
-    return Collection(folder.resolve().name, passages, judged, qrels, split)
+    path = folder.resolve()
+    # `clear-ir prepare` puts every data set's collection into a folder of that name.
+    name = path.parent.name if path.name == "collection" else path.name
+    return Collection(name, passages, judged, qrels, split)
 
 
 def write_collection(folder: Path, collection: Collection) -> None:

@@ -91,7 +91,7 @@ def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
             for point in plane["points"]:
                 places.setdefault(point["lang"], {})[point["text"]] = (point["x"], point["y"])
             for i, (lang, by_text) in enumerate(sorted(places.items(), key=lambda item: (item[0] != "en", item[0]))):
-                colour = COLOURS[-1] if lang == "en" else COLOURS[1 + (i - 1) % 6]
+                colour = COLOURS[-1] if lang == "en" else COLOURS[i % 7]
                 pairs = [(place, places["en"][text], (nan, nan)) for text, place in by_text.items()]
                 axes.plot(*zip(*chain(*pairs), strict=True), color=colour, lw=0.4, alpha=0.35, zorder=1)
                 xs, ys = zip(*by_text.values(), strict=True)
@@ -104,7 +104,7 @@ def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
             axes.set_yticks([])
             axes.set_aspect("equal", adjustable="datalim")
         handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, markerscale=1.6)
         return _svg(figure, "Parallel queries as points on a plane; translations of one question are joined by lines.")
 
 

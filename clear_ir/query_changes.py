@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from clear_ir.collection import Collection
 from clear_ir.files import InputError, hash_of
 from clear_ir.results import Results, read_run
-from clear_ir.search import Run
 
 MEASURE = "nDCG@10"
 #: Passages shown of each run, and characters of each passage.
@@ -85,53 +84,46 @@ def largest_changes(
         for direction, result in base.directions.items()
         for query, values in result.per_query.items()
     ]
-    runs = _Runs()
 
-    def chosen(sign: int) -> list[QueryChange]:
-        kept: list[QueryChange] = []
-        seen: set[str] = set()
+    def chosen(sign: int) -> list[tuple[str, str]]:
+        kept: dict[str, tuple[str, str]] = {}
         for change, _, direction, query in sorted(changes, key=lambda item: (-sign * item[0], item[1])):
-            question = base.questions.get(query, query)
             if sign * change <= 0 or len(kept) == number:
                 break
-            if question not in seen:
-                seen.add(question)
-                kept.append(_describe(direction, query, base, other, collection, runs))
-        return kept
+            kept.setdefault(base.questions.get(query, query), (direction, query))
+        return list(kept.values())
 
-    return chosen(1), chosen(-1)
+    gained, lost = chosen(1), chosen(-1)
+    runs = [_first_passages(results, gained + lost) for results in (base, other)]
+    english = {text.parallel_id: text.text for text in collection.queries.values() if text.lang == "en"}
+
+    def described(direction: str, query: str) -> QueryChange:
+        asked, judged = collection.queries[query], collection.qrels[query]
+        before, after = (results.directions[direction].per_query[query][MEASURE] for results in (base, other))
+        found = [
+            [
+                Found(_shortened(passage.full_text), passage.lang, judged.get(passage.id, 0) > 0)
+                for passage in map(collection.passages.__getitem__, run[direction, query])
+            ]
+            for run in runs
+        ]
+        translation = "" if asked.lang == "en" or not asked.parallel_id else english.get(asked.parallel_id, "")
+        return QueryChange(direction, asked.text, asked.lang, translation, before, after, *found)
+
+    return [described(*place) for place in gained], [described(*place) for place in lost]
 
 
-class _Runs:
-    """The first passages of each run, read once."""
-
-    def __init__(self) -> None:
-        self._read: dict[tuple[str, str], Run] = {}
-
-    def first(self, results: Results, direction: str, query: str) -> list[str]:
+def _first_passages(results: Results, places: list[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+    """The first passages found for each direction and query; each run file is read once."""
+    found = {}
+    for direction in dict.fromkeys(direction for direction, _ in places):
+        queries = [query for of, query in places if of == direction]
         run = results.directions[direction].run
         if not run and results.folder:
-            key = (results.model, direction)
-            if key not in self._read:
-                self._read[key] = read_run(results.folder, direction, SHOWN)
-            run = self._read[key]
-        return list(run.get(query, {}))[:SHOWN]
-
-
-def _describe(
-    direction: str, query: str, base: Results, other: Results, collection: Collection, runs: _Runs
-) -> QueryChange:
-    asked = collection.queries[query]
-    translations = (text for text in collection.queries.values() if text.lang == "en" and asked.lang != "en")
-    english = next((t.text for t in translations if t.parallel_id and t.parallel_id == asked.parallel_id), "")
-
-    def found(results: Results) -> list[Found]:
-        passages = [collection.passages[passage] for passage in runs.first(results, direction, query)]
-        judged = collection.qrels[query]
-        return [Found(_shortened(p.full_text), p.lang, judged.get(p.id, 0) > 0) for p in passages]
-
-    before, after = (results.directions[direction].per_query[query][MEASURE] for results in (base, other))
-    return QueryChange(direction, asked.text, asked.lang, english, before, after, found(base), found(other))
+            run = read_run(results.folder, direction, SHOWN, queries)
+        for query in queries:
+            found[direction, query] = list(run.get(query, {}))[:SHOWN]
+    return found
 
 
 def _shortened(text: str) -> str:

@@ -176,11 +176,12 @@ def _mixed_sections(models: Sequence[Results], differences: Sequence[Difference]
         "language; English of irrelevant: English share of the irrelevant passages among the first ten. Shares times "
         "100; * where p (Holm) < .05."
     )
+    foreign = [name for name in models[0].mixed if not name.startswith("q-en.")]
+    if len(foreign) > MOST_BARS:
+        foreign = [name for name in foreign if not name.endswith(".p-all")]
     bars = {
         results.model: score_intervals(
-            {name: of for name, of in results.mixed.items() if not name.startswith("q-en.")},
-            results.questions,
-            "Complete@10",
+            {name: results.mixed[name] for name in foreign}, results.questions, "Complete@10"
         )
         for results in models
     }

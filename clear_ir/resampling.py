@@ -6,7 +6,8 @@ with matrix products, all directions of a collection share one resampling.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from clear_ir.results import DirectionResult
 #: Resamples of a bootstrap or permutation test; with few questions all permutations are tried instead.
 RESAMPLES = 9_999
 BATCH = 1_000
+#: Draws of so many questions are kept for the next table: at most 100 MB.
+KEPT = 10_000
 
 #: From means by direction, shape (..., num_directions), to one number each, shape (...).
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -52,14 +55,31 @@ class QuestionScores:
         Returns:
             Shape (:data:`RESAMPLES`, num_directions). A direction of which a draw holds no question keeps its mean.
         """
-        rng = np.random.default_rng(seed)
-        number = len(self.sums)
         drawn = []
-        for batch in _batches():
-            weights = rng.multinomial(number, np.full(number, 1 / number), batch).astype(float)
+        for times_drawn in _draws(len(self.sums), seed):
+            weights = times_drawn.astype(float)
             counts = weights @ self.counts
             drawn.append(np.where(counts > 0, weights @ self.sums / np.maximum(counts, 1), self.means))
         return np.concatenate(drawn)
+
+
+def _draws(number: int, seed: int) -> Iterable[np.ndarray]:
+    """How often each question is drawn, in batches of shape (batch, number); the same for every model and table."""
+    return _kept_draws(number, seed) if number <= KEPT else _new_draws(number, seed)
+
+
+@lru_cache(maxsize=2)
+def _kept_draws(number: int, seed: int) -> list[np.ndarray]:
+    return list(_new_draws(number, seed))
+
+
+def _new_draws(number: int, seed: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    for batch in _batches():
+        first = np.arange(batch)[:, None] * number
+        places = first + rng.integers(0, number, (batch, number))
+        times = np.bincount(places.ravel(), minlength=batch * number)
+        yield times.reshape(batch, number).astype(np.uint8)
 
 
 def interval(drawn: np.ndarray) -> tuple[float, float]:

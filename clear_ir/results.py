@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from clear_ir.search import Run
 #: The file that marks a results folder.
 RESULTS_FILE = "results.json"
 TRAIN_LOG_FILE = "train_log.jsonl"
+#: The file that marks a folder of mteb's results.
+MTEB_FILE = "mteb.json"
 
 
 @dataclass
@@ -177,6 +179,8 @@ def read_results(folder: Path) -> Results:
         InputError: If the folder holds no results, or damaged ones.
     """
     path = folder / RESULTS_FILE
+    if (folder / MTEB_FILE).exists():
+        raise InputError(f"{folder} holds results of mteb, which have means only; compare needs scores per query.")
     if not path.exists():
         raise InputError(f"{folder} holds no {RESULTS_FILE}; give a folder that `clear-ir evaluate` wrote.")
     try:
@@ -215,13 +219,14 @@ def read_results(folder: Path) -> Results:
         raise InputError(f"{path} is damaged ({type(error).__name__}: {error}); evaluate again.") from None
 
 
-def read_run(folder: Path, direction: str, depth: int) -> Run:
+def read_run(folder: Path, direction: str, depth: int, queries: Iterable[str] = ()) -> Run:
     """Read the first passages of a direction's run.
 
     Args:
         folder: A results folder.
         direction: Such as ``q-de.p-en``.
         depth: Passages a query.
+        queries: Read the lines of these alone; none reads all.
 
     Returns:
         ``{query id: {passage id: score}}``, best first.
@@ -229,10 +234,13 @@ def read_run(folder: Path, direction: str, depth: int) -> Run:
     Raises:
         InputError: If the file is missing or damaged.
     """
+    wanted = tuple(f"{query} " for query in queries) or ("",)
     path = folder / "runs" / f"{direction}.run"
     run: Run = {}
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
+            if not line.startswith(wanted):
+                continue
             query, _, passage, rank, score, _ = line.split()
             if int(rank) <= depth:
                 run.setdefault(query, {})[passage] = float(score)

@@ -36,6 +36,7 @@ LAYERS = {
     "results": 4,
     "evaluation": 5,
     "resampling": 5,
+    "mteb_tasks": 1,
     "mteb_bridge": 8,
     "term_log": 3,
     "dev_evaluator": 6,

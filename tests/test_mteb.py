@@ -15,7 +15,8 @@ from clear_ir.datasets import load_xquad
 from clear_ir.encoding import load_encoder, weights_hash
 from clear_ir.evaluation import evaluate_directions
 from clear_ir.files import InputError
-from clear_ir.mteb_bridge import as_mteb_model, as_mteb_task, direction_of, evaluate_mteb, mteb_table, select_tasks
+from clear_ir.mteb_bridge import as_mteb_model, as_mteb_task, evaluate_mteb, mteb_table
+from clear_ir.mteb_tasks import direction_of, select_tasks
 
 mteb = pytest.importorskip("mteb", reason="the extra mteb is not installed")
 from mteb.abstasks import retrieval_dataset_loaders as loaders  # noqa: E402
