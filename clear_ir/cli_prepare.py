@@ -20,6 +20,7 @@ Out = Annotated[Path, typer.Option(help="What to make.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier output of the same command.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Make a row with a null or empty field an error.")]
 Langs = Annotated[str | None, typer.Option(help="Languages, separated by commas.")]
+AllLangs = Annotated[str, typer.Option(help="Languages, separated by commas; or all.")]
 Map = Annotated[list[str] | None, typer.Option("--map", help="OURS=THEIRS: a column under another name.")]
 Judge = Annotated[str, typer.Option(help="What the collection is: test, or dev for choosing settings.")]
 
@@ -43,8 +44,8 @@ def prepare_afriqa(
 
 @prepare.command("xquad")
 def prepare_xquad(
-    data: Annotated[Path, typer.Option(help="Folder with xquad.en.json and one file a language.")],
-    langs: Annotated[str, typer.Option(help="Languages, separated by commas: ar, de, es, hi, ru, vi, zh.")],
+    data: Annotated[str, typer.Option(help="Folder with xquad.en.json and one file a language, or google/xquad.")],
+    langs: Annotated[str, typer.Option(help="Languages, separated by commas, such as de,zh; or all.")],
     out: Out,
     judge: Annotated[str, typer.Option(help="test, dev, or all: every question, nothing to train on.")] = "test",
     strict: Strict = False,
@@ -55,6 +56,72 @@ def prepare_xquad(
 
     judged = _one_of("judge", judge, "test", "dev", "all")
     _write_prepared(load_xquad(data, parse_langs(langs), judged), out, strict, overwrite)
+
+
+@prepare.command("xquad-r")
+def prepare_xquad_r(
+    data: Annotated[Path, typer.Option(help="Folder with en.json and one file a language.")],
+    langs: AllLangs,
+    out: Out,
+    overwrite: Overwrite = False,
+) -> None:
+    """XQuAD-R (LAReQA): XQuAD's questions against single sentences; test only."""
+    from clear_ir.datasets.xquad_r import load_xquad_r
+
+    _write_prepared(load_xquad_r(data, parse_langs(langs)), out, False, overwrite)
+
+
+@prepare.command("belebele")
+def prepare_belebele(
+    data: Annotated[str, typer.Option(help="Folder with eng_Latn.jsonl and others, or facebook/belebele.")],
+    langs: Annotated[str, typer.Option(help="FLORES codes, separated by commas, such as hau_Latn; or all.")],
+    out: Out,
+    overwrite: Overwrite = False,
+) -> None:
+    """Belebele: questions and passages, parallel in 122 languages; test only."""
+    from clear_ir.datasets.belebele import load_belebele
+
+    _write_prepared(load_belebele(data, parse_langs(langs)), out, False, overwrite)
+
+
+@prepare.command("mlqa")
+def prepare_mlqa(
+    data: Annotated[str, typer.Option(help="Folder with test-context-en-question-en.json and others, or a hub name.")],
+    langs: AllLangs,
+    out: Out,
+    judge: Judge = "test",
+    overwrite: Overwrite = False,
+) -> None:
+    """MLQA: questions and contexts in seven languages; test only."""
+    from clear_ir.datasets.mlqa import load_mlqa
+
+    _write_prepared(load_mlqa(data, parse_langs(langs), _one_of("judge", judge, "test", "dev")), out, False, overwrite)
+
+
+@prepare.command("xor-tydi")
+def prepare_xor_tydi(
+    data: Annotated[Path, typer.Option(help="gp_squad_dev_data.json, or its folder.")],
+    langs: AllLangs,
+    out: Out,
+    overwrite: Overwrite = False,
+) -> None:
+    """XOR-TyDi's gold paragraphs: questions in seven languages, English passages; test only."""
+    from clear_ir.datasets.xor_tydi import load_xor_tydi
+
+    _write_prepared(load_xor_tydi(data, parse_langs(langs)), out, False, overwrite)
+
+
+@prepare.command("ntrex")
+def prepare_ntrex(
+    data: Annotated[Path, typer.Option(help="Folder with newstest2019-src.eng.txt and the translations.")],
+    langs: AllLangs,
+    out: Out,
+    overwrite: Overwrite = False,
+) -> None:
+    """NTREX-128: a sentence searches its translation; test only."""
+    from clear_ir.datasets.ntrex import load_ntrex
+
+    _write_prepared(load_ntrex(data, parse_langs(langs)), out, False, overwrite)
 
 
 @prepare.command("atlas")
@@ -116,7 +183,7 @@ def _write_prepared(prepared: Any, out: Path, strict: bool, overwrite: bool) -> 
     for note in prepared.notes:
         typer.echo(note)
     if collection := prepared.collection:
-        directions = ", ".join(map(str, collection.directions))
+        directions = some_of(map(str, collection.directions), most=9)
         sizes = f"{len(collection.queries)} queries, {len(collection.passages)} passages"
         typer.echo(f"Collection: {out / 'collection'} ({sizes}; {directions})")
     if not prepared.rows:

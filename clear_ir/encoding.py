@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,10 @@ MINILM = "minilm"
 #: SHA-256 of the official all-MiniLM-L6-v2 ``model.safetensors``.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
+#: Tokens embedded at once. On a CPU larger buffers are fresh pages each time, and slower.
+NUM_TOKENS = {"cpu": 4096, "other": 65536}
+#: With fewer texts to encode no bar is shown.
+BAR_FROM = 128
 #: Seconds after which new embeddings go to the cache, so that an interrupted run loses little.
 KEPT_EVERY = 60.0
 
@@ -147,7 +152,7 @@ def encode_texts(
         model: The encoder.
         texts: The texts, repeats allowed.
         side: Whether they are queries or passages.
-        batch_size: Texts at once; None takes 16 on a CPU, where larger batches are slower, and 128 elsewhere.
+        batch_size: Texts at once; None takes as many as make :data:`NUM_TOKENS` tokens, padding included.
         show_progress: Show a bar with rate and remaining time.
         cache: Folder of embeddings to read from and add to; None keeps nothing.
 
@@ -161,36 +166,61 @@ def encode_texts(
 
     if model.similarity_fn_name not in ("cosine", "dot"):
         raise InputError(f"The model compares by {model.similarity_fn_name}; only cosine and dot are supported.")
-    size = batch_size or (16 if model.device.type == "cpu" else 128)
     distinct = list(dict.fromkeys(texts))
     store = _store(model, side, cache) if cache else None
     vectors = store.get(distinct) if store else {}
     if store and store.damaged:
         warnings.warn(f"Damaged in the cache, removed, encoded again: {', '.join(store.damaged)}", stacklevel=2)
-    # Longest first: padding stays short, and what does not fit into memory fails at once.
-    missing = sorted((text for text in distinct if text not in vectors), key=len, reverse=True)
+    missing = [text for text in distinct if text not in vectors]
     encode = model.encode_query if side == "query" else model.encode_document
-    shown = show_progress and len(missing) > 8 * size
-    kept_until, kept_at = 0, time.monotonic()
+    fresh: list[str] = []
+    kept_at = time.monotonic()
+    shown = show_progress and len(missing) > BAR_FROM
     with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not shown) as bar:
-        for begin in range(0, len(missing), 8 * size):
-            chunk = missing[begin : begin + 8 * size]
+        for batch in _batches(model, missing, batch_size):
             encoded = encode(
-                chunk,
-                batch_size=size,
+                batch,
+                batch_size=len(batch),
                 show_progress_bar=False,
                 normalize_embeddings=model.similarity_fn_name == "cosine",
                 convert_to_numpy=True,
             )
-            vectors.update(zip(chunk, np.asarray(encoded, dtype=np.float32), strict=True))
-            bar.update(len(chunk))
-            done = begin + len(chunk)
-            if store and (done == len(missing) or time.monotonic() - kept_at > KEPT_EVERY):
-                store.add(missing[kept_until:done], np.stack([vectors[text] for text in missing[kept_until:done]]))
-                kept_until, kept_at = done, time.monotonic()
+            vectors.update(zip(batch, np.asarray(encoded, dtype=np.float32), strict=True))
+            fresh += batch
+            bar.update(len(batch))
+            if store and time.monotonic() - kept_at > KEPT_EVERY:
+                store.add(fresh, np.stack([vectors[text] for text in fresh]))
+                fresh, kept_at = [], time.monotonic()
+    if store and fresh:
+        store.add(fresh, np.stack([vectors[text] for text in fresh]))
     if not distinct:
         return np.empty((0, model.get_embedding_dimension() or 0), np.float32)
     return np.stack([vectors[text] for text in texts])
+
+
+def _batches(model: SentenceTransformer, texts: list[str], batch_size: int | None) -> Iterator[list[str]]:
+    """The texts in batches, longest first: padding stays short, and what does not fit into memory fails at once."""
+    lengths = _num_tokens(model, texts)
+    order = sorted(range(len(texts)), key=lengths.__getitem__, reverse=True)
+    budget = NUM_TOKENS["cpu" if model.device.type == "cpu" else "other"]
+    begin = 0
+    while begin < len(order):
+        size = batch_size or max(1, budget // max(1, lengths[order[begin]]))
+        yield [texts[i] for i in order[begin : begin + size]]
+        begin += size
+
+
+def _num_tokens(model: SentenceTransformer, texts: list[str]) -> list[int]:
+    """Tokens of each text as the encoder sees it, without its prompt; an estimate where it has no tokenizer."""
+    tokenizer: Any = getattr(model, "tokenizer", None)
+    if not texts or getattr(tokenizer, "backend_tokenizer", None) is None:
+        return [1 + len(text) // 4 for text in texts]
+    limit = model.max_seq_length or sys.maxsize
+    found: list[int] = []
+    for begin in range(0, len(texts), 4096):
+        encodings = tokenizer(texts[begin : begin + 4096], truncation=False, verbose=False)["input_ids"]
+        found += [min(len(ids), limit) for ids in encodings]
+    return found
 
 
 def _store(model: SentenceTransformer, side: str, cache: Path) -> EmbeddingCache:

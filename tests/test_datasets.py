@@ -82,7 +82,7 @@ def test_xquad_splits_by_article(tmp_path):
 
 def test_xquad_bad_files(tmp_path):
     (tmp_path / "xquad.en.json").write_text(json.dumps(squad("en")))
-    with pytest.raises(InputError, match=r"no xquad.de.json; choose among en"):
+    with pytest.raises(InputError, match=r"no language 'de'; choose among en"):
         load_xquad(tmp_path, ["de"])
     (tmp_path / "xquad.de.json").write_text("{}")
     with pytest.raises(InputError, match="is no SQuAD JSON file"):

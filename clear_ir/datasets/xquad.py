@@ -1,27 +1,28 @@
 """XQuAD (Artetxe et al. 2020, arXiv 1910.11856): 240 passages, 1190 questions, parallel in all languages.
 
-Reads ``xquad.<lang>.json`` in SQuAD's format. Articles whose index is divisible by 4 are test, the rest train;
-the pool is all 240 passages of a language. Questions are told apart by id, not by text, so that languages pair.
+Reads ``xquad.<lang>.json`` in SQuAD's format, 12 languages upstream. Articles whose index is divisible by 4 are test,
+the rest train; the pool is all 240 passages of a language. Questions are told apart by id, not by text, so that languages pair.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from clear_ir.collection import Collection, Text
 from clear_ir.datasets.prepared import Prepared
+from clear_ir.datasets.source import check_langs, hub_records, is_local, read_squad, squad_from_records
 from clear_ir.files import InputError
 from clear_ir.rows import ParallelRow
 
 
-def load_xquad(data: Path, langs: list[str], judge: Literal["test", "dev", "all"] = "test") -> Prepared:
+def load_xquad(data: Path | str, langs: list[str], judge: Literal["test", "dev", "all"] = "test") -> Prepared:
     """Load XQuAD.
 
     Args:
-        data: Folder with ``xquad.en.json`` and one file a language.
-        langs: Languages to add to English.
+        data: Folder with ``xquad.en.json`` and one file a language, or a hub name such as ``google/xquad``, which
+            knows no articles and so can only be judged as a whole.
+        langs: Languages to add to English; ``all`` those of the folder.
         judge: ``test`` judges on articles 0, 4, 8, ... and trains on the rest; ``dev``, for choosing
             hyperparameters, judges on articles 1, 5, 9, ... and trains on 2, 3, 6, 7, ...; ``all`` judges on
             all 1190 questions and trains on none.
@@ -30,20 +31,22 @@ def load_xquad(data: Path, langs: list[str], judge: Literal["test", "dev", "all"
         Rows and collection, with queries and passages in English and each language.
 
     Raises:
-        InputError: If a file is missing or is no SQuAD file.
+        InputError: If a file is missing or is no SQuAD file, or the hub cannot be reached.
     """
-    known = sorted(path.name.split(".")[1] for path in data.glob("xquad.*.json"))
-    for lang in ("en", *langs):
-        if lang not in known:
-            have = f"choose among {', '.join(known)}" if known else "check --data"
-            raise InputError(f"{data} has no xquad.{lang}.json; {have}.")
-    wanted = list(dict.fromkeys(["en", *langs]))
-    articles = {lang: _read_articles(data / f"xquad.{lang}.json") for lang in wanted}
+    if is_local(data):
+        wanted = check_langs(
+            "XQuAD", langs, sorted(p.name.split(".")[1] for p in Path(data).glob("xquad.*.json")), data
+        )
+        articles = {lang: read_squad(Path(data) / f"xquad.{lang}.json") for lang in wanted}
+    elif judge != "all" or "all" in langs:
+        raise InputError("XQuAD on the hub has no articles to split by; give --judge all, and name the languages.")
+    else:
+        wanted = list(dict.fromkeys(["en", *langs]))
+        records = {lang: hub_records(str(data), f"xquad.{lang}", "validation") for lang in wanted}
+        articles = {lang: squad_from_records(found) for lang, found in records.items()}
     for lang in wanted:
         if _question_ids(articles[lang]) != _question_ids(articles["en"]):
-            raise InputError(
-                f"{data}/xquad.{lang}.json does not run parallel to xquad.en.json; get both from one release."
-            )
+            raise InputError(f"{data}: {lang} does not run parallel to English, id by id; get both from one release.")
 
     rows: list[ParallelRow] = []
     passages: dict[str, Text] = {}
@@ -70,14 +73,6 @@ def load_xquad(data: Path, langs: list[str], judge: Literal["test", "dev", "all"
                         rows.append(ParallelRow(row_id, query, english["context"], f"{name}@en", text, lang))
     others = "-".join(lang for lang in wanted if lang != "en") or "en"
     return Prepared(rows, Collection(f"xquad-{others}", passages, queries, qrels, judge))
-
-
-def _read_articles(path: Path) -> list[list[dict[str, Any]]]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return [article["paragraphs"] for article in document["data"]]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no SQuAD JSON file ({type(error).__name__}: {error}); get it again.") from None
 
 
 def _question_ids(articles: list[list[dict[str, Any]]]) -> list[list[list[str]]]:
