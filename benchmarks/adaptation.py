@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+from machine import machine
 
 from clear_ir.comparison import compare_results
 from clear_ir.datasets import load_afriqa, load_xquad
@@ -98,7 +99,7 @@ def main() -> None:
             "settings": settings,
             "mining": recipe.mine.model_dump(),
             "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
-            "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+            "machine": machine(),
         },
     )
     print(f"Wrote {given.out}")

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+from machine import machine
 
 from clear_ir.datasets import load_afriqa, load_xquad
 from clear_ir.encoding import load_encoder, weights_hash
@@ -68,7 +69,7 @@ def main() -> int:
             "largest difference": round(worst, 6),
             "weights_hash": weights_hash(encoder),
             "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
-            "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+            "machine": machine(),
         },
     )
     rows = [

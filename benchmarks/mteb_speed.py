@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import time
 import warnings
@@ -22,6 +21,8 @@ from pathlib import Path
 from statistics import median
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+from machine import machine
 
 from clear_ir.datasets import load_xquad
 from clear_ir.encoding import encode_texts, load_encoder
@@ -100,7 +101,7 @@ def main() -> int:
         "ratio": round(theirs / seconds, 2),
         "largest_difference": {"nDCG@10": round(worst, 6)},
         "versions": {library: version(library) for library in libraries},
-        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        "machine": machine(),
     }
     print(
         f"{len(ours)} directions: ours {seconds:.1f} s, mteb {theirs:.1f} s (scaled up), ratio {theirs / seconds:.1f}"

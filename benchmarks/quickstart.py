@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 from importlib.metadata import version
 from pathlib import Path
+
+from machine import machine
 
 from clear_ir.files import write_json
 from clear_ir.quickstart import SUMMARY_FILE
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="what clear-ir quickstart made")
     runs = [json.loads((folder / SUMMARY_FILE).read_text()) for folder in parser.parse_args().folders]
     libraries = ("clear-ir", "sentence-transformers", "torch")
-    machine = f"{os.cpu_count()} CPU cores, {platform.machine()}"
+    machine = machine()
     write_json(OUT, {"runs": runs, "versions": {name: version(name) for name in libraries}, "machine": machine})
     print(f"Wrote {OUT}")
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from clear_ir.figures import bar_chart
-from clear_ir.report import Table
+from clear_ir.tables import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -78,7 +78,41 @@ def atlas_table() -> str:
     return f"{Table(['direction', *models], rows).markdown()}\nnDCG@10 x 100, test split, pool of 50 passages."
 
 
+def baselines_table() -> str:
+    data = load("baselines")
+    rows = [
+        [
+            cell["data"],
+            cell["direction"],
+            str(cell["queries"]),
+            str(cell["pool"]),
+            *(f"{100 * cell['scores'][measure]:.2f}" for measure in ("nDCG@10", "R@10")),
+            *(f"{100 * cell['reference'][m]:.2f}" if "reference" in cell else "" for m in ("nDCG@10", "R@10")),
+        ]
+        for cell in data["cells"]
+    ]
+    head = ["data", "direction", "queries", "pool", "nDCG@10", "R@10", "reference nDCG@10", "reference R@10"]
+    return (
+        f"{Table(head, rows, num_names=2).markdown()}\n"
+        f"x 100; largest difference from a reference: {100 * data['largest difference']:.3f}."
+    )
+
+
+def mteb_table() -> str:
+    data = load("mteb-speed")
+    ours, theirs = data["seconds"].values()
+    part = ", ".join(data["measured_with_mteb"])
+    return (
+        f"{data['directions']} directions of XQuAD in {data['languages']} languages, all-MiniLM-L6-v2, batches of "
+        f"{data['batch_size']}: clear-ir {ours:.0f} s, mteb {theirs:.0f} s (scaled up from {part}), "
+        f"ratio {data['ratio']:.1f}; medians of {len(data['rounds'])} alternating rounds on {data['machine']}. Largest "
+        f"difference in nDCG@10: {data['largest_difference']['nDCG@10']:.6f}."
+    )
+
+
 TABLES = {
+    "baselines": baselines_table,
+    "mteb-speed": mteb_table,
     "quickstart": quickstart_table,
     "afriqa-hau": lambda: adaptation_table("afriqa-hau"),
     "atlas": atlas_table,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ def hub_records(name: str, config: str | None, split: str) -> list[dict[str, Any
     from datasets import disable_progress_bars, enable_progress_bars, load_dataset
 
     disable_progress_bars()
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.CRITICAL)  # it reports every attempt; the last one's error says it all
     try:
         return list(load_dataset(name, config, split=split))
     except Exception as error:  # whatever the hub's client and the files' readers may raise
@@ -49,6 +53,7 @@ def hub_records(name: str, config: str | None, split: str) -> list[dict[str, Any
             "give their folder."
         ) from error
     finally:
+        client.setLevel(level)
         enable_progress_bars()
 
 
