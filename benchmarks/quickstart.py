@@ -25,8 +25,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="what clear-ir quickstart made")
     runs = [json.loads((folder / SUMMARY_FILE).read_text()) for folder in parser.parse_args().folders]
     libraries = ("clear-ir", "sentence-transformers", "torch")
-    machine = machine()
-    write_json(OUT, {"runs": runs, "versions": {name: version(name) for name in libraries}, "machine": machine})
+    write_json(OUT, {"runs": runs, "versions": {name: version(name) for name in libraries}, "machine": machine()})
     print(f"Wrote {OUT}")
 
 

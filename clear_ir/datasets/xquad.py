@@ -1,7 +1,8 @@
 """XQuAD (Artetxe et al. 2020, arXiv 1910.11856): 240 passages, 1190 questions, parallel in all languages.
 
 Reads ``xquad.<lang>.json`` in SQuAD's format, 12 languages upstream. Articles whose index is divisible by 4 are test,
-the rest train; the pool is all 240 passages of a language. Questions are told apart by id, not by text, so that languages pair.
+the rest train; the pool is all 240 passages of a language. Questions are told apart by id, not by text, so that
+languages pair.
 """
 
 from __future__ import annotations

@@ -1,0 +1,214 @@
+"""Time and memory of one training step: packed, column by column, and sentence-transformers' own cached loss.
+
+    python benchmarks/training_step.py --afriqa DIR
+
+On mined rows of AfriQA with all-MiniLM-L6-v2, a step being forward and backward of one batch. Times are medians of
+alternating runs in one process; memory is the highest resident set of a process of its own that makes one step.
+Variants: ``columns``, the same loss through sentence-transformers' CachedLossMixin, twelve columns one after another,
+padded, repeats included; ``mnrl``, its CachedMultipleNegativesRankingLoss on its share of the columns; ``packed``, ours;
+``one pass``, ours without the cache; with ``bf16`` under autocast, where the machine has it. ``flat`` steps measure
+memory over batch sizes at one token budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import torch
+from machine import machine
+from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
+
+from clear_ir import CachedCLEARLoss, CLEARLoss
+from clear_ir.columns import lay_out
+from clear_ir.datasets import load_afriqa
+from clear_ir.encoding import load_encoder
+from clear_ir.files import write_json, write_jsonl
+from clear_ir.losses import Step
+from clear_ir.mining import mine_hard_negatives
+from clear_ir.mining_settings import MiningSettings
+from clear_ir.packing import Packed, text_keys
+from clear_ir.rows import read_training_rows, training_columns
+
+OUT = Path(__file__).parent / "results" / "training-step.json"
+TEXTS_AT_ONCE = 32
+
+
+class ColumnByColumn(CachedCLEARLoss):
+    """Our loss and mathematics, the columns embedded as sentence-transformers' cached losses do."""
+
+    def _pack(self, features):
+        columns = lay_out(len(features), self.weights, self.num_negatives)
+        used = {column: features[column] for column in columns.used}
+        places = {column: (i, torch.arange(len(f["input_ids"]))) for i, (column, f) in enumerate(used.items())}
+        keys = {column: text_keys(f) for column, f in used.items()}
+        return Step(columns, keys, Packed(list(used.values()), [False] * len(used), places))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--afriqa", type=Path, required=True, help="folder with the gold passages of AfriQA")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the mined rows are kept")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--flat", type=int, nargs="*", default=[64, 256, 1024], help="batch sizes for memory, n = 1")
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--memory-of", nargs=3, metavar=("VARIANT", "B", "N"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.memory_of:
+        name, size, negatives = given.memory_of[0], *map(int, given.memory_of[1:])
+        bench = Bench(given, size, negatives)
+        baseline = peak_memory()
+        bench.step(name)
+        print(json.dumps({"step_mib": peak_memory(), "before_mib": baseline}))
+        return
+
+    bench = Bench(given, given.batch_size, 5)
+    names = ["columns", "mnrl", "packed", "one pass"]
+    if torch.backends.cpu.get_cpu_capability().startswith("AVX512") and has_bf16():
+        names += ["columns bf16", "packed bf16"]
+    check = bench.compare()
+    seconds = {name: [] for name in names}
+    for _ in range(given.rounds):
+        for name in names:
+            seconds[name].append(bench.step(name))
+            print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
+    medians = {name: median(found) for name, found in seconds.items()}
+    peak = matmul_peak()
+    flops = bench.distinct_tokens * bench.flops_per_token
+    write_json(
+        given.out,
+        {
+            "batch_size": given.batch_size,
+            "negatives": 5,
+            "texts": bench.texts,
+            "distinct_texts": bench.distinct,
+            "distinct_tokens": bench.distinct_tokens,
+            "seconds": seconds,
+            "median": medians,
+            "rows_per_second": {name: round(given.batch_size / found, 3) for name, found in medians.items()},
+            "times_columns": {name: round(medians["columns"] / found, 2) for name, found in medians.items()},
+            "equality": check,
+            # Forward twice and backward; backward counts as two.
+            "share_of_matmul_peak": round(4 * flops / medians["packed"] / peak, 3),
+            "matmul_gflops": round(peak / 1e9, 1),
+            "memory": {name: memory(given, name, given.batch_size, 5) for name in names},
+            "memory_by_batch_size": {str(size): memory(given, "packed", size, 1) for size in given.flat},
+            "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
+            "machine": machine(),
+        },
+    )
+    print(json.dumps({"median": medians, "equality": check}))
+    print(f"Wrote {given.out}")
+
+
+class Bench:
+    """One batch and the losses to take a step with."""
+
+    def __init__(self, given: argparse.Namespace, size: int, negatives: int) -> None:
+        self.model = load_encoder("minilm").train()
+        rows = mined_rows(given, self.model, negatives).records[:size]
+        if len(rows) < size:
+            raise SystemExit(f"There are {len(rows)} mined rows only, fewer than {size}.")
+        columns = training_columns(negatives, negatives)
+        texts = [[row[column] for row in rows] for column in columns]
+        self.features = [self.model.preprocess(column) for column in texts]
+        self.texts, distinct = sum(map(len, texts)), list(dict.fromkeys(text for column in texts for text in column))
+        self.distinct = len(distinct)
+        limit = self.model.max_seq_length
+        lengths = [min(len(ids), limit) for ids in self.model.tokenizer(distinct, verbose=False)["input_ids"]]
+        self.distinct_tokens = sum(lengths)
+        transformer = self.model[0].auto_model
+        self.flops_per_token = 2 * sum(p.numel() for p in transformer.encoder.parameters())
+        # The share of the columns that the baseline's loss reads: query in the language, passages.
+        self.baseline_columns = [2 + negatives, *range(1, 2 + negatives)]
+        self.losses = {
+            "columns": ColumnByColumn(self.model, mini_batch_size=TEXTS_AT_ONCE, deduplicate=False),
+            "mnrl": CachedMultipleNegativesRankingLoss(self.model, mini_batch_size=TEXTS_AT_ONCE),
+            "packed": CachedCLEARLoss(self.model),
+            "one pass": CLEARLoss(self.model),
+        }
+
+    def step(self, name: str) -> float:
+        """Seconds of one step."""
+        kind = name.removesuffix(" bf16")
+        chosen = self.baseline_columns if kind == "mnrl" else range(len(self.features))
+        features = [dict(self.features[column]) for column in chosen]
+        self.model.zero_grad()
+        torch.manual_seed(0)
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=name.endswith("bf16")):
+            self.value = self.losses[kind](features, None)
+        self.value.backward()
+        return time.perf_counter() - start
+
+    def compare(self) -> dict[str, float]:
+        """Loss and gradient of ``packed`` against ``columns``, without dropout."""
+        found = {}
+        self.model.eval()
+        for name in ("columns", "packed"):
+            self.step(name)
+            gradient = torch.cat([p.grad.flatten() for p in self.model.parameters() if p.grad is not None])
+            found[name] = self.value.item(), gradient.double()
+        self.model.train()
+        (first, g), (second, h) = found["columns"], found["packed"]
+        return {
+            "loss": second,
+            "relative_difference_of_loss": abs(first - second) / abs(first),
+            "gradient_cosine": float(torch.nn.functional.cosine_similarity(g, h, dim=0)),
+            "gradient_norm": float(h.norm()),
+        }
+
+
+def mined_rows(given: argparse.Namespace, model, negatives: int):
+    """Rows of all languages, mined once and kept."""
+    path = given.runs / f"afriqa-step-n{negatives}.jsonl"
+    if not path.exists():
+        rows = load_afriqa(given.afriqa, ["hau", "ibo", "kin", "zul"]).rows
+        settings = MiningSettings(num_negatives=negatives, range_min=10, range_max=60)
+        write_jsonl(path, mine_hard_negatives(model.eval(), rows, settings).records)
+        model.train()
+    return read_training_rows(path)
+
+
+def memory(given: argparse.Namespace, name: str, size: int, negatives: int) -> dict[str, float]:
+    """MiB at the peak of a process that makes one step."""
+    command = [sys.executable, __file__, "--afriqa", str(given.afriqa), "--runs", str(given.runs)]
+    command += ["--memory-of", name, str(size), str(negatives)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    print(f"memory of {name}, B {size}, n {negatives}: {found['step_mib']:.0f} MiB", flush=True)
+    return found
+
+
+def peak_memory() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def matmul_peak() -> float:
+    """Floating-point operations a second of a large matrix product in float32, the best of five."""
+    a, best = torch.randn(2048, 2048), 0.0
+    for _ in range(5):
+        start = time.perf_counter()
+        _ = a @ a
+        best = max(best, 2 * 2048**3 / (time.perf_counter() - start))
+    return best
+
+
+def has_bf16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+if __name__ == "__main__":
+    main()
