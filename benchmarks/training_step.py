@@ -3,11 +3,14 @@
     python benchmarks/training_step.py --afriqa DIR
 
 On mined rows of AfriQA with all-MiniLM-L6-v2, a step being forward and backward of one batch. Times are medians of
-alternating runs in one process; memory is the highest resident set of a process of its own that makes one step.
-Variants: ``columns``, the same loss through sentence-transformers' CachedLossMixin, twelve columns one after another,
-padded, repeats included; ``mnrl``, its CachedMultipleNegativesRankingLoss on its share of the columns; ``packed``, ours;
-``one pass``, ours without the cache; with ``bf16`` under autocast, where the machine has it. ``flat`` steps measure
-memory over batch sizes at one token budget.
+alternating runs in one process; memory is the highest resident set of a process of its own that makes one step. The
+variants:
+
+- columns: the same loss through sentence-transformers' CachedLossMixin, column after column, padded, repeats included,
+- mnrl: its CachedMultipleNegativesRankingLoss on its share of the columns,
+- packed: ours; one pass: ours without the cache; bf16: under autocast, where the machine has it.
+
+Memory over batch sizes is measured at one token budget.
 """
 
 from __future__ import annotations

@@ -1,0 +1,76 @@
+"""Encoding a corpus and its queries: ours against SentenceTransformer.encode, and a second time from the cache.
+
+    python benchmarks/encoding_speed.py --afriqa DIR
+
+all-MiniLM-L6-v2 on 600 passages and 1,200 questions of AfriQA, each text once. Ours sorts by tokens and cuts batches of
+equal tokens; ``encode`` sorts by characters and cuts batches of 32 texts, its default. Medians of alternating runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import numpy as np
+from machine import machine
+
+from clear_ir.datasets import load_afriqa
+from clear_ir.encoding import encode_texts, load_encoder
+from clear_ir.files import write_json
+
+OUT = Path(__file__).parent / "results" / "encoding-speed.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--afriqa", type=Path, required=True, help="folder with the gold passages of AfriQA")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    encoder = load_encoder("minilm")
+    rows = load_afriqa(given.afriqa, ["hau", "ibo", "kin", "zul"]).rows
+    texts = {
+        "passages": list(dict.fromkeys(row.passage for row in rows))[:600],
+        "queries": list(dict.fromkeys(text for row in rows for text in (row.query, row.cross_query)))[:1200],
+    }
+    document = {}
+    for kind, chosen in texts.items():
+        seconds, found = {"clear-ir": [], "encode": [], "from the cache": []}, {}
+        for _ in range(given.rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                side = "passage" if kind == "passages" else "query"
+                ways = {
+                    "clear-ir": lambda: encode_texts(encoder, chosen, side, show_progress=False, cache=Path(folder)),
+                    "encode": lambda: encoder.encode(chosen, normalize_embeddings=True, show_progress_bar=False),
+                    "from the cache": lambda: encode_texts(
+                        encoder, chosen, side, show_progress=False, cache=Path(folder)
+                    ),
+                }
+                for name, way in ways.items():
+                    start = time.perf_counter()
+                    found[name] = way()
+                    seconds[name].append(time.perf_counter() - start)
+        medians = {name: median(times) for name, times in seconds.items()}
+        document[kind] = {
+            "texts": len(chosen),
+            "seconds": seconds,
+            "median": medians,
+            "ratio": round(medians["encode"] / medians["clear-ir"], 2),
+            "largest_difference": float(np.abs(found["clear-ir"] - found["encode"]).max()),
+        }
+        print(kind, json.dumps(medians), flush=True)
+    libraries = {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}
+    write_json(given.out, {**document, "versions": libraries, "machine": machine()})
+    print(f"Wrote {given.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Mining hard negatives on both sides: ours against sentence-transformers' mine_hard_negatives.
+
+    python benchmarks/mining_speed.py                  # embeddings given
+    python benchmarks/mining_speed.py --afriqa DIR     # and with encoding, on real rows
+
+Embeddings given: 10,000 rows of random unit vectors, looked up by text by both. sentence-transformers mines one side a
+call, so it is called twice: passages for queries, queries for passages. Both skip ranks 10, keep ranks up to 60 and
+draw five negatives at random. Times are medians of alternating runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import time
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import numpy as np
+import torch
+from datasets import Dataset
+from machine import machine
+from sentence_transformers.util import mine_hard_negatives as st_mine
+
+from clear_ir.datasets import load_afriqa
+from clear_ir.encoding import load_encoder
+from clear_ir.files import write_json
+from clear_ir.mining import mine_hard_negatives
+from clear_ir.mining_settings import MiningSettings
+from clear_ir.rows import ParallelRow
+
+OUT = Path(__file__).parent / "results" / "mining-speed.json"
+SETTINGS = MiningSettings(num_negatives=5, range_min=10, range_max=60)
+
+
+class Given:
+    """An encoder whose embeddings are known: looked up by text."""
+
+    similarity_fn_name = "cosine"
+    device = torch.device("cpu")
+    max_seq_length = 256
+    prompts: dict = {}
+
+    def __init__(self, vectors: dict[str, np.ndarray]) -> None:
+        self.vectors = vectors
+
+    def encode(self, texts, convert_to_tensor=False, **_):
+        found = np.stack([self.vectors[text] for text in texts])
+        return torch.from_numpy(found) if convert_to_tensor else found
+
+    encode_query = encode_document = encode
+
+    @staticmethod
+    def similarity(first, second):
+        return torch.as_tensor(first) @ torch.as_tensor(second).T
+
+    @staticmethod
+    def similarity_pairwise(first, second):
+        return (torch.as_tensor(first) * torch.as_tensor(second)).sum(dim=-1)
+
+
+def theirs(model, rows: list[ParallelRow]) -> int:
+    pairs = {
+        "queries": ([row.query for row in rows], [row.passage for row in rows]),
+        "passages": ([row.passage for row in rows], [row.cross_query for row in rows]),
+    }
+    found = 0
+    for anchors, positives in pairs.values():
+        with contextlib.redirect_stdout(io.StringIO()):
+            mined = st_mine(
+                Dataset.from_dict({"anchor": anchors, "positive": positives}),
+                model,
+                range_min=SETTINGS.range_min,
+                range_max=SETTINGS.range_max,
+                num_negatives=SETTINGS.num_negatives,
+                sampling_strategy="random",
+                output_format="n-tuple",
+                verbose=False,
+            )
+        found += len(mined)
+    return found
+
+
+def ours(model, rows: list[ParallelRow]) -> int:
+    return 2 * len(mine_hard_negatives(model, rows, SETTINGS, show_progress=False).records)
+
+
+def compare(model, rows: list[ParallelRow], rounds: int) -> dict:
+    seconds, found = {"clear-ir": [], "sentence-transformers": []}, {}
+    for _ in range(rounds):
+        for name, way in (("clear-ir", ours), ("sentence-transformers", theirs)):
+            start = time.perf_counter()
+            found[name] = way(model, rows)
+            seconds[name].append(time.perf_counter() - start)
+            print(f"{name}: {seconds[name][-1]:.1f} s, {found[name]} rows of one side", flush=True)
+    medians = {name: median(times) for name, times in seconds.items()}
+    ratio = round(medians["sentence-transformers"] / medians["clear-ir"], 2)
+    return {"rows": len(rows), "mined": found, "seconds": seconds, "median": medians, "ratio": ratio}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--afriqa", type=Path, help="folder with the gold passages of AfriQA")
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    rng = np.random.default_rng(0)
+    rows = [ParallelRow(f"{i}", f"q{i}", f"p{i}", f"p{i}", f"c{i}", "xx") for i in range(given.rows)]
+    vectors = rng.standard_normal((3, given.rows, 384), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    model = Given({f"{side}{i}": vectors[s, i] for s, side in enumerate("qpc") for i in range(given.rows)})
+    document = {"embeddings given": compare(model, rows, given.rounds)}
+    if given.afriqa:
+        real = load_afriqa(given.afriqa, ["hau", "ibo"]).rows
+        document["with encoding, AfriQA hau and ibo"] = compare(load_encoder("minilm"), real, max(1, given.rounds // 2))
+    libraries = {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}
+    settings = SETTINGS.model_dump(include={"num_negatives", "range_min", "range_max"})
+    write_json(given.out, {**document, "settings": settings, "versions": libraries, "machine": machine()})
+    print(json.dumps({name: found["ratio"] for name, found in document.items()}))
+    print(f"Wrote {given.out}")
+
+
+if __name__ == "__main__":
+    main()
