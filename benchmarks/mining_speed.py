@@ -45,10 +45,10 @@ class Given:
     similarity_fn_name = "cosine"
     device = torch.device("cpu")
     max_seq_length = 256
-    prompts: dict = {}
 
     def __init__(self, vectors: dict[str, np.ndarray]) -> None:
         self.vectors = vectors
+        self.prompts = {}
 
     def encode(self, texts, convert_to_tensor=False, **_):
         found = np.stack([self.vectors[text] for text in texts])

@@ -12,6 +12,7 @@ import numpy as np
 from clear_ir.encoding import encode_texts
 from clear_ir.files import InputError
 from clear_ir.mining_settings import MiningSettings
+from clear_ir.negatives import Picked, pick_in_windows, pick_nearest, score_limits
 from clear_ir.rows import ParallelRow, training_columns
 from clear_ir.search import top_k
 
@@ -23,17 +24,6 @@ if TYPE_CHECKING:
 ANCHORS_AT_ONCE = 512
 #: With fewer rows ranking takes a second at most, and no bar is shown.
 BAR_FROM = 5_000
-
-
-@dataclass(frozen=True)
-class Picked:
-    """One row's negatives on one side: their columns and scores, best first, and how they were found."""
-
-    columns: list[int]
-    scores: list[float]
-    positive_score: float
-    filtered: int
-    widened: bool
 
 
 @dataclass
@@ -221,65 +211,11 @@ def _ranked(
         # As deep as the window reaches; the rare row that needs more is ranked whole.
         depth = settings.range_max + max(map(len, excluded[block]))
         [(scores, columns)] = top_k(anchors[block], candidates, depth, ANCHORS_AT_ONCE)
-        rows = zip(anchors[block], scores, columns, excluded[block], positives[block], numbers[block], strict=True)
-        for anchor, row_scores, row_columns, barred, positive, number in rows:
-            picked = _pick(row_scores, row_columns, barred, float(positive), int(number), settings)
-            if (picked is None or picked.widened) and len(row_columns) < len(candidates):
-                [(row_scores,), (row_columns,)] = next(top_k(anchor[None], candidates, len(candidates)))
-                picked = _pick(row_scores, row_columns, barred, float(positive), int(number), settings)
-            yield int(number), picked
-
-
-def _pick(
-    scores: np.ndarray,
-    columns: np.ndarray,
-    excluded: list[int],
-    positive: float,
-    number: int,
-    settings: MiningSettings,
-) -> Picked | None:
-    """Choose one row's negatives on one side; None if even the widest window holds too few.
-
-    Args:
-        scores: Of the candidates, best first, shape (num_ranked,).
-        columns: Which candidates they are, same shape.
-        excluded: Candidates that are no negatives.
-        positive: Score of the right pair.
-        number: Tells the row and side apart, for the random draw.
-        settings: Window, margins and number.
-
-    Returns:
-        What was found.
-    """
-    allowed = ~np.isin(columns, excluded)
-    scores, columns = scores[allowed], columns[allowed]
-    limit = np.inf
-    if settings.absolute_margin is not None:
-        limit = positive - settings.absolute_margin
-    if settings.relative_margin is not None:
-        # A share of the absolute value, so that a negative positive score does not turn the margin round.
-        limit = min(limit, positive - abs(positive) * settings.relative_margin)
-    low_enough = scores <= limit
-    ranks = np.arange(len(scores))
-    in_window = (settings.range_min <= ranks) & (ranks < settings.range_max)
-    window = ranks[in_window & low_enough]
-    wanted = settings.num_negatives
-    widened = len(window) < wanted
-    if widened:
-        # The ranks next to the window come first, on a tie the harder.
-        distance = np.maximum(settings.range_min - ranks, ranks - settings.range_max + 1)
-        nearest = np.argsort(np.maximum(distance, 0), kind="stable")
-        window = np.sort(nearest[low_enough[nearest]][:wanted])
-        if len(window) < wanted:
-            return None
-    elif settings.sampling == "random":
-        generator = np.random.default_rng([settings.seed, number])
-        window = window[np.sort(generator.choice(len(window), size=wanted, replace=False))]
-    chosen = window[:wanted]
-    return Picked(
-        columns[chosen].tolist(),
-        scores[chosen].tolist(),
-        positive,
-        int((in_window & ~low_enough).sum()),
-        widened,
-    )
+        limits = score_limits(positives[block], settings)
+        found = pick_in_windows(scores, columns, excluded[block], positives[block], limits, numbers[block], settings)
+        for i, picked in enumerate(found):
+            if picked is None:
+                [(all_scores,), (all_columns,)] = next(top_k(anchors[begin + i, None], candidates, len(candidates)))
+                row = excluded[begin + i], float(positives[begin + i]), float(limits[i])
+                picked = pick_nearest(all_scores, all_columns, *row, settings)
+            yield int(numbers[begin + i]), picked

@@ -28,6 +28,7 @@ LAYERS = {
     "batching": 2,
     "step_bar": 2,
     "datasets": 2,
+    "negatives": 2,
     "mining": 3,
     "directions": 0,
     "embedding_cache": 1,
