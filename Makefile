@@ -3,7 +3,11 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart test check format docs clean
+# Where the real data lie that benchmarks measure on; docs/data.md says where they come from.
+AFRIQA ?= ../shared/data/afriqa
+XQUAD  ?= ../shared/data/xquad
+
+.PHONY: help quickstart test check format docs bench clean
 
 help:            ## List the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +31,15 @@ format: $(VENV)/.dev  ## Let ruff mend what it can
 docs: $(VENV)/.dev  ## Rewrite every table and figure in README and docs from the committed JSON
 	$(BIN)/python benchmarks/tables.py
 
+bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=DIR; an hour or two on two cores
+	$(BIN)/python benchmarks/training_step.py --afriqa $(AFRIQA)
+	$(BIN)/python benchmarks/search_speed.py
+	$(BIN)/python benchmarks/mining_speed.py --afriqa $(AFRIQA)
+	$(BIN)/python benchmarks/encoding_speed.py --afriqa $(AFRIQA)
+	$(BIN)/python benchmarks/mteb_speed.py --xquad $(XQUAD)
+	$(BIN)/python benchmarks/baselines.py --xquad $(XQUAD) --afriqa $(AFRIQA)
+	$(BIN)/python benchmarks/tables.py
+
 clean:           ## Remove what the targets made
 	rm -rf $(VENV) quickstart runs .pytest_cache .mypy_cache .ruff_cache
 
@@ -37,6 +50,11 @@ $(VENV)/bin/python:
 $(VENV)/.quickstart: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch
 	$(PIP) -e '.[quickstart]'
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) -e '.[dev,bench]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -110,7 +110,86 @@ def mteb_table() -> str:
     )
 
 
+def step_table() -> str:
+    data = load("training-step")
+    rows = [
+        [
+            name,
+            f"{seconds:.1f}",
+            f"{data['rows_per_second'][name]:.2f}",
+            f"{data['times_columns'][name]:.1f}",
+            f"{data['memory'][name]['step_mib']:.0f}",
+        ]
+        for name, seconds in data["median"].items()
+    ]
+    same = data["equality"]
+    return (
+        f"{Table(['step', 'seconds', 'rows a second', 'times columns', 'peak MiB'], rows).markdown()}\n"
+        f"B {data['batch_size']}, n {data['negatives']}: {data['texts']} texts, {data['distinct_texts']} distinct, "
+        f"{data['distinct_tokens']} tokens; medians of {len(data['seconds']['packed'])} alternating steps on "
+        f"{data['machine']}, which multiplies matrices at {data['matmul_gflops']:.0f} GFLOP/s in float32. Without "
+        f"dropout, packed against columns: loss differs by {same['relative_difference_of_loss']:.1e} of itself, cosine "
+        f"of the gradients {same['gradient_cosine']:.9f}. The products with the weights of tokens that are no padding "
+        f"take {100 * data['share_of_matmul_peak']:.0f} % of that peak in the packed step."
+    )
+
+
+def flat_table() -> str:
+    data = load("training-step")
+    rows = [[size, f"{found['step_mib']:.0f}"] for size, found in data["memory_by_batch_size"].items()]
+    return (
+        f"{Table(['B', 'peak MiB'], rows).markdown()}\n"
+        f"n 1, 2,048 tokens at once, {data['machine']}; the process as a whole, with libraries and weights."
+    )
+
+
+def search_table() -> str:
+    data = load("search-speed")
+    rows = [
+        [name, f"{seconds:.1f}", f"{data['mib_beyond_embeddings'][name]}", f"{100 * data['same_top_k'][name]:.2f}"]
+        for name, seconds in data["median"].items()
+    ]
+    return (
+        f"{Table(['search', 'seconds', 'MiB beyond the embeddings', '% of top k as ours'], rows).markdown()}\n"
+        f"{data['queries']} queries, {data['passages']} passages of {data['dim']} dimensions, k {data['k']}; medians "
+        f"of {len(data['seconds']['clear-ir'])} alternating runs on {data['machine']}."
+    )
+
+
+def mining_table() -> str:
+    data = load("mining-speed")
+    rows = [
+        [name, str(found["rows"]), *(f"{seconds:.1f}" for seconds in found["median"].values()), f"{found['ratio']:.1f}"]
+        for name, found in data.items()
+        if isinstance(found, dict) and "ratio" in found
+    ]
+    return (
+        f"{Table(['work', 'rows', 'clear-ir, s', 'sentence-transformers, s', 'ratio'], rows).markdown()}\n"
+        f"{data['machine']}."
+    )
+
+
+def encoding_table() -> str:
+    data = load("encoding-speed")
+    rows = [
+        [
+            kind,
+            str(data[kind]["texts"]),
+            *(f"{s:.1f}" for s in data[kind]["median"].values()),
+            f"{data[kind]['ratio']:.2f}",
+        ]
+        for kind in ("passages", "queries")
+    ]
+    head = ["texts", "number", "clear-ir, s", "SentenceTransformer.encode, s", "from the cache, s", "ratio"]
+    return f"{Table(head, rows).markdown()}\n{data['machine']}."
+
+
 TABLES = {
+    "training-step": step_table,
+    "memory-flat": flat_table,
+    "search-speed": search_table,
+    "mining-speed": mining_table,
+    "encoding-speed": encoding_table,
     "baselines": baselines_table,
     "mteb-speed": mteb_table,
     "quickstart": quickstart_table,
