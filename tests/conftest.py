@@ -59,6 +59,7 @@ def make_encoder(dropout: float = 0.0, double: bool = True, seed: int = 0) -> Se
 @pytest.fixture(scope="session", autouse=True)
 def _tiny_model_folder(tmp_path_factory):
     os.environ["CLEAR_IR_TEST_TMP"] = str(tmp_path_factory.mktemp("tiny"))
+    os.environ["CLEAR_IR_CACHE"] = str(tmp_path_factory.mktemp("embeddings"))  # not the user's own
 
 
 @pytest.fixture
