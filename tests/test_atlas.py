@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from clear_ir.datasets.atlas import FOLDER, load_atlas, load_split
+from clear_ir.directions import Direction
 from clear_ir.files import InputError, read_jsonl
 from clear_ir.measures import score_run
 
@@ -105,7 +106,7 @@ def test_words_alone_do_not_solve_it(splits):
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     test = splits["test"]
-    pool = test.pool("en")
+    pool = test.pool(Direction("en", "en"))
     asked = [query for query in test.queries.values() if query.lang == "en"]
     vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit([p.full_text for p in pool])
     scores = (
@@ -122,8 +123,9 @@ def test_loading():
     assert Counter(row.lang for row in prepared.rows) == {"de": 260, "sw": 260}
     assert list(map(str, prepared.collection.directions)) == [
         "q-en.p-en", "q-de.p-en", "q-en.p-de", "q-de.p-de", "q-sw.p-en", "q-en.p-sw", "q-sw.p-sw",
+        "q-de.p-sw", "q-sw.p-de",
     ]  # fmt: skip
-    assert len(prepared.collection.pool("en")) == 50
+    assert len(prepared.collection.pool(Direction("en", "en"))) == 50
     tested = {p.split("@")[0] for j in prepared.collection.qrels.values() for p in j}
     assert not tested & {row.passage_id.split("@")[0] for row in prepared.rows}
     hausa = load_atlas(["ha"], judge="dev")
