@@ -6,6 +6,7 @@ the mathematics is in :mod:`clear_ir.objective`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from clear_ir.columns import Columns, lay_out
 from clear_ir.objective import Batch, Weights, clear_terms
 from clear_ir.packing import Packed, pack_columns, text_keys
+
+logger = logging.getLogger(__name__)
 
 #: Tokens embedded at once where nothing else is said. On a CPU larger buffers are fresh pages each time, and slower.
 NUM_TOKENS = {"cpu": 2048, "other": 8192}
@@ -115,6 +118,7 @@ class CLEARLoss(nn.Module):
         # The plain loss cuts by NUM_TOKENS; subclasses and tests may say otherwise.
         self.mini_batch_size: int | None = None
         self.mini_batch_num_tokens: int | None = None
+        self._told = False
         self._sums: dict[str, Tensor] = {}
         self._num_sums = 0.0
 
@@ -141,7 +145,16 @@ class CLEARLoss(nn.Module):
         keys = {column: text_keys(column_features) for column, column_features in used.items()}
         encoder = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
         pad_id = getattr(getattr(encoder, "tokenizer", None), "pad_token_id", None) or 0
-        return Step(columns, keys, pack_columns(used, keys, pad_id, self.deduplicate))
+        packed = pack_columns(used, keys, pad_id, self.deduplicate)
+        if not (self._told or all(packed.merged)):
+            self._told = True
+            logger.warning(
+                "%d of %d columns are embedded on their own, padded and with repeats: flattened inputs, images and "
+                "left padding cannot be put together.",
+                packed.merged.count(False),
+                len(used),
+            )
+        return Step(columns, keys, packed)
 
     def _embed(self, packed: Packed) -> list[Tensor]:
         """Embed each group with gradients, rows of like length together, to waste little on padding."""

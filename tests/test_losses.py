@@ -274,3 +274,28 @@ def test_terms_add_up_to_the_loss(encoder, cls):
     assert sum(v for name, v in terms.items() if name.endswith("_weighted")) == pytest.approx(value.item(), rel=1e-9)
     assert {name.split("/")[1] for name in terms if "weighted" not in name} == {"forward", "reverse", "kl", "cross"}
     assert loss.pop_terms() == {}
+
+
+@pytest.mark.parametrize("cls", [CLEARLoss, CachedCLEARLoss])
+def test_columns_that_cannot_be_packed_give_the_same_loss_and_one_line(encoder, cls, caplog):
+    texts = make_texts(1)
+    value, gradient = value_and_gradient(cls(encoder), encoder, texts)
+    loss = cls(encoder)
+    padded = features_of(encoder, texts)
+    tokens = padded[1]["attention_mask"].sum(dim=1)
+    width = padded[1]["input_ids"].shape[1]
+    assert (tokens < width).any(), "no padding, so the column would be packed"
+    # Padding on the left: position ids count from there, so they are given.
+    for row, count in enumerate(tokens.tolist()):
+        for name in ("input_ids", "attention_mask"):
+            padded[1][name][row] = padded[1][name][row].roll(width - count)
+    padded[1]["position_ids"] = (padded[1]["attention_mask"].cumsum(dim=1) - 1).clamp_min(0)
+    encoder.zero_grad()
+    with caplog.at_level("WARNING", "clear_ir"):
+        alone = loss(padded)
+        alone.backward()
+        loss([dict(column) for column in padded])
+    assert [record.getMessage()[:35] for record in caplog.records] == ["1 of 5 columns are embedded on thei"]
+    assert alone.item() == pytest.approx(value, rel=1e-9)
+    found = torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
+    torch.testing.assert_close(found, gradient, rtol=1e-7, atol=1e-9)
