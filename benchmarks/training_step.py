@@ -49,7 +49,7 @@ TEXTS_AT_ONCE = 32
 class ColumnByColumn(CachedCLEARLoss):
     """Our loss and mathematics, the columns embedded as sentence-transformers' cached losses do."""
 
-    def _pack(self, features):
+    def _pack(self, features, labels=None):
         columns = lay_out(len(features), self.weights, self.num_negatives)
         used = {column: features[column] for column in columns.used}
         places = {column: (i, torch.arange(len(f["input_ids"]))) for i, (column, f) in enumerate(used.items())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -68,6 +68,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         mini_batch_size: int | None = None,
         mini_batch_num_tokens: int | Literal["auto"] | None = None,
         deduplicate: bool = True,
+        languages: Sequence[str] | None = None,
         show_progress_bar: bool = False,
     ) -> None:
         super().__init__(
@@ -81,6 +82,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
             gather_across_devices=gather_across_devices,
             false_negative_margin=false_negative_margin,
             deduplicate=deduplicate,
+            languages=languages,
         )
         if has_static_embedding_input(model):
             raise ValueError(
@@ -100,10 +102,10 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """As :meth:`CLEARLoss.forward`; the gradients flow when the returned loss is back-propagated."""
-        step = self._pack(list(sentence_features))
+        step = self._pack(list(sentence_features), labels)
         self._settle(step.packed)
         while True:
-            sums, num_sums = dict(self._sums), self._num_sums
+            sums = dict(self._sums), self._num_sums, dict(self._lang_sums)
             try:
                 if torch.is_grad_enabled() and self._fits_one_pass(step.packed):
                     return self._one_pass(step)
@@ -115,7 +117,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
                 if self.mini_batch_num_tokens <= LEAST_NUM_TOKENS:
                     raise
             # No gradient has reached a parameter yet: those of the embeddings are made anew.
-            self._sums, self._num_sums = sums, num_sums
+            self._sums, self._num_sums, self._lang_sums = sums
             self.mini_batch_num_tokens //= 2
             logger.warning("mini_batch_num_tokens: out of memory; going on with %d.", self.mini_batch_num_tokens)
 
@@ -161,7 +163,8 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         for begin in range(0, count, at_once):
             end = min(begin + at_once, count)
             own = torch.arange(first + begin, first + end, device=batch.passages.device)
-            chunk = self._loss(leaves, own, count)
+            langs = None if self._in_step.langs is None else self._in_step.langs[begin:end]
+            chunk = self._loss(leaves, own, count, langs)
             if with_backward:
                 chunk.backward()
                 chunk = chunk.detach()

@@ -131,6 +131,10 @@ def train(
         resume=resume,
         trust_remote_code=trust_remote_code,
     )
+    plan = log[0]
+    rows_of = ", ".join(f"{lang} {count}" for lang, count in plan["rows_by_language"].items())
+    left = f"; {plan['rows_left_out']} of them find no batch without their like" if plan["rows_left_out"] else ""
+    typer.echo(f"An epoch: {plan['batches']} batches of rows in {rows_of}{left}.")
     losses = [entry["loss"] for entry in log if "loss" in entry]
     typer.echo(f"Loss from {losses[0]:.3f} to {losses[-1]:.3f} in {log[-1]['step']} steps.")
     vetoed = [entry["eval_vetoed"] for entry in log if "eval_vetoed" in entry]

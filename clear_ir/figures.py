@@ -61,9 +61,8 @@ def loss_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
             entries = [entry for entry in log if "loss" in entry]
             steps = [entry["step"] for entry in entries]
             axes.plot(steps, [entry["loss"] for entry in entries], color=COLOURS[(i + 1) % 8], label=model, lw=1.8)
-            terms = sorted(
-                {key for entry in entries for key in entry if key.startswith("clear/") and "weig" not in key}
-            )
+            names = {key for entry in entries for key in entry if key.startswith("clear/")}
+            terms = sorted(name for name in names if not name.endswith("_weighted") and "/loss_" not in name)
             if len(train_logs) == 1 and len(terms) > 1:
                 for term, style in zip(terms, ("--", ":", "-.", (0, (1, 3))), strict=False):
                     values = [entry.get(term) for entry in entries]

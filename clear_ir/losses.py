@@ -7,7 +7,7 @@ the mathematics is in :mod:`clear_ir.objective`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +34,12 @@ def default_num_tokens(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Step:
-    """One batch on its way through the loss: layout, keys of the texts, packed texts."""
+    """One batch on its way through the loss: layout, keys of the texts, packed texts, languages of the rows."""
 
     columns: Columns
     keys: dict[int, Tensor | None]
     packed: Packed
+    langs: Tensor | None = None
 
 
 class CLEARLoss(nn.Module):
@@ -65,6 +66,8 @@ class CLEARLoss(nn.Module):
         false_negative_margin: In units of ``similarity_fct``, before scaling. None masks duplicates only.
         deduplicate: Embed a text that stands several times in the batch once. With dropout its copies then
             share one mask.
+        languages: Names of languages, to log the loss of each apart; a column ``label`` of the data then holds each
+            row's language as a number that counts through them. None ignores labels.
 
     Requirements:
         1. Columns in this order: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m.
@@ -103,6 +106,7 @@ class CLEARLoss(nn.Module):
         gather_across_devices: bool = False,
         false_negative_margin: float | None = None,
         deduplicate: bool = True,
+        languages: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.weights = Weights(alpha, beta, gamma)
@@ -115,31 +119,32 @@ class CLEARLoss(nn.Module):
         self.gather_across_devices = gather_across_devices
         self.false_negative_margin = false_negative_margin
         self.deduplicate = deduplicate
+        self.languages = list(languages or [])
         # The plain loss cuts by NUM_TOKENS; subclasses and tests may say otherwise.
         self.mini_batch_size: int | None = None
         self.mini_batch_num_tokens: int | None = None
         self._told = False
         self._sums: dict[str, Tensor] = {}
         self._num_sums = 0.0
+        self._lang_sums: dict[str, tuple[Any, int]] = {}
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """Compute the loss of one batch.
 
         Args:
             sentence_features: One dict of tokenized features a column; see Requirements.
-            labels: Ignored; the rows pair the texts.
+            labels: Shape (batch_size,): each row's language, see ``languages``; otherwise ignored.
 
         Returns:
             The loss, a scalar.
         """
-        step = self._pack(list(sentence_features))
-        return self._one_pass(step)
+        return self._one_pass(self._pack(list(sentence_features), labels))
 
     def _one_pass(self, step: Step) -> Tensor:
         batch, first, count = self._batch(step, self._embed(step.packed))
-        return self._loss(batch, torch.arange(first, first + count, device=batch.passages.device), count)
+        return self._loss(batch, torch.arange(first, first + count, device=batch.passages.device), count, step.langs)
 
-    def _pack(self, features: list[dict[str, Any]]) -> Step:
+    def _pack(self, features: list[dict[str, Any]], labels: Tensor | None = None) -> Step:
         columns = lay_out(len(features), self.weights, self.num_negatives)
         used = {column: features[column] for column in columns.used}
         keys = {column: text_keys(column_features) for column, column_features in used.items()}
@@ -154,7 +159,7 @@ class CLEARLoss(nn.Module):
                 packed.merged.count(False),
                 len(used),
             )
-        return Step(columns, keys, packed)
+        return Step(columns, keys, packed, labels if self.languages else None)
 
     def _embed(self, packed: Packed) -> list[Tensor]:
         """Embed each group with gradients, rows of like length together, to waste little on padding."""
@@ -213,8 +218,8 @@ class CLEARLoss(nn.Module):
         batch = Batch(count * world, passages, anchors, queries, passage_keys, anchor_keys, query_keys)
         return batch, get_rank() * count if gather else 0, count
 
-    def _loss(self, batch: Batch, own: Tensor, count: int) -> Tensor:
-        """The share of the rows ``own`` in the mean loss over ``count`` rows."""
+    def _loss(self, batch: Batch, own: Tensor, count: int, langs: Tensor | None = None) -> Tensor:
+        """The share of the rows ``own``, whose languages are ``langs``, in the mean loss over ``count`` rows."""
         with torch.autocast(batch.passages.device.type, enabled=False):
             terms = clear_terms(
                 batch,
@@ -230,6 +235,12 @@ class CLEARLoss(nn.Module):
                     self._sums[name] = self._sums.get(name, 0) + share.detach()
                 self._num_sums += len(own) / count
             weights = self.weights.by_term()
+            if langs is not None and torch.is_grad_enabled():
+                rows = torch.stack([weights[name] * values.detach() for name, values in terms.items()]).sum(dim=0)
+                for number in langs.unique().tolist():
+                    found = rows[langs == number]
+                    total, seen = self._lang_sums.get(self.languages[number], (0.0, 0))
+                    self._lang_sums[self.languages[number]] = total + found.sum(), seen + len(found)
             return torch.stack([weights[name] * share for name, share in shares.items()]).sum()
 
     def pop_terms(self) -> dict[str, float]:
@@ -237,13 +248,15 @@ class CLEARLoss(nn.Module):
 
         Returns:
             ``{"clear/reverse": ..., "clear/reverse_weighted": ...}`` and so on for each term with a
-            weight, of this process's rows; empty if there was no step.
+            weight, of this process's rows, and ``"clear/loss_hau"`` for each of ``languages`` that was in
+            them; empty if there was no step.
         """
         weights = self.weights.by_term()
         means = {name: float(total) / self._num_sums for name, total in self._sums.items()}
-        self._sums, self._num_sums = {}, 0
+        by_lang = {f"clear/loss_{lang}": float(total) / seen for lang, (total, seen) in sorted(self._lang_sums.items())}
+        self._sums, self._num_sums, self._lang_sums = {}, 0, {}
         named = {f"clear/{name}": mean for name, mean in means.items()}
-        return named | {f"clear/{name}_weighted": weights[name] * mean for name, mean in means.items()}
+        return named | {f"clear/{name}_weighted": weights[name] * mean for name, mean in means.items()} | by_lang
 
     def get_config_dict(self) -> dict[str, Any]:
         """All hyperparameters, for model cards."""

@@ -7,6 +7,9 @@ when the model is complete.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
-from clear_ir.collection import Collection, Text, make_collection
 from clear_ir.encoding import load_encoder
 from clear_ir.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
 from clear_ir.rows import TrainingRows, hold_out
+from clear_ir.training_data import lang_of, make_dataset, make_dev_collection
 from clear_ir.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 
     from clear_ir.losses import CLEARLoss
@@ -30,13 +32,16 @@ if TYPE_CHECKING:
 RECIPE_FILE = "recipe.yaml"
 
 
-def make_loss(model: SentenceTransformer, settings: TrainingSettings, num_negatives: int) -> CLEARLoss:
+def make_loss(
+    model: SentenceTransformer, settings: TrainingSettings, num_negatives: int, languages: Sequence[str] = ()
+) -> CLEARLoss:
     """Build the loss that the settings name.
 
     Args:
         model: The encoder.
         settings: Loss name, weights, cache.
         num_negatives: Negative passages a row.
+        languages: Whose losses shall be logged apart.
 
     Returns:
         A :class:`CLEARLoss`; the baselines are the same class with other weights.
@@ -53,6 +58,7 @@ def make_loss(model: SentenceTransformer, settings: TrainingSettings, num_negati
         "num_negatives": num_negatives,
         "gather_across_devices": torch.distributed.is_available() and torch.distributed.is_initialized(),
         "false_negative_margin": settings.false_negative_margin,
+        "languages": languages,
     }
     if not settings.cached:
         return CLEARLoss(model, **common)
@@ -87,7 +93,8 @@ def train_model(
         trust_remote_code: Run Python code that the model brings along.
 
     Returns:
-        The training log.
+        The training log; its first entry says what an epoch holds: rows by language, batches, and the rows that
+        find no batch without their like.
 
     Raises:
         InputError: If the folder is taken, there is nothing to resume, or the rows do not fit.
@@ -143,7 +150,7 @@ def make_trainer(
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from transformers import PrinterCallback
 
-    from clear_ir.batching import DistinctRowsBatchSampler
+    from clear_ir.batching import EpochPlan, LanguageBatchSampler
     from clear_ir.dev_evaluator import CrossLingualEvaluator
     from clear_ir.step_bar import StepBar
     from clear_ir.term_log import log_terms
@@ -154,8 +161,18 @@ def make_trainer(
             f"{len(train)} training rows are left after the dev share, fewer than batch_size {settings.batch_size}; "
             "give more rows or a smaller --batch-size."
         )
-    dataset, num_negatives = _dataset(train, rows, settings)
-    steps = settings.max_steps or max(1, round(settings.epochs * (len(train) // settings.batch_size)))
+    dataset, num_negatives, languages = make_dataset(train, rows, settings)
+    langs = [lang_of(record) for record in train]
+    if settings.batch_languages == "single":
+        _check_single(langs, settings)
+    sampler = partial(
+        LanguageBatchSampler,
+        langs=langs,
+        sampling=settings.sampling,
+        temperature=settings.temperature,
+        batch_languages=settings.batch_languages,
+    )
+    steps = settings.max_steps or max(1, round(settings.epochs * len(train) / settings.batch_size))
     eval_steps = settings.eval_steps or max(1, steps // 10)
     bf16, fp16 = _half_precision(settings.precision)
     arguments = SentenceTransformerTrainingArguments(
@@ -166,9 +183,9 @@ def make_trainer(
         lr_scheduler_type=settings.lr_scheduler,
         warmup_steps=settings.warmup_ratio,
         weight_decay=settings.weight_decay,
-        batch_sampler=DistinctRowsBatchSampler,
+        batch_sampler=sampler,
         dataloader_drop_last=True,
-        prompts=_prompts(model, dataset.column_names),
+        prompts=_prompts(model, [name for name in dataset.column_names if name != "label"]),
         bf16=bf16,
         fp16=fp16,
         eval_strategy="steps" if dev else "no",
@@ -192,55 +209,29 @@ def make_trainer(
     evaluator = None
     if dev:
         limit = settings.max_english_loss
-        judged = _dev_collection(rows.records, dev)
+        judged = make_dev_collection(rows.records, dev)
         evaluator = CrossLingualEvaluator(judged, max_english_loss=limit, base=None if limit is None else model)
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
         train_dataset=dataset,
-        loss=make_loss(model, settings, num_negatives),
+        loss=make_loss(model, settings, num_negatives, languages),
         evaluator=evaluator,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StepBar)
+    trainer.add_callback(EpochPlan(sampler(dataset, settings.batch_size, seed=settings.seed)))
     log_terms(trainer)
     return trainer
 
 
-def _dataset(train: list[dict[str, str]], rows: TrainingRows, settings: TrainingSettings) -> tuple[Dataset, int]:
-    """The rows as a data set whose columns the loss reads, no more, and its number of negative passages."""
-    from datasets import Dataset
-
-    from clear_ir.rows import training_columns
-
-    negatives, queries = rows.num_negatives, rows.num_neg_queries
-    if settings.num_negatives is not None:
-        if settings.num_negatives > negatives:
-            raise InputError(f"num_negatives is {settings.num_negatives}, but the rows have {negatives}; mine more.")
-        negatives, queries = settings.num_negatives, min(queries, settings.num_negatives)
-    if settings.weights.beta > 0 and negatives != queries:
+def _check_single(langs: list[str], settings: TrainingSettings) -> None:
+    lang, count = min(Counter(langs).items(), key=lambda item: item[1])
+    if count < settings.batch_size:
         raise InputError(
-            f"The KL term needs as many negative queries as negative passages; the rows have {queries} and "
-            f"{negatives}. Mine both, or set beta to 0."
+            f"Batches of one language need batch_size {settings.batch_size} rows of each, but {lang} has {count}; give "
+            "more rows, a smaller --batch-size, or batch_languages mixed."
         )
-    columns = training_columns(negatives, queries)
-    return Dataset.from_dict({column: [record[column] for record in train] for column in columns}), negatives
-
-
-def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) -> Collection:
-    """Dev queries against every passage that the rows name, negatives included."""
-    names = [name for name in records[0] if name == "positive" or name.startswith("negative_")]
-    texts = dict.fromkeys(record[name] for record in records for name in names)
-    passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
-    questions = (
-        (
-            f"q{i}",
-            passages[record["positive"]].id,
-            {"en": record["anchor"], record.get("lang", "xx"): record["cross_anchor"]},
-        )
-        for i, record in enumerate(dev)
-    )
-    return make_collection("dev", passages.values(), questions, "dev")
 
 
 def _start_or_resume(partial: Path, recipe: str, resume: bool, overwrite: bool) -> Path | None:

@@ -33,6 +33,10 @@ class TrainingSettings(BaseModel):
             :class:`clear_ir.cached_losses.CachedCLEARLoss`.
         mini_batch_size: Of the gradient cache: cut by number of texts instead.
         batch_size: Rows a step and device.
+        sampling: Of languages, where the rows have several: ``proportional`` takes each row once an epoch;
+            ``uniform`` as many of each language; ``temperature`` in proportion to n_l ** temperature.
+        temperature: Exponent of ``sampling: temperature``.
+        batch_languages: ``mixed`` batches hold rows of any languages, ``single`` ones of one each.
         epochs: Passes over the rows, if ``max_steps`` is None.
         max_steps: Optimizer steps.
         learning_rate: Highest learning rate.
@@ -64,6 +68,9 @@ class TrainingSettings(BaseModel):
     mini_batch_num_tokens: int | Literal["auto"] | None = None
     mini_batch_size: int | None = Field(None, ge=1)
     batch_size: int = Field(64, ge=2)
+    sampling: Literal["proportional", "uniform", "temperature"] = "proportional"
+    temperature: float = Field(0.5, ge=0, le=1)
+    batch_languages: Literal["mixed", "single"] = "mixed"
     epochs: float = Field(3.0, gt=0)
     max_steps: int | None = Field(None, ge=1)
     learning_rate: float = Field(5e-5, gt=0)

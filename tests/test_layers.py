@@ -26,6 +26,7 @@ LAYERS = {
     "search": 2,
     "figures": 0,
     "batching": 2,
+    "training_data": 2,
     "step_bar": 2,
     "datasets": 2,
     "negatives": 2,

@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 
 from clear_ir import CachedCLEARLoss, CLEARLoss, CrossLingualEvaluator, log_terms
-from clear_ir.batching import DistinctRowsBatchSampler
+from clear_ir.batching import LanguageBatchSampler
 from clear_ir.collection import Text, make_collection
 from clear_ir.encoding import load_encoder, weights_hash
 from clear_ir.files import InputError, write_jsonl
@@ -183,12 +183,36 @@ def test_batches_hold_no_anchor_or_positive_twice_and_lose_no_row():
     for row in rows:
         row["negative_1"] = "the same"
     dataset = Dataset.from_list(rows).select_columns(training_columns(1, 1))
-    sampler = DistinctRowsBatchSampler(dataset, batch_size=8, drop_last=False, generator=torch.Generator(), seed=0)
+    sampler = LanguageBatchSampler(dataset, batch_size=8, drop_last=False, generator=torch.Generator(), seed=0)
     batches = list(sampler)
     assert sorted(i for batch in batches for i in batch) == list(range(64))
     for batch in batches:
         assert len({rows[i]["positive"] for i in batch}) == len(batch)
     assert max(map(len, batches)) == 8
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_several_languages_in_one_run(tmp_path, tiny_folder, cached):
+    rows = make_training_rows(40)
+    for i, record in enumerate(rows.records):
+        record["lang"] = "hau" if i % 3 else "ibo"
+    chosen = settings(cached=cached, sampling="uniform", mini_batch_size=3 if cached else None)
+    log = train_model(str(tiny_folder), rows, chosen, tmp_path / "m")
+    assert log[0]["step"] == 0
+    counts = log[0]["rows_by_language"]
+    assert counts["hau"] == counts["ibo"], "as many of each"
+    assert log[0]["rows_left_out"] == 0
+    entries = [entry for entry in log if "loss" in entry]
+    for entry in entries:
+        # Each language's mean, weighted by its rows, would be the loss; the loss lies between them.
+        low, high = sorted(entry[f"clear/loss_{lang}"] for lang in ("hau", "ibo"))
+        assert low - 1e-4 <= entry["loss"] <= high + 1e-4
+        assert low < high
+    assert "eval_q-ibo.p-en_nDCG@10" in next(entry for entry in log if "eval_q-hau.p-en_nDCG@10" in entry)
+    single = settings(batch_languages="single", batch_size=16)
+    with pytest.raises(InputError, match=r"ibo has \d+; give more rows, a smaller --batch-size"):
+        train_model(str(tiny_folder), rows, single, tmp_path / "s")
+    assert not (tmp_path / "s").exists()
 
 
 def test_losses_by_name(encoder):
