@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from clear_ir.cli_merge import merge
 from clear_ir.cli_prepare import Map, Overwrite, parse_langs, parse_mapping, parse_pairs, prepare, print_made, some_of
 from clear_ir.files import InputError
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(prepare, name="prepare")
+app.command()(merge)
 
 Model = Annotated[str, typer.Option(help="Model folder, hub name, or 'minilm'.")]
 Recipe = Annotated[str | None, typer.Option(help="YAML file, or a shipped recipe: paper, small, quickstart.")]

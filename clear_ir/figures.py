@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from math import nan
 from typing import Any
@@ -105,6 +105,35 @@ def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, markerscale=1.6)
         return _svg(figure, "Parallel queries as points on a plane; translations of one question are joined by lines.")
+
+
+def frontier(points: Sequence[tuple[float, float, float]], chosen: float) -> str:
+    """English against the mean across languages, a point for each weight of a merge.
+
+    Args:
+        points: Weight, nDCG@10 of q-en.p-en and mean across languages, between 0 and 1.
+        chosen: The weight to mark.
+
+    Returns:
+        An SVG element.
+    """
+    with _figure(5.2, 4.2) as (figure, axes):
+        weights, english, cross = zip(*points, strict=True)
+        xs, ys = ([100 * value for value in values] for values in (english, cross))
+        axes.plot(xs, ys, color=COLOURS[0], marker="o", ms=4, lw=1.2)
+        for weight, x, y in zip(weights, xs, ys, strict=True):
+            marked = weight == chosen
+            if marked:
+                axes.plot([x], [y], "D", color=COLOURS[1], ms=9, label=f"chosen: {weight:g}")
+            offset = (7, -3)
+            axes.annotate(f"{weight:g}", (x, y), offset, textcoords="offset points", fontsize=8)
+        axes.set_xlabel("q-en.p-en, nDCG@10 x 100")
+        axes.set_ylabel("mean across languages, nDCG@10 x 100")
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.legend(frameon=False)
+        return _svg(
+            figure, "English against the mean across languages, one point a weight; merge.json has the numbers."
+        )
 
 
 class _figure:

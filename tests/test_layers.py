@@ -50,8 +50,10 @@ LAYERS = {
     "report": 8,
     "recipe": 8,
     "quickstart": 9,
+    "merging": 7,
     "cli_prepare": 9,
-    "cli": 10,
+    "cli_merge": 10,
+    "cli": 11,
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
