@@ -112,26 +112,28 @@ def mteb_table() -> str:
 
 def step_table() -> str:
     data = load("training-step")
+    head = ["step", "seconds", "rows a second", "times columns", "peak MiB"]
     rows = [
         [
             name,
             f"{seconds:.1f}",
             f"{data['rows_per_second'][name]:.2f}",
             f"{data['times_columns'][name]:.1f}",
-            f"{data['memory'][name]['step_mib']:.0f}",
+            f"{data['memory'][name]['step_mib']:.0f}" if name in data["memory"] else "",
         ]
         for name, seconds in data["median"].items()
     ]
     same = data["equality"]
-    return (
-        f"{Table(['step', 'seconds', 'rows a second', 'times columns', 'peak MiB'], rows).markdown()}\n"
+    sentences = [
         f"B {data['batch_size']}, n {data['negatives']}: {data['texts']} texts, {data['distinct_texts']} distinct, "
         f"{data['distinct_tokens']} tokens; medians of {len(data['seconds']['packed'])} alternating steps on "
-        f"{data['machine']}, which multiplies matrices at {data['matmul_gflops']:.0f} GFLOP/s in float32. Without "
-        f"dropout, packed against columns: loss differs by {same['relative_difference_of_loss']:.1e} of itself, cosine "
-        f"of the gradients {same['gradient_cosine']:.9f}. The products with the weights of tokens that are no padding "
-        f"take {100 * data['share_of_matmul_peak']:.0f} % of that peak in the packed step."
-    )
+        f"{data['machine']}, which multiplies matrices at {data['matmul_gflops']:.0f} GFLOP/s in float32.",
+        f"Without dropout, on {same['rows']} rows, packed against columns: the loss differs by "
+        f"{same['relative_difference_of_loss']:.1e} of itself, cosine of the gradients {same['gradient_cosine']:.9f}.",
+        "The products with the weights of tokens that are no padding take "
+        f"{100 * data['share_of_matmul_peak']:.0f} % of that peak in the packed step.",
+    ]
+    return f"{Table(head, rows).markdown()}\n{' '.join(sentences)}"
 
 
 def flat_table() -> str:

@@ -44,6 +44,8 @@ from clear_ir.rows import read_training_rows, training_columns
 
 OUT = Path(__file__).parent / "results" / "training-step.json"
 TEXTS_AT_ONCE = 32
+#: Rows of the batch on which loss and gradients are compared.
+EQUALITY_ROWS = 16
 
 
 class ColumnByColumn(CachedCLEARLoss):
@@ -75,11 +77,15 @@ def main() -> None:
         print(json.dumps({"step_mib": peak_memory(), "before_mib": baseline}))
         return
 
+    document = {"versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}}
+    document |= {"machine": machine(), "batch_size": given.batch_size, "negatives": 5}
+    document["equality"] = Bench(given, EQUALITY_ROWS, 5).compare() | {"rows": EQUALITY_ROWS}
+    print(json.dumps(document["equality"]), flush=True)
+
     bench = Bench(given, given.batch_size, 5)
     names = ["columns", "mnrl", "packed", "one pass"]
-    if torch.backends.cpu.get_cpu_capability().startswith("AVX512") and has_bf16():
+    if has_bf16():
         names += ["columns bf16", "packed bf16"]
-    check = bench.compare()
     seconds = {name: [] for name in names}
     for _ in range(given.rounds):
         for name in names:
@@ -87,30 +93,29 @@ def main() -> None:
             print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
     medians = {name: median(found) for name, found in seconds.items()}
     peak = matmul_peak()
-    flops = bench.distinct_tokens * bench.flops_per_token
-    write_json(
-        given.out,
-        {
-            "batch_size": given.batch_size,
-            "negatives": 5,
-            "texts": bench.texts,
-            "distinct_texts": bench.distinct,
-            "distinct_tokens": bench.distinct_tokens,
-            "seconds": seconds,
-            "median": medians,
-            "rows_per_second": {name: round(given.batch_size / found, 3) for name, found in medians.items()},
-            "times_columns": {name: round(medians["columns"] / found, 2) for name, found in medians.items()},
-            "equality": check,
-            # Forward twice and backward; backward counts as two.
-            "share_of_matmul_peak": round(4 * flops / medians["packed"] / peak, 3),
-            "matmul_gflops": round(peak / 1e9, 1),
-            "memory": {name: memory(given, name, given.batch_size, 5) for name in names},
-            "memory_by_batch_size": {str(size): memory(given, "packed", size, 1) for size in given.flat},
-            "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
-            "machine": machine(),
-        },
-    )
-    print(json.dumps({"median": medians, "equality": check}))
+    document |= {
+        "texts": bench.texts,
+        "distinct_texts": bench.distinct,
+        "distinct_tokens": bench.distinct_tokens,
+        "seconds": seconds,
+        "median": medians,
+        "rows_per_second": {name: round(given.batch_size / found, 3) for name, found in medians.items()},
+        "times_columns": {name: round(medians["columns"] / found, 2) for name, found in medians.items()},
+        # Forward twice and backward; backward counts as two.
+        "share_of_matmul_peak": round(4 * bench.distinct_tokens * bench.flops_per_token / medians["packed"] / peak, 3),
+        "matmul_gflops": round(peak / 1e9, 1),
+    }
+    del bench
+    # Written as it grows: all of this takes an hour on two cores.
+    document["memory"], document["memory_by_batch_size"] = {}, {}
+    write_json(given.out, document)
+    for name in ("columns", "packed"):
+        document["memory"][name] = memory(given, name, given.batch_size, 5)
+        write_json(given.out, document)
+    for size in given.flat:
+        document["memory_by_batch_size"][str(size)] = memory(given, "packed", size, 1)
+        write_json(given.out, document)
+    print(json.dumps(medians))
     print(f"Wrote {given.out}")
 
 

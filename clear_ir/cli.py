@@ -11,7 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from clear_ir.cli_merge import merge
-from clear_ir.cli_prepare import Map, Overwrite, parse_langs, parse_mapping, parse_pairs, prepare, print_made, some_of
+from clear_ir.cli_prepare import (
+    Map,
+    Overwrite,
+    only_split,
+    parse_langs,
+    parse_mapping,
+    parse_pairs,
+    prepare,
+    print_made,
+    some_of,
+)
 from clear_ir.files import InputError
 
 app = typer.Typer(
@@ -192,7 +202,7 @@ def evaluate(
     if data is None or mteb or langs:
         raise InputError("Give either --data COLLECTION, or --mteb TASK with or without --langs.")
     check_new(out, RESULTS_FILE, overwrite)
-    collection = read_collection(data, split or _only_split(data))
+    collection = read_collection(data, split or only_split(data))
     encoder = load_encoder(model, trust_remote_code)
     results = evaluate_model(encoder, collection, name or Path(model).name, batch_size, cache=kept)
     log = Path(model) / "train_log.jsonl"
@@ -265,15 +275,6 @@ def quickstart(
     from clear_ir.quickstart import run_quickstart
 
     run_quickstart(out, parse_langs(" ".join(lang)) if lang else None, seed, overwrite)
-
-
-def _only_split(data: Path) -> str:
-    found = sorted(path.stem for path in (data / "qrels").glob("*.tsv"))
-    if "test" in found or not found:
-        return "test"
-    if len(found) > 1:
-        raise InputError(f"{data}/qrels has the splits {', '.join(found)}; choose one with --split.")
-    return found[0]
 
 
 def _model_name(flag: str | None, from_recipe: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clear_ir.cli_prepare import Overwrite, print_made
+from clear_ir.cli_prepare import Overwrite, only_split, print_made
 from clear_ir.files import InputError
 
 
@@ -21,7 +21,7 @@ def merge(
     data: Annotated[
         Path | None, typer.Option(help="Collection that decides among several weights: a dev split, not the test.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which qrels of --data.")] = "test",
+    split: Annotated[str | None, typer.Option(help="Which qrels; test if there, else the only one.")] = None,
     max_english_loss: Annotated[
         float, typer.Option(help="Points of nDCG@10 x 100 that q-en.p-en may lose against the base.")
     ] = 0.5,
@@ -43,7 +43,7 @@ def merge(
     from clear_ir.tables import Table
 
     check_new(out, MERGE_FILE, overwrite)
-    collection = read_collection(data, split) if data else None
+    collection = read_collection(data, split or only_split(data)) if data else None
     first, second = load_encoder(base, trust_remote_code), load_encoder(model, trust_remote_code)
     settings = {"base": base, "model": model}
     if collection is None or len(chosen) == 1:

@@ -237,3 +237,13 @@ def print_made(what: str, following: str | None = None) -> None:
     typer.echo(what)
     if following:
         typer.echo(f"Next: {following}")
+
+
+def only_split(data: Path) -> str:
+    """The split of a collection when none is named: test if it is there, else the only one."""
+    found = sorted(path.stem for path in (data / "qrels").glob("*.tsv"))
+    if "test" in found or not found:
+        return "test"
+    if len(found) > 1:
+        raise InputError(f"{data}/qrels has the splits {', '.join(found)}; choose one with --split.")
+    return found[0]
