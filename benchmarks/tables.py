@@ -126,7 +126,7 @@ def step_table() -> str:
     same = data["equality"]
     sentences = [
         f"B {data['batch_size']}, n {data['negatives']}: {data['texts']} texts, {data['distinct_texts']} distinct, "
-        f"{data['distinct_tokens']} tokens; medians of {len(data['seconds']['packed'])} alternating steps on "
+        f"{data['distinct_tokens']} tokens; {len(data['seconds']['packed'])} step(s) of each, in turn, medians, on "
         f"{data['machine']}, which multiplies matrices at {data['matmul_gflops']:.0f} GFLOP/s in float32.",
         f"Without dropout, on {same['rows']} rows, packed against columns: the loss differs by "
         f"{same['relative_difference_of_loss']:.1e} of itself, cosine of the gradients {same['gradient_cosine']:.9f}.",

@@ -45,8 +45,8 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         mini_batch_num_tokens: The one knob for memory: tokens, padding left out, embedded at once. None takes
             2,048 on a CPU, where more is slower, and 8,192 elsewhere. ``"auto"`` measures rate and memory on the
             first batch, says what it chose, and halves it whenever memory runs out while embedding; the choice
-            hangs on the machine's mood, so two runs may differ in the last digits. Rule of thumb for
-            training in half precision: tokens x layers x hidden size x 70 bytes.
+            hangs on the machine's mood, so two runs may differ in the last digits. Rule of thumb for the memory in
+            half precision: tokens x layers x hidden size x 34 bytes (Korthikanti et al., arXiv 2205.05198).
         mini_batch_size: Cut by number of texts instead, as sentence-transformers' cached losses do.
         show_progress_bar: Show a bar over the mini-batches of each step.
 

@@ -20,6 +20,7 @@ from clear_ir.cli_prepare import (
     parse_pairs,
     prepare,
     print_made,
+    print_summary,
     some_of,
 )
 from clear_ir.files import InputError
@@ -90,7 +91,7 @@ def mine(
     name = _model_name(model, chosen.model)
     mined = mine_hard_negatives(load_encoder(name, trust_remote_code), parallel, chosen.mine)
     write_jsonl(out, mined.records)
-    _print_summary(mined.summary())
+    print_summary(mined.summary())
     if mined.left_out:
         typer.echo(f"Left out for want of candidates: {some_of(mined.left_out)}")
     print_made(f"{len(mined.records)} training rows: {out}", f"clear-ir train --model {name} --rows {out} --out MODEL")
@@ -292,12 +293,3 @@ def _settings(pairs: Iterable[str] | None) -> dict[str, Any]:
     import yaml
 
     return {key: yaml.safe_load(value) for key, value in parse_pairs("--set", pairs).items()}
-
-
-def _print_summary(summary: dict[str, Any], indent: str = "") -> None:
-    for name, value in summary.items():
-        if isinstance(value, dict):
-            typer.echo(f"{indent}{name}:")
-            _print_summary(value, indent + "  ")
-        else:
-            typer.echo(f"{indent}{name}: {value}")

@@ -247,3 +247,13 @@ def only_split(data: Path) -> str:
     if len(found) > 1:
         raise InputError(f"{data}/qrels has the splits {', '.join(found)}; choose one with --split.")
     return found[0]
+
+
+def print_summary(summary: dict[str, Any], indent: str = "") -> None:
+    """Print nested names and values, one a line."""
+    for name, value in summary.items():
+        if isinstance(value, dict):
+            typer.echo(f"{indent}{name}:")
+            print_summary(value, indent + "  ")
+        else:
+            typer.echo(f"{indent}{name}: {value}")
