@@ -168,7 +168,7 @@ def test_mlqa_judges_what_exists(mlqa):
 
 
 def test_mlqa_bad_files(mlqa):
-    with pytest.raises(InputError, match="no language 'en'; check --data"):
+    with pytest.raises(InputError, match="holds no files of MLQA; check --data"):
         load_mlqa(mlqa, ["de"], "dev")
     (mlqa / "test-context-en-question-de.json").unlink()
     with pytest.raises(InputError, match=r"test-context-en-question-de\.json does not exist"):

@@ -112,12 +112,13 @@ def check_langs(name: str, wanted: list[str], known: list[str], where: Path | st
         The languages, each once.
 
     Raises:
-        InputError: If one is unknown.
+        InputError: If one is unknown, or there are none at all.
     """
+    if not known:
+        raise InputError(f"{where} holds no files of {name}; check --data.")
     chosen = known if wanted == ["all"] else wanted
     chosen = list(dict.fromkeys(["en", *chosen]))
     for lang in chosen:
         if lang not in known:
-            have = f"choose among {', '.join(known)}" if known else "check --data"
-            raise InputError(f"{name} in {where} has no language {lang!r}; {have}.")
+            raise InputError(f"{name} in {where} has no language {lang!r}; choose among {', '.join(known)}.")
     return chosen
