@@ -21,3 +21,15 @@ def machine() -> str:
     best = next((name for name in INSTRUCTIONS if name in flags), platform.machine())
     cpu = f"{os.cpu_count()} CPU cores ({facts.get('model name', platform.machine())}, {best})"
     return f"{cpu}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else cpu
+
+
+def peak_memory() -> float:
+    """MiB that this process had resident at most so far."""
+    path = Path("/proc/self/status")
+    if path.exists():
+        # Not getrusage: a child inherits its parent's peak there.
+        found = next(line for line in path.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(found.split()[1]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

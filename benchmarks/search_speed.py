@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from machine import machine
+from machine import machine, peak_memory
 
 from clear_ir.files import write_json
 from clear_ir.search import top_k
@@ -69,7 +69,7 @@ def main() -> None:
         WAYS[given.memory_of](queries[:8], passages[:1000])  # libraries and threads
         before = resident()
         WAYS[given.memory_of](queries, passages)
-        print(json.dumps(max(0.0, peak() - before)))
+        print(json.dumps(max(0.0, peak_memory() - before)))
         return
     seconds = {name: [] for name in WAYS}
     found = {}
@@ -113,13 +113,6 @@ def resident() -> float:
     import psutil
 
     return psutil.Process().memory_info().rss / 2**20
-
-
-def peak() -> float:
-    """MiB resident at most so far."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from statistics import median
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch
-from machine import machine
+from machine import machine, peak_memory
 from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
 from clear_ir import CachedCLEARLoss, CLEARLoss
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--flat", type=int, nargs="*", default=[64, 256, 1024], help="batch sizes for memory, n = 1")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--memory-only", action="store_true", help="keep what --out has, add the memory of --flat")
     parser.add_argument("--memory-of", nargs=3, metavar=("VARIANT", "B", "N"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.memory_of:
@@ -77,6 +78,24 @@ def main() -> None:
         print(json.dumps({"step_mib": peak_memory(), "before_mib": baseline}))
         return
 
+    document = json.loads(given.out.read_text()) if given.memory_only else measure_time(given)
+    # Written as it grows: all of this takes an hour on two cores.
+    kept = document.setdefault("memory", {})
+    flat = document.setdefault("memory_by_batch_size", {})
+    mined_rows(given, load_encoder("minilm"), 1)  # not in a process whose memory is measured
+    write_json(given.out, document)
+    for name in ("columns", "packed"):
+        if name not in kept:
+            kept[name] = memory(given, name, given.batch_size, 5)
+            write_json(given.out, document)
+    for size in given.flat:
+        flat[str(size)] = memory(given, "packed", size, 1)
+        write_json(given.out, document)
+    print(f"Wrote {given.out}")
+
+
+def measure_time(given: argparse.Namespace) -> dict:
+    """Equality, seconds of each variant, and the share of the machine's peak."""
     document = {"versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}}
     document |= {"machine": machine(), "batch_size": given.batch_size, "negatives": 5}
     document["equality"] = Bench(given, EQUALITY_ROWS, 5).compare() | {"rows": EQUALITY_ROWS}
@@ -105,18 +124,8 @@ def main() -> None:
         "share_of_matmul_peak": round(4 * bench.distinct_tokens * bench.flops_per_token / medians["packed"] / peak, 3),
         "matmul_gflops": round(peak / 1e9, 1),
     }
-    del bench
-    # Written as it grows: all of this takes an hour on two cores.
-    document["memory"], document["memory_by_batch_size"] = {}, {}
-    write_json(given.out, document)
-    for name in ("columns", "packed"):
-        document["memory"][name] = memory(given, name, given.batch_size, 5)
-        write_json(given.out, document)
-    for size in given.flat:
-        document["memory_by_batch_size"][str(size)] = memory(given, "packed", size, 1)
-        write_json(given.out, document)
     print(json.dumps(medians))
-    print(f"Wrote {given.out}")
+    return document
 
 
 class Bench:
@@ -195,12 +204,6 @@ def memory(given: argparse.Namespace, name: str, size: int, negatives: int) -> d
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
     print(f"memory of {name}, B {size}, n {negatives}: {found['step_mib']:.0f} MiB", flush=True)
     return found
-
-
-def peak_memory() -> float:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def matmul_peak() -> float:
