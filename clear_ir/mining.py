@@ -119,12 +119,11 @@ def mine_hard_negatives(
     cross_vectors = query_vectors
     if settings.query_side == "target":
         cross_vectors = encode_texts(model, [row.cross_query for row in rows], "query", size, bars)
-    pools = {lang: _QueryPool(rows, lang, cross_vectors) for lang in {row.lang for row in rows}}
 
     own = np.array([column_of[row.passage] for row in rows])
     negatives: list[Picked | None] = [None] * len(rows)
     queries: list[Picked | None] = [None] * len(rows)
-    pools = {}
+    pools: dict[str, _QueryPool] = {}
     shown = show_progress and len(rows) > BAR_FROM
     with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not shown) as bar:
         excluded = [sorted(answers[row.query]) for row in rows]
