@@ -136,12 +136,15 @@ def step_table() -> str:
     return f"{Table(head, rows).markdown()}\n{' '.join(sentences)}"
 
 
-def flat_table() -> str:
+def grid_table() -> str:
     data = load("training-step")
-    rows = [[size, f"{found['step_mib']:.0f}"] for size, found in data["memory_by_batch_size"].items()]
+    head = ["n", "B", "rows/s", "peak MiB"]
+    cells = [(n, size, found) for n, sizes in data["by_batch_size"].items() for size, found in sizes.items()]
+    rows = [[n, size, f"{int(size) / found['seconds']:.2f}", f"{found['step_mib']:.0f}"] for n, size, found in cells]
     return (
-        f"{Table(['B', 'peak MiB'], rows).markdown()}\n"
-        f"n 1, 2,048 tokens at once, {data['machine']}; the process as a whole, with libraries and weights."
+        f"{Table(head, rows).markdown()}\n"
+        f"2,048 tokens at once, {data['machine']}; one step of a process of its own, its memory as a whole, with "
+        "libraries and weights."
     )
 
 
@@ -188,7 +191,7 @@ def encoding_table() -> str:
 
 TABLES = {
     "training-step": step_table,
-    "memory-flat": flat_table,
+    "step-grid": grid_table,
     "search-speed": search_table,
     "mining-speed": mining_table,
     "encoding-speed": encoding_table,

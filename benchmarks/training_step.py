@@ -10,7 +10,7 @@ variants:
 - mnrl: its CachedMultipleNegativesRankingLoss on its share of the columns,
 - packed: ours; one pass: ours without the cache; bf16: under autocast, where the machine has it.
 
-Memory over batch sizes is measured at one token budget.
+The grid over batch sizes and numbers of negatives is at one token budget, each cell one step of a process of its own.
 """
 
 from __future__ import annotations
@@ -65,32 +65,37 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the mined rows are kept")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--flat", type=int, nargs="*", default=[64, 256, 1024], help="batch sizes for memory, n = 1")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[32, 64, 128, 256, 512, 1024], help="the grid's B")
+    parser.add_argument("--negatives", type=int, nargs="*", default=[1, 5], help="the grid's n")
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--memory-only", action="store_true", help="keep what --out has, add the memory of --flat")
-    parser.add_argument("--memory-of", nargs=3, metavar=("VARIANT", "B", "N"), help=argparse.SUPPRESS)
+    parser.add_argument("--grid-only", action="store_true", help="keep what --out has, add what the grid lacks")
+    parser.add_argument("--one", nargs=3, metavar=("VARIANT", "B", "N"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.memory_of:
-        name, size, negatives = given.memory_of[0], *map(int, given.memory_of[1:])
+    if given.one:
+        name, size, negatives = given.one[0], *map(int, given.one[1:])
         bench = Bench(given, size, negatives)
         baseline = peak_memory()
-        bench.step(name)
-        print(json.dumps({"step_mib": peak_memory(), "before_mib": baseline}))
+        seconds = bench.step(name)
+        print(json.dumps({"step_mib": peak_memory(), "before_mib": baseline, "seconds": seconds}))
         return
 
-    document = json.loads(given.out.read_text()) if given.memory_only else measure_time(given)
+    document = json.loads(given.out.read_text()) if given.grid_only else measure_time(given)
     # Written as it grows: all of this takes an hour on two cores.
     kept = document.setdefault("memory", {})
-    flat = document.setdefault("memory_by_batch_size", {})
-    mined_rows(given, load_encoder("minilm"), 1)  # not in a process whose memory is measured
+    grid = document.setdefault("by_batch_size", {})
+    for negatives in given.negatives:
+        mined_rows(given, load_encoder("minilm"), negatives)  # not in a process whose memory is measured
     write_json(given.out, document)
     for name in ("columns", "packed"):
         if name not in kept:
-            kept[name] = memory(given, name, given.batch_size, 5)
+            kept[name] = one_step(given, name, given.batch_size, 5)
             write_json(given.out, document)
-    for size in given.flat:
-        flat[str(size)] = memory(given, "packed", size, 1)
-        write_json(given.out, document)
+    for negatives in map(str, given.negatives):
+        cells = grid.setdefault(negatives, {})
+        for size in map(str, given.sizes):
+            if size not in cells:
+                cells[size] = one_step(given, "packed", int(size), int(negatives))
+                write_json(given.out, document)
     print(f"Wrote {given.out}")
 
 
@@ -197,12 +202,12 @@ def mined_rows(given: argparse.Namespace, model, negatives: int):
     return read_training_rows(path)
 
 
-def memory(given: argparse.Namespace, name: str, size: int, negatives: int) -> dict[str, float]:
-    """MiB at the peak of a process that makes one step."""
+def one_step(given: argparse.Namespace, name: str, size: int, negatives: int) -> dict[str, float]:
+    """Seconds, and MiB at the peak, of a process that makes one step."""
     command = [sys.executable, __file__, "--afriqa", str(given.afriqa), "--runs", str(given.runs)]
-    command += ["--memory-of", name, str(size), str(negatives)]
+    command += ["--one", name, str(size), str(negatives)]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-    print(f"memory of {name}, B {size}, n {negatives}: {found['step_mib']:.0f} MiB", flush=True)
+    print(f"{name}, B {size}, n {negatives}: {found['seconds']:.1f} s, {found['step_mib']:.0f} MiB", flush=True)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from sentence_transformers.util import cos_sim
 from torch import Tensor
 
 from clear_ir.losses import CLEARLoss, Step, default_num_tokens
+from clear_ir.objective import Divergence
 from clear_ir.packing import Packed
 from clear_ir.token_budget import choose_num_tokens, is_out_of_memory
 
@@ -69,6 +71,8 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         mini_batch_num_tokens: int | Literal["auto"] | None = None,
         deduplicate: bool = True,
         languages: Sequence[str] | None = None,
+        guard: float = 0.0,
+        divergence: Divergence = "kl",
         show_progress_bar: bool = False,
     ) -> None:
         super().__init__(
@@ -83,6 +87,8 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
             false_negative_margin=false_negative_margin,
             deduplicate=deduplicate,
             languages=languages,
+            guard=guard,
+            divergence=divergence,
         )
         if has_static_embedding_input(model):
             raise ValueError(
@@ -105,7 +111,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         step = self._pack(list(sentence_features), labels)
         self._settle(step.packed)
         while True:
-            sums = dict(self._sums), self._num_sums, dict(self._lang_sums)
+            means = copy.deepcopy(self._means)
             try:
                 if torch.is_grad_enabled() and self._fits_one_pass(step.packed):
                     return self._one_pass(step)
@@ -117,7 +123,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
                 if self.mini_batch_num_tokens <= LEAST_NUM_TOKENS:
                     raise
             # No gradient has reached a parameter yet: those of the embeddings are made anew.
-            self._sums, self._num_sums, self._lang_sums = sums
+            self._means = means
             self.mini_batch_num_tokens //= 2
             logger.warning("mini_batch_num_tokens: out of memory; going on with %d.", self.mini_batch_num_tokens)
 

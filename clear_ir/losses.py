@@ -6,10 +6,11 @@ the mathematics is in :mod:`clear_ir.objective`.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -18,8 +19,9 @@ from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim
 from torch import Tensor, nn
 
 from clear_ir.columns import Columns, lay_out
-from clear_ir.objective import Batch, Weights, clear_terms
+from clear_ir.objective import Batch, Divergence, Weights, clear_terms
 from clear_ir.packing import Packed, pack_columns, text_keys
+from clear_ir.term_means import TermMeans
 
 logger = logging.getLogger(__name__)
 
@@ -34,18 +36,22 @@ def default_num_tokens(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Step:
-    """One batch on its way through the loss: layout, keys of the texts, packed texts, languages of the rows."""
+    """One batch on its way through the loss: layout, keys of the texts, packed texts, languages of the rows.
+
+    ``guarded`` holds anchors and positives once more, for the frozen base.
+    """
 
     columns: Columns
     keys: dict[int, Tensor | None]
     packed: Packed
     langs: Tensor | None = None
+    guarded: Packed | None = None
 
 
 class CLEARLoss(nn.Module):
     """CLEAR: forward InfoNCE, reverse InfoNCE over the English passage, and the KL between them.
 
-    ``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross``;
+    ``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross + guard * guard term``;
     the terms are defined in :mod:`clear_ir.objective`. With ``gamma=0`` this is the paper's loss.
 
     Two deviations keep known positives from being pushed away as negatives. Exact duplicates are always
@@ -68,6 +74,9 @@ class CLEARLoss(nn.Module):
             share one mask.
         languages: Names of languages, to log the loss of each apart; a column ``label`` of the data then holds each
             row's language as a number that counts through them. None ignores labels.
+        guard: Weight of the term that keeps English queries and passages where the encoder, as it is handed over,
+            has them: a frozen copy embeds them in each step. 0 makes no copy.
+        divergence: What stands in the KL's place, see :data:`clear_ir.objective.Divergence`.
 
     Requirements:
         1. Columns in this order: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m.
@@ -107,9 +116,13 @@ class CLEARLoss(nn.Module):
         false_negative_margin: float | None = None,
         deduplicate: bool = True,
         languages: Sequence[str] | None = None,
+        guard: float = 0.0,
+        divergence: Divergence = "kl",
     ) -> None:
         super().__init__()
-        self.weights = Weights(alpha, beta, gamma)
+        self.weights = Weights(alpha, beta, gamma, guard)
+        if divergence not in get_args(Divergence):
+            raise ValueError(f"divergence is {divergence!r}; give one of {', '.join(get_args(Divergence))}.")
         if num_negatives is not None and num_negatives < 0:
             raise ValueError(f"num_negatives is {num_negatives}; give a count >= 0, or None to split evenly.")
         self.model = model
@@ -120,13 +133,14 @@ class CLEARLoss(nn.Module):
         self.false_negative_margin = false_negative_margin
         self.deduplicate = deduplicate
         self.languages = list(languages or [])
+        self.divergence = divergence
+        # In a list, so that it is no part of this module: the trainer shall neither train nor save it.
+        self._base = [copy.deepcopy(model).eval().requires_grad_(False)] if guard else []
         # The plain loss cuts by NUM_TOKENS; subclasses and tests may say otherwise.
         self.mini_batch_size: int | None = None
         self.mini_batch_num_tokens: int | None = None
         self._told = False
-        self._sums: dict[str, Tensor] = {}
-        self._num_sums = 0.0
-        self._lang_sums: dict[str, tuple[Any, int]] = {}
+        self._means = TermMeans(self.weights.by_term(), self.languages)
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """Compute the loss of one batch.
@@ -159,17 +173,22 @@ class CLEARLoss(nn.Module):
                 packed.merged.count(False),
                 len(used),
             )
-        return Step(columns, keys, packed, labels if self.languages else None)
+        guarded = None
+        if self._base:
+            english = {column: used[column] for column in (columns.anchor, columns.positive)}
+            guarded = pack_columns(english, keys, pad_id, self.deduplicate)
+        return Step(columns, keys, packed, labels if self.languages else None, guarded)
 
-    def _embed(self, packed: Packed) -> list[Tensor]:
-        """Embed each group with gradients, rows of like length together, to waste little on padding."""
+    def _embed(self, packed: Packed, model: nn.Module | None = None) -> list[Tensor]:
+        """Embed each group, rows of like length together, to waste little on padding."""
+        model = model or self.model
         embedded = []
         for group, merged in zip(packed.groups, packed.merged, strict=True):
             if not merged:
-                embedded.append(self.model(group)["sentence_embedding"])
+                embedded.append(model(group)["sentence_embedding"])
                 continue
             ranges = _minibatch_ranges(group, *self._cut(group))
-            parts = [self.model(_create_minibatch(group, *span))["sentence_embedding"] for span in ranges]
+            parts = [model(_create_minibatch(group, *span))["sentence_embedding"] for span in ranges]
             embedded.append(torch.cat(parts))
         return embedded
 
@@ -195,9 +214,7 @@ class CLEARLoss(nn.Module):
         gather = self.gather_across_devices and torch.distributed.is_available() and torch.distributed.is_initialized()
 
         def whole(column: int) -> Tensor:
-            embedding = embeddings[column]
-            # The loss stage is never computed in half precision.
-            embedding = embedding if embedding.dtype == torch.float64 else embedding.float()
+            embedding = _full_precision(embeddings[column])
             return all_gather_with_grad(embedding) if gather else embedding
 
         def together(first: int, negatives: range) -> tuple[Tensor | None, Tensor | None]:
@@ -215,8 +232,18 @@ class CLEARLoss(nn.Module):
         queries, query_keys = together(columns.cross_anchor, columns.neg_queries)
         assert passages is not None
         world = torch.distributed.get_world_size() if gather else 1
-        batch = Batch(count * world, passages, anchors, queries, passage_keys, anchor_keys, query_keys)
+        base = self._embed_by_base(step.guarded, columns, passages, gather) if step.guarded else ()
+        batch = Batch(count * world, passages, anchors, queries, passage_keys, anchor_keys, query_keys, *base)
         return batch, get_rank() * count if gather else 0, count
+
+    @torch.no_grad()
+    def _embed_by_base(self, packed: Packed, columns: Columns, like: Tensor, gather: bool) -> list[Tensor]:
+        """The anchors and the positives, of all devices if asked, as the frozen base has them."""
+        embedded = self._embed(packed, self._base[0].to(like.device))
+        places = [packed.places[column] for column in (columns.anchor, columns.positive)]
+        # Within MatryoshkaLoss the first dimensions are compared.
+        base = [_full_precision(embedded[group][rows, : like.shape[1]]) for group, rows in places]
+        return [all_gather(side) for side in base] if gather else base
 
     def _loss(self, batch: Batch, own: Tensor, count: int, langs: Tensor | None = None) -> Tensor:
         """The share of the rows ``own``, whose languages are ``langs``, in the mean loss over ``count`` rows."""
@@ -228,20 +255,12 @@ class CLEARLoss(nn.Module):
                 scale=self.scale,
                 similarity=self.similarity_fct,
                 margin=self.false_negative_margin,
+                kind=self.divergence,
             )
-            shares = {name: values.sum() / count for name, values in terms.items()}
             if torch.is_grad_enabled():
-                for name, share in shares.items():
-                    self._sums[name] = self._sums.get(name, 0) + share.detach()
-                self._num_sums += len(own) / count
+                self._means.add(terms, count, langs)
             weights = self.weights.by_term()
-            if langs is not None and torch.is_grad_enabled():
-                rows = torch.stack([weights[name] * values.detach() for name, values in terms.items()]).sum(dim=0)
-                for number in langs.unique().tolist():
-                    found = rows[langs == number]
-                    total, seen = self._lang_sums.get(self.languages[number], (0.0, 0))
-                    self._lang_sums[self.languages[number]] = total + found.sum(), seen + len(found)
-            return torch.stack([weights[name] * share for name, share in shares.items()]).sum()
+            return torch.stack([weights[name] * values.sum() / count for name, values in terms.items()]).sum()
 
     def pop_terms(self) -> dict[str, float]:
         """Take the means of the terms over the training steps since the last call.
@@ -251,12 +270,7 @@ class CLEARLoss(nn.Module):
             weight, of this process's rows, and ``"clear/loss_hau"`` for each of ``languages`` that was in
             them; empty if there was no step.
         """
-        weights = self.weights.by_term()
-        means = {name: float(total) / self._num_sums for name, total in self._sums.items()}
-        by_lang = {f"clear/loss_{lang}": float(total) / seen for lang, (total, seen) in sorted(self._lang_sums.items())}
-        self._sums, self._num_sums, self._lang_sums = {}, 0, {}
-        named = {f"clear/{name}": mean for name, mean in means.items()}
-        return named | {f"clear/{name}_weighted": weights[name] * mean for name, mean in means.items()} | by_lang
+        return self._means.pop()
 
     def get_config_dict(self) -> dict[str, Any]:
         """All hyperparameters, for model cards."""
@@ -270,6 +284,8 @@ class CLEARLoss(nn.Module):
             "gather_across_devices": self.gather_across_devices,
             "false_negative_margin": self.false_negative_margin,
             "deduplicate": self.deduplicate,
+            "guard": self.weights.guard,
+            "divergence": self.divergence,
         }
 
     @property
@@ -286,3 +302,8 @@ class CLEARLoss(nn.Module):
     archivePrefix={arXiv}
 }
 """  # noqa: E501
+
+
+def _full_precision(embeddings: Tensor) -> Tensor:
+    """The loss stage is never computed in half precision."""
+    return embeddings if embeddings.dtype == torch.float64 else embeddings.float()

@@ -147,7 +147,7 @@ def mine_hard_negatives(
                 bar.update()
 
     mined = Mined([], SideStatistics(), SideStatistics(), [])
-    n = settings.num_negatives
+    names = training_columns(settings.num_negatives, settings.num_negatives)
     for row, chosen, asking in zip(rows, negatives, queries, strict=True):
         if chosen is None or asking is None:
             mined.left_out.append(row.id)
@@ -157,7 +157,7 @@ def mine_hard_negatives(
         values = [row.query, row.passage, *(passages[j] for j in chosen.columns), row.cross_query]
         values += [pools[row.lang].texts[j] for j in asking.columns]
         ids = {"lang": row.lang, "id": row.id, "passage_id": row.passage_id}
-        mined.records.append(dict(zip(training_columns(n, n), values, strict=True)) | ids)
+        mined.records.append(dict(zip(names, values, strict=True)) | ids)
     if not mined.records:
         raise InputError(
             f"None of the {len(rows)} rows has {settings.num_negatives} candidates on both sides; give more rows, "

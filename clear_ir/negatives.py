@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from clear_ir.mining_settings import MiningSettings
 
 
-@dataclass(frozen=True)
-class Picked:
+class Picked(NamedTuple):
     """One row's negatives on one side: their columns and scores, best first, and how they were found."""
 
     columns: list[int]

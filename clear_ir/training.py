@@ -59,6 +59,8 @@ def make_loss(
         "gather_across_devices": torch.distributed.is_available() and torch.distributed.is_initialized(),
         "false_negative_margin": settings.false_negative_margin,
         "languages": languages,
+        "guard": weights.guard,
+        "divergence": settings.divergence,
     }
     if not settings.cached:
         return CLEARLoss(model, **common)

@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from clear_ir.objective import Weights
+from clear_ir.objective import Divergence, Weights
 
 #: Weights (alpha, beta, gamma) by loss name; None leaves them to the settings.
 LOSSES: dict[str, tuple[float, float, float] | None] = {
     "clear": None,
     "infonce": (0.0, 0.0, 1.0),
+    "infonce-en": (0.0, 0.0, 0.0),
+    "infonce-symmetric": (0.5, 0.0, 0.5),
     "infonce-both": (0.0, 0.0, 0.5),
 }
 
@@ -21,11 +23,15 @@ class TrainingSettings(BaseModel):
 
     Args:
         loss: ``clear``; ``infonce``, InfoNCE from the target-language query to the passages, the paper's
-            baseline; or ``infonce-both``, the same from the English query too, half each.
+            baseline; ``infonce-en``, from the English query instead; ``infonce-both``, from both, half each; or
+            ``infonce-symmetric``, from the target-language query and back from the passage, half each.
         cached: Use the gradient cache: large batches in bounded memory.
         alpha: Weight of the reverse term of ``clear``.
         beta: Weight of its KL term.
         gamma: Weight of its cross-lingual forward term.
+        guard: Weight of the term that keeps English near the frozen base, with any loss; see
+            :class:`clear_ir.losses.CLEARLoss`.
+        divergence: What stands in the KL's place: ``kl-detached``, ``kl-reversed`` or ``js``.
         scale: 1 / temperature.
         false_negative_margin: See :class:`clear_ir.losses.CLEARLoss`.
         num_negatives: Use only this many of the rows' negatives on each side; None uses all.
@@ -57,11 +63,13 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    loss: Literal["clear", "infonce", "infonce-both"] = "clear"
+    loss: Literal["clear", "infonce", "infonce-en", "infonce-both", "infonce-symmetric"] = "clear"
     cached: bool = False
     alpha: float = 0.4
     beta: float = 0.2
     gamma: float = 0.0
+    guard: float = 0.0
+    divergence: Divergence = "kl"
     scale: float = Field(20.0, gt=0)
     false_negative_margin: float | None = None
     num_negatives: int | None = Field(None, ge=0)
@@ -103,4 +111,4 @@ class TrainingSettings(BaseModel):
     @property
     def weights(self) -> Weights:
         """The weights of the loss's terms."""
-        return Weights(*(LOSSES[self.loss] or (self.alpha, self.beta, self.gamma)))
+        return Weights(*(LOSSES[self.loss] or (self.alpha, self.beta, self.gamma)), guard=self.guard)

@@ -15,6 +15,10 @@ def softmax_over(scores: list[float], left_out: set[int]) -> dict[int, float]:
     return {j: value / total for j, value in kept.items()}
 
 
+def kl(p: dict[int, float], q: dict[int, float]) -> float:
+    return sum(p[j] * (np.log(p[j]) - np.log(q[j])) for j in p)
+
+
 def clear_loss(
     columns: list[np.ndarray],
     n: int,
@@ -24,8 +28,15 @@ def clear_loss(
     scale: float = 20.0,
     left_out_forward: dict[int, set[int]] | None = None,
     left_out_reverse: dict[int, set[int]] | None = None,
+    kind: str = "kl",
+    teacher: list[np.ndarray] | None = None,
+    guard: float = 0.0,
+    base: list[np.ndarray] | None = None,
 ) -> float:
-    """columns: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m, each (rows, dim)."""
+    """columns: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m, each (rows, dim).
+
+    teacher: the columns that kind kl-detached takes the forward side from; base: anchor and positive of the guard.
+    """
     anchor, positive = columns[0], columns[1]
     cross_anchor = columns[2 + n]
     passages = [vector for column in [positive, *columns[2 : 2 + n]] for vector in column]
@@ -40,8 +51,17 @@ def clear_loss(
         row = (1 - alpha - beta - gamma) * -np.log(softmax_over(f, out_f)[i])
         row += alpha * -np.log(softmax_over(r, out_r)[i])
         if beta:
+            if teacher is not None:
+                fixed = [vector for column in teacher[1 : 2 + n] for vector in column]
+                f = [scale * cosine(teacher[0][i], passage) for passage in fixed]
             p, q = softmax_over(r, out_f | out_r), softmax_over(f, out_f | out_r)
-            row += beta * sum(p[j] * (np.log(p[j]) - np.log(q[j])) for j in p)
+            if kind == "js":
+                middle = {j: (p[j] + q[j]) / 2 for j in p}
+                row += beta * (kl(p, middle) + kl(q, middle)) / 2
+            else:
+                row += beta * (kl(q, p) if kind == "kl-reversed" else kl(p, q))
+        if guard:
+            row += guard * (1 - (cosine(anchor[i], base[0][i]) + cosine(positive[i], base[1][i])) / 2)
         if gamma:
             row += gamma * -np.log(softmax_over(x, out_f)[i])
         total += row

@@ -59,6 +59,35 @@ def test_cached_equals_plain_in_loss_and_gradients(encoder, n, mini_batch, margi
     torch.testing.assert_close(cached_gradient, gradient, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("options", [{"guard": 0.5}, {"guard": 0.5, "divergence": "js"}, {"divergence": "kl-detached"}])
+@pytest.mark.parametrize("mini_batch", [{"mini_batch_size": 3}, {"mini_batch_num_tokens": 17}, {}])
+def test_guard_and_divergence_cached_and_plain_equal_the_formula(encoder, options, mini_batch):
+    texts = make_texts(2)
+    plain, cached = CLEARLoss(encoder, **options), CachedCLEARLoss(encoder, **options, **mini_batch)
+    before = [encoder.encode(column, convert_to_numpy=True).astype(np.float64) for column in texts[:2]]
+    kept = {name: value.clone() for name, value in encoder.state_dict().items()}
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.manual_seed(1))
+    value, gradient = value_and_gradient(plain, encoder, texts)
+    columns = [encoder.encode(column, convert_to_numpy=True).astype(np.float64) for column in texts]
+    reference = clear_loss(columns, 2, base=before, kind=options.get("divergence", "kl"), guard=options.get("guard", 0))
+    assert value == pytest.approx(reference, rel=1e-9)
+    if "guard" in options:
+        assert plain.pop_terms()["clear/guard"] > 1e-3, "the base moved along"
+    cached_value, cached_gradient = value_and_gradient(cached, encoder, texts)
+    assert cached_value == pytest.approx(value, rel=1e-12)
+    torch.testing.assert_close(cached_gradient, gradient, rtol=1e-9, atol=1e-11)
+    encoder.load_state_dict(kept)
+
+
+def test_the_frozen_base_is_neither_trained_nor_saved(encoder):
+    loss = CLEARLoss(encoder, guard=1.0)
+    own = {id(parameter) for parameter in encoder.parameters()}
+    assert {id(parameter) for parameter in loss.parameters()} == own
+    assert not any("_base" in name for name in loss.state_dict())
+
+
 @pytest.mark.parametrize("size", [2, 3, 5])
 def test_cached_equals_plain_with_dropout(size):
     encoder = make_encoder(dropout=0.3).train()
@@ -203,6 +232,8 @@ def test_columns_that_do_not_fit(encoder, cls):
         cls(encoder)(features_of(encoder, texts[:6]))
     with pytest.raises(ValueError, match="2 negative passages and 1 negative queries"):
         cls(encoder, num_negatives=2)(features_of(encoder, texts[:6]))
+    with pytest.raises(ValueError, match="divergence is 'hellinger'; give one of kl, "):
+        cls(encoder, divergence="hellinger")
     with pytest.raises(ValueError, match="num_negatives=9 needs at least 12 columns"):
         cls(encoder, num_negatives=9)(features_of(encoder, texts))
     value = cls(encoder, beta=0, num_negatives=2)(features_of(encoder, texts[:6]))
@@ -259,6 +290,8 @@ def test_config_and_citation_are_complete(encoder):
         "gather_across_devices": False,
         "false_negative_margin": None,
         "deduplicate": True,
+        "guard": 0.0,
+        "divergence": "kl",
         "mini_batch_size": None,
         "mini_batch_num_tokens": 99,
     }

@@ -4,7 +4,7 @@ import torch
 from reference_loss import clear_loss, numerical_gradient
 from sentence_transformers.util import cos_sim
 
-from clear_ir.objective import Batch, Weights, clear_terms, info_nce, kl_divergence, margin_mask
+from clear_ir.objective import Batch, Weights, clear_terms, divergence, info_nce, margin_mask
 
 ROWS, DIM = 4, 6
 
@@ -14,7 +14,7 @@ def make_columns(n, m=None, seed=0):
     return [rng.standard_normal((ROWS, DIM)) for _ in range(3 + n + (n if m is None else m))]
 
 
-def loss_of(tensors, n, weights, margin=None, keys=None, scale=20.0, own=None):
+def loss_of(tensors, n, weights, margin=None, keys=None, scale=20.0, own=None, kind="kl", base=()):
     keys = keys or {}
     batch = Batch(
         ROWS,
@@ -24,9 +24,10 @@ def loss_of(tensors, n, weights, margin=None, keys=None, scale=20.0, own=None):
         keys.get("passages"),
         keys.get("anchors"),
         keys.get("queries"),
+        *base,
     )
     own = torch.arange(ROWS) if own is None else own
-    terms = clear_terms(batch, own, weights=weights, scale=scale, similarity=cos_sim, margin=margin)
+    terms = clear_terms(batch, own, weights=weights, scale=scale, similarity=cos_sim, margin=margin, kind=kind)
     assert set(terms) == set(weights.by_term())
     return sum(weight * terms[name].sum() / ROWS for name, weight in weights.by_term().items())
 
@@ -52,6 +53,55 @@ def test_value_and_gradient_equal_the_float64_formula(n, alpha, beta, gamma):
         np.testing.assert_allclose(found.numpy(), gradient, atol=2e-7, rtol=1e-5)
         total += float(np.abs(gradient).sum())
     assert total > 0.1, "the gradient vanished, so the comparison shows nothing"
+
+
+def check_gradient(loss, tensors, reference, columns):
+    loss.backward()
+    assert loss.item() == pytest.approx(reference(columns), rel=1e-12)
+    for tensor, gradient in zip(tensors, numerical_gradient(reference, columns), strict=True):
+        found = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+        np.testing.assert_allclose(found.numpy(), gradient, atol=2e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["kl", "kl-detached", "kl-reversed", "js"])
+def test_what_stands_in_the_place_of_the_kl(kind):
+    columns = make_columns(1)
+    tensors = [torch.tensor(column, requires_grad=True) for column in columns]
+    teacher = [column.copy() for column in columns] if kind == "kl-detached" else None
+
+    def reference(changed):
+        return clear_loss(changed, 1, 0.3, 0.5, kind=kind, teacher=teacher)
+
+    loss = loss_of(tensors, 1, Weights(0.3, 0.5), kind=kind)
+    check_gradient(loss, tensors, reference, columns)
+    if kind in ("kl-reversed", "js"):
+        assert loss.item() != pytest.approx(clear_loss(columns, 1, 0.3, 0.5), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["kl-detached", "kl-reversed", "js"])
+def test_masked_columns_leave_every_divergence(kind):
+    scores = torch.randn(2, 3, 5, dtype=torch.float64, generator=torch.manual_seed(0)).requires_grad_()
+    masked = torch.zeros(3, 5, dtype=torch.bool)
+    masked[:, 3:] = True
+    found = divergence(scores[0], scores[1], masked, kind)
+    torch.testing.assert_close(found, divergence(scores[0, :, :3], scores[1, :, :3], None, kind))
+    found.sum().backward()
+    assert torch.isfinite(scores.grad).all()
+    assert scores.grad[0, :, :3].abs().sum() > 0.01
+    assert (scores.grad[:, :, 3:] == 0).all()
+
+
+def test_the_guard_draws_english_to_the_base():
+    columns, base = make_columns(1), make_columns(0, seed=1)[:2]
+    tensors = [torch.tensor(column, requires_grad=True) for column in columns]
+
+    def reference(changed):
+        return clear_loss(changed, 1, 0.3, 0.1, 0.3, guard=2.0, base=base)
+
+    loss = loss_of(tensors, 1, Weights(0.3, 0.1, 0.3, 2.0), base=[torch.tensor(side) for side in base])
+    check_gradient(loss, tensors, reference, columns)
+    alone = loss_of(tensors, 1, Weights(0, 0, 0, 1.0), base=[tensor.detach() for tensor in tensors[:2]])
+    assert alone.item() == pytest.approx(clear_loss(columns, 1, 0, 0), rel=1e-12), "where nothing moved it is zero"
 
 
 def test_without_kl_the_counts_of_negatives_may_differ():
@@ -82,7 +132,7 @@ def test_hand_worked_two_rows():
 def test_kl_direction_is_reverse_against_forward():
     p, q = torch.tensor([[0.7, 0.3]]), torch.tensor([[0.4, 0.6]])
     expected = 0.7 * np.log(0.7 / 0.4) + 0.3 * np.log(0.3 / 0.6)
-    assert kl_divergence(p.log(), q.log()).item() == pytest.approx(expected, rel=1e-6)
+    assert divergence(p.log(), q.log()).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_duplicates_leave_the_terms_and_both_sides_of_the_kl():

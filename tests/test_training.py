@@ -22,7 +22,7 @@ from clear_ir.files import InputError, write_jsonl
 from clear_ir.recipe import load_recipe
 from clear_ir.rows import TrainingRows, read_training_rows, training_columns
 from clear_ir.training import make_loss, make_trainer, train_model
-from clear_ir.training_settings import TrainingSettings
+from clear_ir.training_settings import LOSSES, TrainingSettings
 
 
 def make_training_rows(count=40, n=1):
@@ -41,7 +41,7 @@ def settings(**changes):
     return TrainingSettings(**defaults | changes)
 
 
-@pytest.mark.parametrize("loss", ["clear", "infonce", "infonce-both"])
+@pytest.mark.parametrize("loss", list(LOSSES))
 @pytest.mark.parametrize("cached", [False, True])
 def test_every_loss_trains_and_records_its_recipe(tmp_path, tiny_folder, loss, cached):
     chosen = settings(loss=loss, cached=cached, mini_batch_size=3)
@@ -221,6 +221,10 @@ def test_losses_by_name(encoder):
     assert isinstance(cached, CachedCLEARLoss)
     assert cached.weights.by_term() == {"forward": 0.5, "cross": 0.5}
     assert cached.mini_batch_num_tokens == 50
+    guarded = make_loss(encoder, settings(loss="infonce-symmetric", guard=0.5, divergence="js"), 2)
+    assert guarded.weights.by_term() == {"reverse": 0.5, "cross": 0.5, "guard": 0.5}
+    assert guarded.divergence == "js"
+    assert make_loss(encoder, settings(loss="infonce-en"), 2).weights.by_term() == {"forward": 1.0}
 
 
 def test_terms_of_a_loss_in_any_trainer(tmp_path):

@@ -1,0 +1,148 @@
+"""The study: every objective on every data set, one JSON a cell; a restart skips the cells that are there.
+
+    python benchmarks/study/run.py --afriqa DIR --xquad DIR
+    python benchmarks/study/run.py --afriqa DIR --xquad DIR --stage dev --minutes 60
+
+What is run stands in matrix.yaml. Each cell goes to benchmarks/results/study/. It holds nDCG@10 of every question, by
+merging weight and direction, so that docs/study.md can be made from the cells alone; the questions' order stands
+in a file for each data set. A cell that was stopped goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from cells import MATRIX, RESULTS, Cell, cell_path, chosen_learning_rate, chosen_weight, planned_cells, read_cell
+from machine import machine
+
+from clear_ir.collection import Collection
+from clear_ir.datasets import load_afriqa, load_xquad
+from clear_ir.datasets.prepared import Prepared
+from clear_ir.encoding import load_encoder
+from clear_ir.evaluation import Embeddings
+from clear_ir.files import write_json, write_jsonl
+from clear_ir.merging import merge_encoders
+from clear_ir.mining import mine_hard_negatives
+from clear_ir.mining_settings import MiningSettings
+from clear_ir.rows import read_training_rows
+from clear_ir.training import train_model
+from clear_ir.training_settings import TrainingSettings
+
+MEASURE = "nDCG@10"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--afriqa", type=Path, required=True, help="folder with the gold passages of AfriQA")
+    parser.add_argument("--xquad", type=Path, required=True, help="folder with XQuAD's files")
+    parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="mined rows and checkpoints")
+    parser.add_argument("--stage", choices=["dev", "test"], help="this stage only")
+    parser.add_argument("--data", help="this data set only")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no cell after so many")
+    given = parser.parse_args()
+
+    start = time.monotonic()
+    cells = [cell for cell in planned_cells() if given.stage in (None, cell.stage) and given.data in (None, cell.data)]
+    for number, cell in enumerate(cells, 1):
+        if time.monotonic() - start > 60 * given.minutes:
+            print(f"{given.minutes:g} minutes are over; run this again to go on with cell {number} of {len(cells)}.")
+            return
+        if read_cell(cell) is None:
+            print(f"Cell {number} of {len(cells)}: {cell}", flush=True)
+            run_cell(cell, given)
+    print(f"All {len(cells)} cells are in {RESULTS}. Next: make docs")
+
+
+def run_cell(cell: Cell, given: argparse.Namespace) -> None:
+    """Train, evaluate, write."""
+    begun = time.monotonic()
+    collection, rows_file = prepare(cell.data, cell.stage, given)
+    base = load_encoder(MATRIX["model"])
+    base.max_seq_length = MATRIX["train"]["max_seq_length"]
+    document = {"cell": vars(cell), "data_hash": collection.data_hash}
+    if cell.objective == "base":
+        models = {"0": base}
+    else:
+        rate = cell.learning_rate or chosen_learning_rate(cell.objective)
+        changes = {**MATRIX["train"], "max_steps": MATRIX["data"][cell.data]["max_steps"], "learning_rate": rate}
+        settings = TrainingSettings(**changes, **MATRIX["objectives"][cell.objective], seed=cell.seed)
+        folder = given.runs / cell_path(cell).stem
+        shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped while evaluating
+        resumable = any(folder.with_name(folder.name + ".partial").glob("checkpoints/checkpoint-*/trainer_state.json"))
+        rows = read_training_rows(rows_file)
+        log = train_model(MATRIX["model"], rows, settings, folder, resume=resumable, overwrite=not resumable)
+        document |= {
+            "settings": settings.model_dump(),
+            "rows": len(rows.records),
+            "losses": [round(entry["loss"], 4) for entry in log if "loss" in entry],
+            "train_seconds": round(time.monotonic() - begun, 1),
+        }
+        trained = load_encoder(str(folder))
+        tried = MATRIX["merging_weights"] if cell.stage == "dev" else sorted({chosen_weight(cell.objective), 1.0})
+        models = {f"{weight:g}": merge_encoders(base, trained, weight) for weight in tried if weight > 0}
+        shutil.rmtree(folder)
+    document["scores"] = {weight: scores_of(model, collection) for weight, model in models.items()}
+    document |= {
+        "seconds": round(time.monotonic() - begun, 1),
+        "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
+        "machine": machine(),
+    }
+    write_json(cell_path(cell), document)
+
+
+def prepare(data: str, stage: str, given: argparse.Namespace) -> tuple[Collection, Path]:
+    """The collection of a data set, and its mined rows, which every cell shares."""
+    plan = MATRIX["data"][data]
+    langs = [*plan["langs"], *plan.get("unseen", [])]
+    prepared = {"afriqa": load_afriqa, "xquad": load_xquad}[plan["dataset"]](
+        getattr(given, plan["dataset"]), langs, stage
+    )
+    collection = small_pool(prepared) if stage == "dev" else prepared.collection
+    rows_file = given.runs / f"{stage}-{data}.jsonl"
+    if not rows_file.exists():
+        mined = mine_hard_negatives(load_encoder(MATRIX["model"]), prepared.rows, MiningSettings(**MATRIX["mine"]))
+        write_jsonl(rows_file, mined.records)
+    order = {
+        str(direction): [collection.queries[query].parallel_id or query for query in collection.judged(direction)]
+        for direction in directions_of(collection)
+    }
+    questions = {direction: " ".join(found) for direction, found in order.items()}
+    write_json(RESULTS / f"questions-{stage}-{data}.json", {"data_hash": collection.data_hash, "questions": questions})
+    return collection, rows_file
+
+
+def small_pool(prepared: Prepared) -> Collection:
+    """Dev questions against the passages of training and dev rows alone, which takes seconds."""
+    found = prepared.collection
+    wanted = {row.passage_id for row in prepared.rows} | {p for judged in found.qrels.values() for p in judged}
+    passages = {name: text for name, text in found.passages.items() if name in wanted}
+    return Collection(found.name, passages, found.queries, found.qrels, found.split)
+
+
+def directions_of(collection: Collection) -> list:
+    """English on at least one side, or one language on both."""
+    return [d for d in collection.directions if "en" in (d.query_lang, d.passage_lang) or not d.crosses]
+
+
+def scores_of(model, collection: Collection) -> dict[str, str]:
+    """By direction, nDCG@10 of each question in the questions' order."""
+    directions = directions_of(collection)
+    embeddings = Embeddings(model, collection, directions)
+    scores = {}
+    for direction in directions:
+        per_query = embeddings.evaluate(direction).per_query
+        scores[str(direction)] = " ".join(f"{per_query[q][MEASURE]:.4g}" for q in collection.judged(direction))
+    return scores
+
+
+if __name__ == "__main__":
+    main()
