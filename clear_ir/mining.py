@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from clear_ir.search import top_k
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from tqdm import tqdm
 
 
 #: Rows ranked together: their scores against a block of candidates are held at once.
@@ -27,46 +27,62 @@ BAR_FROM = 5_000
 
 
 @dataclass
-class SideStatistics:
-    """What mining found on one side.
+class Side:
+    """The negatives of one side, one row a parallel row, and how they were found.
 
     Args:
-        positive_scores: Score of the right pair, one a row.
-        negative_scores: Scores of the chosen negatives.
-        filtered: Candidates in the windows that a margin removed.
-        widened: Rows whose window was widened.
+        columns: Which candidates they are, best first, shape (num_rows, n).
+        scores: Theirs, same shape.
+        positives: Score of the right pair, shape (num_rows,).
+        filtered: Candidates in the windows that a margin removed, shape (num_rows,).
+        widened: Whether the window was widened, shape (num_rows,).
+        found: Whether there were enough, shape (num_rows,).
     """
 
-    positive_scores: list[float] = field(default_factory=list)
-    negative_scores: list[float] = field(default_factory=list)
-    filtered: int = 0
-    widened: int = 0
+    columns: np.ndarray
+    scores: np.ndarray
+    positives: np.ndarray
+    filtered: np.ndarray
+    widened: np.ndarray
+    found: np.ndarray
 
-    def add(self, picked: Picked) -> None:
-        """Count one row."""
-        self.positive_scores.append(picked.positive_score)
-        self.negative_scores.extend(picked.scores)
-        self.filtered += picked.filtered
-        self.widened += picked.widened
+    @classmethod
+    def empty(cls, positives: np.ndarray, n: int) -> Side:
+        """Rows of which nothing is found yet."""
+        shape = (len(positives), n)
+        flags = [np.zeros(len(positives), kind) for kind in (np.int64, bool, bool)]
+        return cls(np.zeros(shape, np.int64), np.zeros(shape, np.float32), positives, *flags)
+
+    def put(self, rows: np.ndarray, picked: Picked, widened: bool) -> None:
+        """Take over what was found for some rows."""
+        whole = rows[picked.found]
+        if len(whole):
+            self.columns[whole], self.scores[whole] = picked.columns[picked.found], picked.scores[picked.found]
+            self.filtered[whole], self.widened[whole] = picked.filtered[picked.found], widened
+            self.found[whole] = True
+
+    def kept(self, rows: np.ndarray) -> Side:
+        """Some of the rows alone."""
+        return Side(*(values[rows] for values in vars(self).values()))
 
     def summary(self) -> dict[str, float | int]:
         """Means and counts, for people."""
         return {
-            "positive score, mean": round(float(np.mean(self.positive_scores)), 3),
-            "negative score, mean": round(float(np.mean(self.negative_scores)), 3),
-            "negative score, highest": round(float(np.max(self.negative_scores)), 3),
-            "filtered by margin": self.filtered,
-            "rows with widened window": self.widened,
+            "positive score, mean": round(float(self.positives.mean()), 3),
+            "negative score, mean": round(float(self.scores.mean()), 3),
+            "negative score, highest": round(float(self.scores.max()), 3),
+            "filtered by margin": int(self.filtered.sum()),
+            "rows with widened window": int(self.widened.sum()),
         }
 
 
 @dataclass
 class Mined:
-    """Training rows, statistics of both sides, and ids of the rows without enough candidates."""
+    """Training rows, the negatives of both their sides, and ids of the rows without enough candidates."""
 
     records: list[dict[str, Any]]
-    passages: SideStatistics
-    queries: SideStatistics
+    passages: Side
+    queries: Side
     left_out: list[str]
 
     def summary(self) -> dict[str, Any]:
@@ -121,41 +137,35 @@ def mine_hard_negatives(
         cross_vectors = encode_texts(model, [row.cross_query for row in rows], "query", size, bars)
 
     own = np.array([column_of[row.passage] for row in rows])
-    negatives: list[Picked | None] = [None] * len(rows)
-    queries: list[Picked | None] = [None] * len(rows)
+    n = settings.num_negatives
+    negatives = Side.empty(_row_scores(query_vectors, passage_vectors[own]), n)
+    queries = Side.empty(_row_scores(cross_vectors, passage_vectors[own]), n)
     pools: dict[str, _QueryPool] = {}
     shown = show_progress and len(rows) > BAR_FROM
     with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not shown) as bar:
         excluded = [sorted(answers[row.query]) for row in rows]
-        positives = _row_scores(query_vectors, passage_vectors[own])
-        numbers = np.arange(len(rows))
-        for i, picked in _ranked(query_vectors, passage_vectors, excluded, positives, numbers, settings):
-            negatives[i] = picked
-            bar.update()
-        positives = _row_scores(cross_vectors, passage_vectors[own])
+        draw = _Draw(settings, 0, bar)
+        draw.fill(negatives, np.arange(len(rows)), query_vectors, passage_vectors, excluded)
+        draw = _Draw(settings, len(rows), bar)
         for lang in dict.fromkeys(row.lang for row in rows):
             pool = pools[lang] = _QueryPool(rows, lang, cross_vectors)
-            numbers = np.array([i for i, row in enumerate(rows) if row.lang == lang])
+            of_lang = np.array([i for i, row in enumerate(rows) if row.lang == lang])
             excluded = [
-                pool.asked_on(asked["text", rows[i].passage] | asked["id", rows[i].passage_id]) for i in numbers
+                pool.asked_on(asked["text", rows[i].passage] | asked["id", rows[i].passage_id]) for i in of_lang
             ]
-            anchors = passage_vectors[own[numbers]]
-            for i, picked in _ranked(
-                anchors, pool.vectors, excluded, positives[numbers], numbers + len(rows), settings
-            ):
-                queries[i - len(rows)] = picked
-                bar.update()
+            draw.fill(queries, of_lang, passage_vectors[own[of_lang]], pool.vectors, excluded)
 
-    mined = Mined([], SideStatistics(), SideStatistics(), [])
-    names = training_columns(settings.num_negatives, settings.num_negatives)
-    for row, chosen, asking in zip(rows, negatives, queries, strict=True):
-        if chosen is None or asking is None:
+    whole = negatives.found & queries.found
+    mined = Mined([], negatives.kept(whole), queries.kept(whole), [])
+    names = training_columns(n, n)
+    chosen = zip(whole.tolist(), negatives.columns.tolist(), queries.columns.tolist(), strict=True)
+    for row, (complete, of_passages, of_queries) in zip(rows, chosen, strict=True):
+        if not complete:
             mined.left_out.append(row.id)
             continue
-        mined.passages.add(chosen)
-        mined.queries.add(asking)
-        values = [row.query, row.passage, *(passages[j] for j in chosen.columns), row.cross_query]
-        values += [pools[row.lang].texts[j] for j in asking.columns]
+        texts = pools[row.lang].texts
+        values = [row.query, row.passage, *(passages[j] for j in of_passages)]
+        values += [row.cross_query, *(texts[j] for j in of_queries)]
         ids = {"lang": row.lang, "id": row.id, "passage_id": row.passage_id}
         mined.records.append(dict(zip(names, values, strict=True)) | ids)
     if not mined.records:
@@ -184,37 +194,47 @@ def _row_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.einsum("ij,ij->i", first, second)
 
 
-def _ranked(
-    anchors: np.ndarray,
-    candidates: np.ndarray,
-    excluded: list[list[int]],
-    positives: np.ndarray,
-    numbers: np.ndarray,
-    settings: MiningSettings,
-) -> Iterator[tuple[int, Picked | None]]:
-    """Rank the candidates of each anchor and choose its negatives, a block of anchors at a time.
+class _Draw:
+    """Ranks the candidates of rows and chooses their negatives, a block of rows at a time.
 
     Args:
-        anchors: Shape (num_rows, dim).
-        candidates: Shape (num_candidates, dim).
-        excluded: For each row the candidates that are no negatives.
-        positives: Score of each row's right pair.
-        numbers: Tell rows and sides apart, for the random draw.
         settings: Window, margins and number.
-
-    Yields:
-        Each row's number and what was found; None if even the widest window holds too few.
+        offset: Added to a row's number for the random draw, to tell the sides apart.
+        bar: Counts the rows.
     """
-    for begin in range(0, len(anchors), ANCHORS_AT_ONCE):
-        block = slice(begin, begin + ANCHORS_AT_ONCE)
-        # As deep as the window reaches; the rare row that needs more is ranked whole.
-        depth = settings.range_max + max(map(len, excluded[block]))
-        [(scores, columns)] = top_k(anchors[block], candidates, depth, ANCHORS_AT_ONCE)
-        limits = score_limits(positives[block], settings)
-        found = pick_in_windows(scores, columns, excluded[block], positives[block], limits, numbers[block], settings)
-        for i, picked in enumerate(found):
-            if picked is None:
-                [(all_scores,), (all_columns,)] = next(top_k(anchors[begin + i, None], candidates, len(candidates)))
-                row = excluded[begin + i], float(positives[begin + i]), float(limits[i])
-                picked = pick_nearest(all_scores, all_columns, *row, settings)
-            yield int(numbers[begin + i]), picked
+
+    def __init__(self, settings: MiningSettings, offset: int, bar: tqdm[NoReturn]) -> None:
+        self.settings, self.offset, self.bar = settings, offset, bar
+
+    def fill(
+        self,
+        side: Side,
+        rows: np.ndarray,
+        anchors: np.ndarray,
+        candidates: np.ndarray,
+        excluded: list[list[int]],
+    ) -> None:
+        """Choose the negatives of some rows.
+
+        Args:
+            side: Where they are put.
+            rows: The rows' numbers.
+            anchors: What the candidates are ranked for, shape (num_rows, dim).
+            candidates: Shape (num_candidates, dim).
+            excluded: For each row the candidates that are no negatives.
+        """
+        settings = self.settings
+        limits = score_limits(side.positives[rows], settings)
+        for begin in range(0, len(rows), ANCHORS_AT_ONCE):
+            block = slice(begin, begin + ANCHORS_AT_ONCE)
+            # As deep as the window reaches; the rare row that needs more is ranked whole.
+            depth = settings.range_max + max(map(len, excluded[block]))
+            [(scores, columns)] = top_k(anchors[block], candidates, depth, ANCHORS_AT_ONCE)
+            numbers = rows[block] + self.offset
+            picked = pick_in_windows(scores, columns, excluded[block], limits[block], numbers, settings)
+            side.put(rows[block], picked, widened=False)
+            for i in begin + np.flatnonzero(~picked.found):
+                [(all_scores,), (all_columns,)] = next(top_k(anchors[i, None], candidates, len(candidates)))
+                nearest = pick_nearest(all_scores, all_columns, excluded[i], float(limits[i]), settings)
+                side.put(rows[i, None], nearest, widened=True)
+            self.bar.update(len(rows[block]))

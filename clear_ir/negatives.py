@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from clear_ir.mining_settings import MiningSettings
 
 
-class Picked(NamedTuple):
-    """One row's negatives on one side: their columns and scores, best first, and how they were found."""
+@dataclass(frozen=True)
+class Picked:
+    """The negatives of some rows on one side.
 
-    columns: list[int]
-    scores: list[float]
-    positive_score: float
-    filtered: int
-    widened: bool
+    Args:
+        columns: Which candidates they are, best first, shape (num_rows, n).
+        scores: Theirs, same shape.
+        filtered: Candidates in the window that a margin removed, shape (num_rows,).
+        found: Whether there were enough, shape (num_rows,); elsewhere the rest says nothing.
+    """
+
+    columns: np.ndarray
+    scores: np.ndarray
+    filtered: np.ndarray
+    found: np.ndarray
 
 
 def score_limits(positives: np.ndarray, settings: MiningSettings) -> np.ndarray:
@@ -42,24 +49,22 @@ def pick_in_windows(
     scores: np.ndarray,
     columns: np.ndarray,
     excluded: list[list[int]],
-    positives: np.ndarray,
     limits: np.ndarray,
     numbers: np.ndarray,
     settings: MiningSettings,
-) -> list[Picked | None]:
-    """Choose the negatives of rows whose windows hold enough; None for the others.
+) -> Picked:
+    """Choose the negatives of rows whose windows hold enough.
 
     Args:
         scores: Of the candidates, best first, shape (num_rows, num_ranked).
         columns: Which candidates they are, same shape.
         excluded: For each row the candidates that are no negatives.
-        positives: Score of each row's right pair.
         limits: The highest score that a negative may have.
         numbers: Tell rows and sides apart, for the random draw.
         settings: Window, margins and number.
 
     Returns:
-        What was found, one a row.
+        What was found.
     """
     row_of = np.repeat(np.arange(len(excluded)), [len(barred) for barred in excluded])
     barred = np.array([column for row in excluded for column in row], np.int64)
@@ -72,20 +77,15 @@ def pick_in_windows(
     order = ranks.astype(np.uint64)
     if settings.sampling == "random":
         order = _shuffled(settings.seed, numbers[:, None], ranks)
-    n = settings.num_negatives
-    enough = eligible.sum(axis=1) >= n
-    if scores.shape[1] < n:
-        return [None] * len(scores)
     order[~eligible] = np.iinfo(np.uint64).max
+    n = min(settings.num_negatives, scores.shape[1])
     chosen = np.sort(np.argpartition(order, n - 1, axis=1)[:, :n], axis=1)
-    picked = zip(
-        np.take_along_axis(columns, chosen, 1).tolist(),
-        np.take_along_axis(scores, chosen, 1).tolist(),
-        positives.tolist(),
-        (in_window & ~low_enough).sum(axis=1).tolist(),
-        strict=True,
+    return Picked(
+        np.take_along_axis(columns, chosen, 1),
+        np.take_along_axis(scores, chosen, 1),
+        (in_window & ~low_enough).sum(axis=1),
+        eligible.sum(axis=1) >= settings.num_negatives,
     )
-    return [Picked(*values, widened=False) if whole else None for whole, values in zip(enough, picked, strict=True)]
 
 
 def _shuffled(seed: int, numbers: np.ndarray, ranks: np.ndarray) -> np.ndarray:
@@ -104,22 +104,20 @@ def pick_nearest(
     scores: np.ndarray,
     columns: np.ndarray,
     excluded: list[int],
-    positive: float,
     limit: float,
     settings: MiningSettings,
-) -> Picked | None:
+) -> Picked:
     """Choose the negatives of a row whose window holds too few: those ranked nearest to it.
 
     Args:
         scores: Of all candidates, best first, shape (num_candidates,).
         columns: Which candidates they are, same shape.
         excluded: Candidates that are no negatives.
-        positive: Score of the right pair.
         limit: The highest score that a negative may have.
         settings: Window, margins and number.
 
     Returns:
-        What was found; None if all ranks hold too few.
+        What was found, for one row.
     """
     allowed = ~np.isin(columns, excluded)
     scores, columns = scores[allowed], columns[allowed]
@@ -130,7 +128,7 @@ def pick_nearest(
     distance = np.maximum(settings.range_min - ranks, ranks - settings.range_max + 1)
     nearest = np.argsort(np.maximum(distance, 0), kind="stable")
     chosen = np.sort(nearest[low_enough[nearest]][: settings.num_negatives])
-    if len(chosen) < settings.num_negatives:
-        return None
-    filtered = int((in_window & ~low_enough).sum())
-    return Picked(columns[chosen].tolist(), scores[chosen].tolist(), float(positive), filtered, widened=True)
+    filtered = np.array([np.count_nonzero(in_window & ~low_enough)])
+    return Picked(
+        columns[None, chosen], scores[None, chosen], filtered, np.array([len(chosen) == settings.num_negatives])
+    )

@@ -80,7 +80,14 @@ def test_objective_imports_torch_alone_beside_the_standard_library():
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     ]
-    assert {name.split(".")[0] for name in names} <= {"__future__", "collections", "dataclasses", "math", "typing", "torch"}
+    assert {name.split(".")[0] for name in names} <= {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "math",
+        "typing",
+        "torch",
+    }
 
 
 def test_public_names():
