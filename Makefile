@@ -6,8 +6,9 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 # Where the real data lie that benchmarks measure on; docs/data.md says where they come from.
 AFRIQA ?= ../shared/data/afriqa
 XQUAD  ?= ../shared/data/xquad
+NTREX  ?= ../shared/data/ntrex
 
-.PHONY: help quickstart test check format docs bench clean
+.PHONY: help quickstart test check format docs bench study clean
 
 help:            ## List the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +39,10 @@ bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=
 	$(BIN)/python benchmarks/encoding_speed.py --afriqa $(AFRIQA)
 	$(BIN)/python benchmarks/mteb_speed.py --xquad $(XQUAD)
 	$(BIN)/python benchmarks/baselines.py --xquad $(XQUAD) --afriqa $(AFRIQA)
+	$(BIN)/python benchmarks/tables.py
+
+study: $(VENV)/.dev  ## Run what is left of the study's matrix: make study AFRIQA=DIR XQUAD=DIR NTREX=DIR; hours
+	$(BIN)/python benchmarks/study/run.py --afriqa $(AFRIQA) --xquad $(XQUAD) --ntrex $(NTREX)
 	$(BIN)/python benchmarks/tables.py
 
 clean:           ## Remove what the targets made

@@ -8,7 +8,12 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "study"))
+
+import report as study
 
 from clear_ir.figures import bar_chart
 from clear_ir.tables import Table
@@ -200,6 +205,9 @@ TABLES = {
     "quickstart": quickstart_table,
     "afriqa-hau": lambda: adaptation_table("afriqa-hau"),
     "atlas": atlas_table,
+    "study-progress": study.progress_table,
+    "study-dev": study.dev_table,
+    **{f"study-{name}": partial(study.test_table, name) for name in study.MATRIX["data"]},
 }
 
 
@@ -223,6 +231,7 @@ def rendered() -> dict[Path, str]:
             )
         files[path] = text
     files[ROOT / "docs" / "quickstart.svg"] = figure()
+    files[ROOT / "docs" / "study-merging.svg"] = study.knee_figure()
     return files
 
 

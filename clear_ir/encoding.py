@@ -31,6 +31,11 @@ NUM_TOKENS = {"cpu": 4096, "other": 65536}
 BAR_FROM = 128
 #: Seconds after which new embeddings go to the cache, so that an interrupted run loses little.
 KEPT_EVERY = 60.0
+#: Prompts that model cards ask for and the models' files lack, by hub name.
+PROMPTS = {
+    f"intfloat/multilingual-e5-{size}": {"query": "query: ", "document": "passage: "}
+    for size in ("small", "base", "large")
+}
 
 
 def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransformer:
@@ -58,12 +63,14 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # one that is done at once and says nothing
     try:
-        return SentenceTransformer(
+        model = SentenceTransformer(
             str(path),
             trust_remote_code=trust_remote_code,
             model_kwargs={"use_safetensors": True},
             local_files_only=path.is_dir(),
         )
+        add_known_prompts(model, name)
+        return model
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = "" if path.is_dir() else f" Without a network, give a model folder or {MINILM!r}."
@@ -71,6 +78,17 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
     finally:
         if bars:
             logging.enable_progress_bar()
+
+
+def add_known_prompts(model: SentenceTransformer, name: str) -> None:
+    """Give an encoder the prompts that its card demands where its files do not hold them.
+
+    Args:
+        model: The encoder; prompts of its own stay.
+        name: Its name on the hub.
+    """
+    if name in PROMPTS and not any(model.prompts.values()):
+        model.prompts = dict(PROMPTS[name])
 
 
 def _check_folder(path: Path) -> None:

@@ -136,6 +136,32 @@ def frontier(points: Sequence[tuple[float, float, float]], chosen: float) -> str
         )
 
 
+def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], float]]) -> str:
+    """Several such lines, each with its chosen weight.
+
+    Args:
+        curves: By name, points as for :func:`frontier` and the weight to mark.
+
+    Returns:
+        An SVG element.
+    """
+    with _figure(7.2, 5.0) as (figure, axes):
+        for number, (name, (points, chosen)) in enumerate(curves.items()):
+            _, english, cross = zip(*points, strict=True)
+            colour = COLOURS[number % len(COLOURS)]
+            style = ("-", "--", ":")[number // len(COLOURS) % 3]
+            xs, ys = ([100 * value for value in values] for values in (english, cross))
+            axes.plot(xs, ys, color=colour, ls=style, marker="o", ms=3, lw=1.2, label=name)
+            for weight, x, y in points:
+                if weight == chosen:
+                    axes.plot([100 * x], [100 * y], "D", color=colour, ms=8)
+        axes.set_xlabel("q-en.p-en, nDCG@10 x 100")
+        axes.set_ylabel("mean across languages, nDCG@10 x 100")
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.legend(frameon=False, fontsize=8)
+        return _svg(figure, "English against the mean across languages; a diamond marks the chosen merging weight.")
+
+
 class _figure:
     """A matplotlib figure that is drawn without a screen and closed again."""
 

@@ -22,10 +22,11 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cells import MATRIX, RESULTS, Cell, cell_path, chosen_learning_rate, chosen_weight, planned_cells, read_cell
+from distil import distil
 from machine import machine
 
 from clear_ir.collection import Collection
-from clear_ir.datasets import load_afriqa, load_xquad
+from clear_ir.datasets import load_afriqa, load_ntrex, load_xquad
 from clear_ir.datasets.prepared import Prepared
 from clear_ir.encoding import load_encoder
 from clear_ir.evaluation import Embeddings
@@ -33,7 +34,7 @@ from clear_ir.files import write_json, write_jsonl
 from clear_ir.merging import merge_encoders
 from clear_ir.mining import mine_hard_negatives
 from clear_ir.mining_settings import MiningSettings
-from clear_ir.rows import read_training_rows
+from clear_ir.rows import TrainingRows, read_training_rows
 from clear_ir.training import train_model
 from clear_ir.training_settings import TrainingSettings
 
@@ -44,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--afriqa", type=Path, required=True, help="folder with the gold passages of AfriQA")
     parser.add_argument("--xquad", type=Path, required=True, help="folder with XQuAD's files")
+    parser.add_argument("--ntrex", type=Path, help="folder with NTREX's files, for distillation")
     parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="mined rows and checkpoints")
     parser.add_argument("--stage", choices=["dev", "test"], help="this stage only")
     parser.add_argument("--data", help="this data set only")
@@ -74,13 +76,24 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
     else:
         rate = cell.learning_rate or chosen_learning_rate(cell.objective)
         changes = {**MATRIX["train"], "max_steps": MATRIX["data"][cell.data]["max_steps"], "learning_rate": rate}
-        settings = TrainingSettings(**changes, **MATRIX["objectives"][cell.objective], seed=cell.seed)
+        objective = dict(MATRIX["objectives"][cell.objective])
+        texts = objective.pop("distil", None)
+        settings = TrainingSettings(**changes, **objective, seed=cell.seed)
         folder = given.runs / cell_path(cell).stem
         shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped while evaluating
         resumable = any(folder.with_name(folder.name + ".partial").glob("checkpoints/checkpoint-*/trainer_state.json"))
-        rows = read_training_rows(rows_file)
-        log = train_model(MATRIX["model"], rows, settings, folder, resume=resumable, overwrite=not resumable)
+        rows, log = read_training_rows(rows_file), []
+        start = MATRIX["model"]
+        if texts:
+            start = str(
+                distil(start, pairs_of(texts, rows, given), settings, folder.with_name(folder.name + "-distilled"))
+            )
+        if objective:
+            log = train_model(start, rows, settings, folder, resume=resumable, overwrite=not resumable)
+        else:
+            Path(start).rename(folder)
         document |= {
+            "distilled_on": texts,
             "settings": settings.model_dump(),
             "rows": len(rows.records),
             "losses": [round(entry["loss"], 4) for entry in log if "loss" in entry],
@@ -89,7 +102,8 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
         trained = load_encoder(str(folder))
         tried = MATRIX["merging_weights"] if cell.stage == "dev" else sorted({chosen_weight(cell.objective), 1.0})
         models = {f"{weight:g}": merge_encoders(base, trained, weight) for weight in tried if weight > 0}
-        shutil.rmtree(folder)
+        for made in (folder, folder.with_name(folder.name + "-distilled")):
+            shutil.rmtree(made, ignore_errors=True)
     document["scores"] = {weight: scores_of(model, collection) for weight, model in models.items()}
     document |= {
         "seconds": round(time.monotonic() - begun, 1),
@@ -118,6 +132,19 @@ def prepare(data: str, stage: str, given: argparse.Namespace) -> tuple[Collectio
     questions = {direction: " ".join(found) for direction, found in order.items()}
     write_json(RESULTS / f"questions-{stage}-{data}.json", {"data_hash": collection.data_hash, "questions": questions})
     return collection, rows_file
+
+
+def pairs_of(texts: str, rows: TrainingRows, given: argparse.Namespace) -> list[tuple[str, str]]:
+    """English texts and their translations: the rows' queries, or NTREX's sentences in the rows' languages."""
+    if texts == "queries":
+        return [(record["anchor"], record["cross_anchor"]) for record in rows.records]
+    langs = sorted({record["lang"] for record in rows.records})
+    sentences = load_ntrex(given.ntrex, langs).collection.queries
+    return [
+        (sentences[f"{name.split('@')[0]}@en"].text, text.text)
+        for name, text in sentences.items()
+        if text.lang in langs
+    ]
 
 
 def small_pool(prepared: Prepared) -> Collection:
