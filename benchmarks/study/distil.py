@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MSELoss
@@ -35,16 +37,19 @@ def distil(model_name: str, pairs: list[tuple[str, str]], settings: TrainingSett
         max_steps=settings.max_steps,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.lr_scheduler,
-        warmup_ratio=settings.warmup_ratio,
+        warmup_steps=settings.warmup_ratio,  # below 1 it is a share
         weight_decay=settings.weight_decay,
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
         seed=settings.seed,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
     )
     trainer = SentenceTransformerTrainer(
         model=model, args=arguments, train_dataset=Dataset.from_dict(table), loss=MSELoss(model)
     )
     trainer.train()
     model.save_pretrained(str(out))
+    shutil.rmtree(arguments.output_dir, ignore_errors=True)
     return out

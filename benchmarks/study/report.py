@@ -43,6 +43,8 @@ def progress_table() -> str:
 def dev_table() -> str:
     """What each learning rate gives on dev, and the merging weight that is chosen."""
     cells = [cell for cell in planned_cells() if cell.stage == "dev" and read_cell(cell) is not None]
+    if not cells:
+        return "Not run yet."
     rows = []
     for cell in cells:
         weight = "0" if cell.objective == "base" else "1"

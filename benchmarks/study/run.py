@@ -69,7 +69,6 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
     begun = time.monotonic()
     collection, rows_file = prepare(cell.data, cell.stage, given)
     base = load_encoder(MATRIX["model"])
-    base.max_seq_length = MATRIX["train"]["max_seq_length"]
     document = {"cell": vars(cell), "data_hash": collection.data_hash}
     if cell.objective == "base":
         models = {"0": base}
@@ -163,6 +162,7 @@ def directions_of(collection: Collection) -> list:
 def scores_of(model, collection: Collection) -> dict[str, str]:
     """By direction, nDCG@10 of each question in the questions' order."""
     directions = directions_of(collection)
+    model.max_seq_length = MATRIX["evaluation_max_seq_length"]
     embeddings = Embeddings(model, collection, directions)
     scores = {}
     for direction in directions:

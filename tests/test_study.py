@@ -1,0 +1,109 @@
+"""The study's driver and tables on a tiny matrix: every cell is run once, and a stopped study goes on."""
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import WORDS
+
+STUDY = Path(__file__).resolve().parent.parent / "benchmarks" / "study"
+sys.path[:0] = [str(STUDY), str(STUDY.parent)]
+
+import cells  # noqa: E402
+import report  # noqa: E402
+import run  # noqa: E402
+
+OBJECTIVES = {
+    "infonce": {"loss": "infonce"},
+    "infonce-both": {"loss": "infonce-both"},
+    "clear + cross + guard": {"loss": "clear", "alpha": 0.3, "beta": 0.1, "gamma": 0.3, "guard": 0.5},
+    "distil on queries": {"distil": "queries"},
+    "distil on NTREX": {"distil": "ntrex"},
+    "distil on queries, then clear": {"distil": "queries", "loss": "clear"},
+}
+
+
+def words(*seed):
+    return " ".join(random.Random(str(seed)).choices(WORDS, k=6))
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch, tiny_folder):
+    for number, (split, count) in enumerate([("train", 24), ("dev", 12), ("test", 12)]):
+        records = [
+            {
+                "id": i,
+                "question_lang": words(i, number, 1),
+                "question_translated": words(i, number, 2),
+                "context": words(i, number, 3),
+            }
+            for i in range(count)
+        ]
+        path = tmp_path / f"gold_span_passages.afriqa.hau.en.{split}.json"
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    for name in ("newstest2019-src.eng.txt", "newstest2019-ref.hau.txt"):
+        (tmp_path / name).write_text("".join(words(i, len(name)) + "\n" for i in range(20)))
+    matrix = {
+        "model": str(tiny_folder),
+        "mine": {"num_negatives": 1, "range_min": 0, "range_max": 5},
+        "train": {"batch_size": 8, "max_seq_length": 16, "dev_share": 0.0, "precision": "fp32"},
+        "evaluation_max_seq_length": 32,
+        "merging_weights": [0.5, 1.0],
+        "max_english_loss": 100,
+        "objectives": OBJECTIVES,
+        "data": {"afriqa-hau": {"dataset": "afriqa", "langs": ["hau"], "max_steps": 2}},
+        "stages": [
+            {"name": "dev", "data": ["afriqa-hau"], "seeds": [0], "learning_rates": [1e-3, 1e-2]},
+            {"name": "test", "data": ["afriqa-hau"], "seeds": [0, 1]},
+        ],
+    }
+    for stage in matrix["stages"]:
+        stage["objectives"] = list(OBJECTIVES)
+    monkeypatch.setattr(sys, "argv", ["run.py", *f"--afriqa {tmp_path} --xquad {tmp_path}".split()])
+    sys.argv += ["--ntrex", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    for module in (cells, report, run):
+        monkeypatch.setattr(module, "MATRIX", matrix)
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    return tmp_path
+
+
+def test_a_study_from_the_first_cell_to_the_tables(study, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="Run the dev stage first"):
+        cells.chosen_learning_rate("infonce")
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--minutes", "0"])
+    run.main()
+    assert "run this again to go on with cell" in capsys.readouterr().out
+    sys.argv[-1] = "60"
+    run.main()
+    made = sorted((study / "results").glob("*seed*.json"))
+    assert len(made) == len(cells.planned_cells()) == (1 + 2 * len(OBJECTIVES)) * 2
+    assert not [path for path in (study / "runs").iterdir() if path.is_dir()], "models and checkpoints are gone"
+    documents = {path.stem: json.loads(path.read_text()) for path in made}
+    scores = {name: json.dumps(document["scores"]) for name, document in documents.items()}
+    assert len({scores[f"test-afriqa-hau-{name}-seed0"] for name in ("base", "infonce", "distil-on-queries")}) == 3
+    trained = documents["test-afriqa-hau-clear+cross+guard-seed1"]
+    assert trained["settings"]["guard"] == 0.5
+    assert trained["settings"]["learning_rate"] == cells.chosen_learning_rate("clear + cross + guard")
+    assert len(trained["losses"]) == 2
+
+    times = [path.stat().st_mtime_ns for path in made]
+    run.main()
+    assert [path.stat().st_mtime_ns for path in made] == times, "nothing is run twice"
+
+    assert "13 of 13" in report.progress_table()
+    assert "| distil on queries, then clear | 0.01" in report.dev_table().replace("  ", "")
+    table = report.test_table("afriqa-hau")
+    assert "the strongest baseline on dev" in table
+    assert table.count("; p ") >= 2 * (len(OBJECTIVES) - 1)
+    assert "infonce-both" in report.knee_figure()
+
+
+def test_means_over_seeds_are_those_of_the_questions(study):
+    run.main()
+    both = [cells.Cell("test", "afriqa-hau", "infonce", seed) for seed in (0, 1)]
+    expected = sum(cells.means(cell, "1")["q-hau.p-en"] for cell in both) / 2
+    found = report._mean_over_seeds(both, "1")["q-hau.p-en"]
+    assert found.mean("nDCG@10") == pytest.approx(expected)
+    assert len(found.per_query) == 12
