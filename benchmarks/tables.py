@@ -131,13 +131,18 @@ def step_table() -> str:
     same = data["equality"]
     sentences = [
         f"B {data['batch_size']}, n {data['negatives']}: {data['texts']} texts, {data['distinct_texts']} distinct, "
-        f"{data['distinct_tokens']} tokens; {len(data['seconds']['packed'])} step(s) of each, in turn, medians, on "
-        f"{data['machine']}, which multiplies matrices at {data['matmul_gflops']:.0f} GFLOP/s in float32.",
+        f"{data['distinct_tokens']} tokens; medians of {len(data['seconds']['packed'])} steps, in turn, of columns and "
+        f"packed, one step of the others, on {data['machine']}.",
         f"Without dropout, on {same['rows']} rows, packed against columns: the loss differs by "
         f"{same['relative_difference_of_loss']:.1e} of itself, cosine of the gradients {same['gradient_cosine']:.9f}.",
-        "The products with the weights of tokens that are no padding take "
-        f"{100 * data['share_of_matmul_peak']:.0f} % of that peak in the packed step.",
     ]
+    for name, share in data["share_of_matmul_peak"].items():
+        sentences.append(
+            f"In {name}, the products of weights with tokens that are no padding reach {100 * share:.0f} % of the "
+            f"{data['matmul_gflops'][name]:.0f} GFLOP/s of a large matrix product."
+        )
+    if "gradient_cosine_packed bf16" in same:
+        sentences.append(f"Cosine of bf16's gradients with float32's: {same['gradient_cosine_packed bf16']:.4f}.")
     return f"{Table(head, rows).markdown()}\n{' '.join(sentences)}"
 
 
@@ -148,7 +153,7 @@ def grid_table() -> str:
     rows = [[n, size, f"{int(size) / found['seconds']:.2f}", f"{found['step_mib']:.0f}"] for n, size, found in cells]
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"2,048 tokens at once, {data['machine']}; one step of a process of its own, its memory as a whole, with "
+        f"{data['num_tokens']:,} tokens at once, {data['machine']}; one step of a process of its own, its memory as a whole, with "
         "libraries and weights."
     )
 
@@ -207,7 +212,10 @@ TABLES = {
     "atlas": atlas_table,
     "study-progress": study.progress_table,
     "study-dev": study.dev_table,
+    "study-default": study.default_table,
+    "study-precision": study.precision_table,
     **{f"study-{name}": partial(study.test_table, name) for name in study.MATRIX["data"]},
+    **{f"study-{name}-by-language": partial(study.language_table, name) for name in study.MATRIX["data"]},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.gradcache import (
     CachedLossMixin,
+    RandContext,
     _minibatch_ranges,
     has_static_embedding_input,
 )
@@ -33,6 +35,27 @@ LEAST_NUM_TOKENS = 256
 logger = logging.getLogger(__name__)
 
 
+class _Replay:
+    """Random numbers and autocast of a mini-batch's first pass, for its second.
+
+    The second comes within ``backward()``, which a training loop calls outside its autocast block: it would be in
+    full precision otherwise, slower and with gradients of other embeddings than those in the loss.
+    """
+
+    def __init__(self, random_state: RandContext, device: torch.device) -> None:
+        kind = device.type
+        self.random_state = random_state
+        self.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+
+    def __enter__(self) -> None:
+        self._entered = ExitStack()
+        self._entered.enter_context(torch.autocast(*self.autocast))
+        self._entered.enter_context(self.random_state)
+
+    def __exit__(self, *error: Any) -> None:
+        self._entered.__exit__(*error)
+
+
 class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the mixin wants mini_batch_size set
     """:class:`CLEARLoss` with a gradient cache (Gao et al., arXiv 2101.06983): large batches in bounded memory.
 
@@ -45,7 +68,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
     Args:
         model: As in :class:`CLEARLoss`, like all arguments not listed here.
         mini_batch_num_tokens: The one knob for memory: tokens, padding left out, embedded at once. None takes
-            2,048 on a CPU, where more is slower, and 8,192 elsewhere. ``"auto"`` measures rate and memory on the
+            1,024 on a CPU, where more is slower, and 8,192 elsewhere. ``"auto"`` measures rate and memory on the
             first batch, says what it chose, and halves it whenever memory runs out while embedding; the choice
             hangs on the machine's mood, so two runs may differ in the last digits. Rule of thumb for the memory in
             half precision: tokens x layers x hidden size x 34 bytes (Korthikanti et al., arXiv 2205.05198).
@@ -143,6 +166,11 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         if "calculate_loss" in vars(self) or packed.merged != [True]:
             return False
         return len(_minibatch_ranges(packed.groups[0], self.mini_batch_size, self.mini_batch_num_tokens)) == 1
+
+    def embed_minibatch(self, *given: Any, **named: Any) -> tuple[Tensor, Any]:
+        """As the mixin's; what it returns for the second pass brings back autocast too."""
+        embedded, random_state = super().embed_minibatch(*given, **named)
+        return embedded, random_state and _Replay(random_state, embedded.device)
 
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False

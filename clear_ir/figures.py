@@ -158,7 +158,8 @@ def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], f
         axes.set_xlabel("q-en.p-en, nDCG@10 x 100")
         axes.set_ylabel("mean across languages, nDCG@10 x 100")
         axes.grid(color="#dddddd", linewidth=0.6)
-        axes.legend(frameon=False, fontsize=8)
+        if curves:
+            axes.legend(frameon=False, fontsize=8)
         return _svg(figure, "English against the mean across languages; a diamond marks the chosen merging weight.")
 
 

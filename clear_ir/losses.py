@@ -26,7 +26,7 @@ from clear_ir.term_means import TermMeans
 logger = logging.getLogger(__name__)
 
 #: Tokens embedded at once where nothing else is said. On a CPU larger buffers are fresh pages each time, and slower.
-NUM_TOKENS = {"cpu": 2048, "other": 8192}
+NUM_TOKENS = {"cpu": 1024, "other": 8192}
 
 
 def default_num_tokens(device: torch.device) -> int:

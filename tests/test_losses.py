@@ -268,6 +268,23 @@ def test_the_loss_stage_is_never_half_precision():
     assert value.dtype == torch.float32
 
 
+@pytest.mark.parametrize("bf16", [True, False])
+def test_the_second_pass_is_in_the_precision_of_the_first(bf16):
+    encoder = make_encoder(dropout=0.1, double=False)
+    features = features_of(encoder, make_texts(1))
+    seen = []
+    encoder[0].register_forward_hook(lambda _, __, output: seen.append(output["token_embeddings"]))
+    torch.manual_seed(0)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        value = CachedCLEARLoss(encoder, mini_batch_size=4)(features)
+    count = len(seen)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not bf16):
+        value.backward()
+    assert len(seen) == 2 * count > 2
+    for first, second in zip(seen[:count], seen[count:], strict=True):
+        assert torch.equal(first, second)
+
+
 def test_prompts_per_column_keep_kinds_apart(encoder):
     texts = make_texts(1)
     prompted = [

@@ -50,10 +50,12 @@ def study(tmp_path, monkeypatch, tiny_folder):
         "mine": {"num_negatives": 1, "range_min": 0, "range_max": 5},
         "train": {"batch_size": 8, "max_seq_length": 16, "dev_share": 0.0, "precision": "fp32"},
         "evaluation_max_seq_length": 32,
+        "distil_steps": 3,
         "merging_weights": [0.5, 1.0],
         "max_english_loss": 100,
+        "default": "clear + cross + guard",
         "objectives": OBJECTIVES,
-        "data": {"afriqa-hau": {"dataset": "afriqa", "langs": ["hau"], "max_steps": 2}},
+        "data": {"afriqa-hau": {"dataset": "afriqa", "langs": ["hau"], "max_steps": 2, "dev_steps": 2}},
         "stages": [
             {"name": "dev", "data": ["afriqa-hau"], "seeds": [0], "learning_rates": [1e-3, 1e-2]},
             {"name": "test", "data": ["afriqa-hau"], "seeds": [0, 1]},
@@ -62,7 +64,7 @@ def study(tmp_path, monkeypatch, tiny_folder):
     for stage in matrix["stages"]:
         stage["objectives"] = list(OBJECTIVES)
     monkeypatch.setattr(sys, "argv", ["run.py", *f"--afriqa {tmp_path} --xquad {tmp_path}".split()])
-    sys.argv += ["--ntrex", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    sys.argv += ["--ntrex", str(tmp_path), "--runs", str(tmp_path / "runs"), "--jobs", "1"]
     for module in (cells, report, run):
         monkeypatch.setattr(module, "MATRIX", matrix)
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
@@ -74,7 +76,7 @@ def test_a_study_from_the_first_cell_to_the_tables(study, monkeypatch, capsys):
         cells.chosen_learning_rate("infonce")
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--minutes", "0"])
     run.main()
-    assert "run this again to go on with cell" in capsys.readouterr().out
+    assert "13 cells of this stage to go" in capsys.readouterr().out
     sys.argv[-1] = "60"
     run.main()
     made = sorted((study / "results").glob("*seed*.json"))
@@ -97,6 +99,9 @@ def test_a_study_from_the_first_cell_to_the_tables(study, monkeypatch, capsys):
     table = report.test_table("afriqa-hau")
     assert "the strongest baseline on dev" in table
     assert table.count("; p ") >= 2 * (len(OBJECTIVES) - 1)
+    assert report.language_table("afriqa-hau").count("\n") == table.count("\n")
+    assert "| afriqa-hau | clear + cross + guard" in report.default_table()
+    assert report.precision_table() == "Not run yet."
     assert "infonce-both" in report.knee_figure()
 
 

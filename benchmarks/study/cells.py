@@ -73,8 +73,15 @@ def crossing(scores: dict[str, float]) -> float:
     return float(np.mean([value for d, value in scores.items() if d.endswith(".p-en") and d != ENGLISH]))
 
 
+def loss_settings(objective: str) -> dict:
+    """What an objective sets, with what it takes over from the one that it is ``like``."""
+    own = dict(MATRIX["objectives"].get(objective, {}))
+    return {**MATRIX["objectives"].get(own.pop("like", None), {}), **own}
+
+
 def dev_cells(objective: str) -> list[Cell]:
-    """The dev cells of an objective, those of the other learning rates beside each other."""
+    """The dev cells of an objective, or of the one that it is ``like``, one a learning rate."""
+    objective = MATRIX["objectives"][objective].get("like", objective)
     found = [cell for cell in planned_cells() if cell.stage == "dev" and cell.objective == objective]
     if missing := [cell for cell in found if read_cell(cell) is None]:
         raise SystemExit(f"Run the dev stage first; {missing[0]} is not there.")

@@ -40,6 +40,7 @@ def distil(model_name: str, pairs: list[tuple[str, str]], settings: TrainingSett
         warmup_steps=settings.warmup_ratio,  # below 1 it is a share
         weight_decay=settings.weight_decay,
         save_strategy="no",
+        bf16=settings.precision == "bf16",
         report_to=[],
         disable_tqdm=True,
         seed=settings.seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -64,56 +64,155 @@ def dev_table() -> str:
     )
 
 
+class Found:
+    """What the cells of one test set found, averaged over seeds question by question.
+
+    Args:
+        data: Name in the matrix.
+    """
+
+    def __init__(self, data: str) -> None:
+        self.by_name: dict[str, QuestionScores] = {}
+        self.seeds: dict[str, int] = {}
+        self.names: list[str] = []
+        cells = [cell for cell in planned_cells() if (cell.stage, cell.data) == ("test", data)]
+        for cell in [cell for cell in cells if cell.seed == 0 and read_cell(cell) is not None]:
+            runs = [run for run in (replace(cell, seed=seed) for seed in range(10)) if read_cell(run) is not None]
+            for weight in read_cell(cell)["scores"]:
+                name = cell.objective + (f", merged {weight}" if weight not in ("0", "1") else "")
+                directions = _mean_over_seeds(runs, weight)
+                self.names = list(directions)
+                self.by_name[name] = QuestionScores(directions, {}, MEASURE)
+                self.seeds[name] = len(runs)
+        unseen = [f"q-{lang}.p-en" for lang in MATRIX["data"][data].get("unseen", [])]
+        columns = {
+            ENGLISH: [ENGLISH],
+            "q-L.p-en": [d for d in self.names if d.endswith(".p-en") and d != ENGLISH and d not in unseen],
+            "unseen q-L.p-en": unseen,
+            "q-en.p-L": [d for d in self.names if d.startswith("q-en.") and d != ENGLISH],
+            "q-L.p-L": [d for d in self.names if not d.endswith(".p-en") and not d.startswith("q-en.")],
+        }
+        #: Numbers of the directions that a column of a table is the mean of.
+        self.columns = {label: [self.names.index(d) for d in found] for label, found in columns.items() if found}
+        self.crossing = {d: [i] for i, d in enumerate(self.names) if d.endswith(".p-en") and d != ENGLISH}
+        trained = [name for name in self.by_name if name in BASELINES and name in _complete()]
+        self.strongest = max(trained, key=_dev_score, default=None)
+
+    def mean(self, name: str, columns: list[int]) -> float:
+        return float(self.by_name[name].means[columns].mean())
+
+    def differences(self, columns: Mapping[str, list[int]]) -> dict[tuple[str, str], tuple[float, float, float, float]]:
+        """Change against the strongest baseline, its interval, and the p-value corrected over all of them."""
+        others = [name for name in self.by_name if name != self.strongest]
+        return compared(self, [(name, self.strongest) for name in others], columns, lambda pair: pair[0])
+
+
+def compared(found: Found, pairs: list[tuple[str, str]], columns: Mapping[str, list[int]], key: Callable) -> dict:
+    """Differences of pairs of models, by (key of the pair, label of the columns), p-values corrected over all."""
+    tested = {}
+    for after, before in pairs:
+        test = PairedTest(found.by_name[before], found.by_name[after])
+        for label, chosen in columns.items():
+            tested[key((after, before)), label] = _difference(test, chosen)
+    corrected = holm([p for *_, p in tested.values()])
+    return {name: (*values[:3], p) for (name, values), p in zip(tested.items(), corrected, strict=True)}
+
+
 def test_table(data: str) -> str:
     """Every objective on one test set, as trained and merged, against the strongest baseline."""
-    found: dict[str, dict[str, DirectionResult]] = {}
-    seeds: dict[str, int] = {}
-    for cell in planned_cells():
-        if (cell.stage, cell.data) == ("test", data) and cell.seed == 0 and read_cell(cell) is not None:
-            same = [replace(cell, seed=seed) for seed in range(10)]
-            runs = [run for run in same if read_cell(run) is not None]
-            weights = list(read_cell(cell)["scores"])
-            for weight in weights:
-                merged = f", merged {weight}" if weight not in ("0", "1") else ""
-                found[cell.objective + merged] = _mean_over_seeds(runs, weight)
-                seeds[cell.objective + merged] = len(runs)
-    if len(found) < 3:
+    found = Found(data)
+    if len(found.by_name) < 3 or not found.strongest:
         return "Not run yet."
-    strongest = max((name for name in found if name in BASELINES and name in _complete()), key=_dev_score, default=None)
-    scores = {name: QuestionScores(directions, {}, MEASURE) for name, directions in found.items()}
-    names = list(next(iter(found.values())))
-    unseen = {f"q-{lang}.p-en" for lang in MATRIX["data"][data].get("unseen", [])}
-    crossing_columns = [i for i, d in enumerate(names) if d.endswith(".p-en") and d != ENGLISH and d not in unseen]
-    columns = {ENGLISH: [names.index(ENGLISH)], "q-L.p-en": crossing_columns}
-    if unseen:
-        columns["unseen q-L.p-en"] = [names.index(name) for name in sorted(unseen)]
-    for label, chosen in (
-        ("q-en.p-L", [i for i, d in enumerate(names) if d.startswith("q-en.") and d != ENGLISH]),
-        ("q-L.p-L", [i for i, d in enumerate(names) if not d.endswith(".p-en") and not d.startswith("q-en.")]),
-    ):
-        if chosen:
-            columns[label] = chosen
-    tested = {(name, label): _difference(scores[strongest], scores[name], columns[label])
-              for name in found if strongest and name != strongest for label in (ENGLISH, "q-L.p-en")}  # fmt: skip
-    corrected = dict(zip(tested, holm([p for *_, p in tested.values()]), strict=True))
+    tested = found.differences({label: found.columns[label] for label in (ENGLISH, "q-L.p-en")})
     rows = []
-    for name in found:
-        row = [name, str(seeds[name])]
-        for label, chosen in columns.items():
-            text = f"{100 * scores[name].means[chosen].mean():.1f}"
+    for name in found.by_name:
+        row = [name, str(found.seeds[name])]
+        for label, chosen in found.columns.items():
+            text = f"{100 * found.mean(name, chosen):.1f}"
             if (name, label) in tested:
-                change, low, high, _ = tested[name, label]
-                text += f" ({100 * change:+.1f}, {100 * low:+.1f} to {100 * high:+.1f}"
-                text += f"; p {corrected[name, label]:.3f})"
+                change, low, high, p = tested[name, label]
+                text += f" ({100 * change:+.1f}, {100 * low:+.1f} to {100 * high:+.1f}; p {p:.3f})"
             row.append(text)
         rows.append(row)
-    against = (
-        f"differences from {strongest}, the strongest baseline on dev, with 95 % bootstrap intervals over questions"
-    )
     return (
-        f"{Table(['objective', 'seeds', *columns], rows).markdown()}\n"
-        f"nDCG@10 x 100, scores averaged over seeds question by question; in brackets {against} and p-values of the "
-        "paired permutation test, corrected by Holm over this table."
+        f"{Table(['objective', 'seeds', *found.columns], rows).markdown()}\n"
+        f"nDCG@10 x 100, scores averaged over seeds question by question; in brackets differences from "
+        f"{found.strongest}, the strongest baseline on dev, with 95 % bootstrap intervals over questions and p-values "
+        "of the paired permutation test, corrected by Holm over this table."
+    )
+
+
+def language_table(data: str) -> str:
+    """The directions to English passages one by one."""
+    found = Found(data)
+    if len(found.by_name) < 3 or not found.strongest:
+        return "Not run yet."
+    tested = found.differences(found.crossing)
+    rows = []
+    for name in found.by_name:
+        row = [name]
+        for label, chosen in found.crossing.items():
+            star = "*" if tested.get((name, label), (1,))[-1] < 0.05 else ""
+            row.append(f"{100 * found.mean(name, chosen):.1f}{star}")
+        rows.append(row)
+    return (
+        f"{Table(['objective', *found.crossing], rows).markdown()}\n"
+        f"nDCG@10 x 100; * p < .05 against {found.strongest}, corrected by Holm over this table."
+    )
+
+
+def default_table() -> str:
+    """The default objective against the base, the paper's baseline and infonce-both, on every test set."""
+    rows = []
+    for data in MATRIX["data"]:
+        found = Found(data)
+        if not {"base", "infonce", "infonce-both", MATRIX["default"]} <= found.by_name.keys():
+            continue
+        for name in [name for name in found.by_name if name.split(", merged")[0] == MATRIX["default"]]:
+            pairs = [(name, "infonce-both"), (name, "infonce"), (name, "base")]
+            chosen = {label: found.columns[label] for label in (ENGLISH, "q-L.p-en")}
+            tested = compared(found, pairs, chosen, lambda pair: pair[1])
+            against = []
+            for label, other in (("q-L.p-en", "infonce-both"), ("q-L.p-en", "infonce"), (ENGLISH, "base")):
+                change, low, high, p = tested[other, label]
+                against.append(f"{100 * change:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}; p {p:.3f})")
+            gains = {
+                direction: found.mean(name, column) / found.mean("infonce", column) - 1
+                for direction, column in found.crossing.items()
+            }
+            best = max(gains, key=gains.__getitem__)
+            rows.append([data, name, *against, f"{100 * gains[best]:+.1f} % ({best})"])
+    if not rows:
+        return "Not run yet."
+    head = ["data", "model", "q-L.p-en, infonce-both", "q-L.p-en, infonce", f"{ENGLISH}, base", "most over infonce"]
+    return (
+        f"{Table(head, rows, num_names=2).markdown()}\n"
+        "Differences in points of nDCG@10 x 100 with 95 % bootstrap intervals and permutation p-values, corrected by "
+        "Holm within a row (six tests); the last column is relative, in the direction where it is largest."
+    )
+
+
+def precision_table() -> str:
+    """What bf16 does to the scores after training, against float32."""
+    bf16 = "clear + cross"
+    rows, seeds = [], 0
+    for data in MATRIX["data"]:
+        found = Found(data)
+        if {bf16, f"{bf16}, fp32"} <= found.by_name.keys():
+            seeds = found.seeds[f"{bf16}, fp32"]
+            chosen = {label: found.columns[label] for label in (ENGLISH, "q-L.p-en")}
+            tested = compared(found, [(bf16, f"{bf16}, fp32")], chosen, lambda pair: pair[0])
+            for label, column in chosen.items():
+                change, low, high, p = tested[bf16, label]
+                means = [f"{100 * found.mean(name, column):.2f}" for name in (f"{bf16}, fp32", bf16)]
+                change = f"{100 * change:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}; p {p:.2f})"
+                rows.append([data, label, *means, change])
+    if not rows:
+        return "Not run yet."
+    return (
+        f"{Table(['data', 'direction', 'float32', 'bf16', 'difference'], rows, num_names=2).markdown()}\n"
+        f"nDCG@10 x 100 of {bf16}, trained and evaluated in either, {seeds} seeds, with 95 % bootstrap intervals and "
+        "permutation p-values."
     )
 
 
@@ -159,12 +258,13 @@ def _mean_over_seeds(runs: list[Cell], weight: str) -> dict[str, DirectionResult
     return results
 
 
-def _difference(before: QuestionScores, after: QuestionScores, columns: list[int]) -> tuple[float, float, float, float]:
+def _difference(test: PairedTest, columns: list[int]) -> tuple[float, float, float, float]:
     """Change of a mean over directions, its interval, and the p-value."""
 
     def statistic(values: np.ndarray) -> np.ndarray:
         return values[..., columns].mean(axis=-1)
 
+    before, after = test.before, test.after
     change = float(statistic(after.means) - statistic(before.means))
     low, high = interval(statistic(after.bootstrap()) - statistic(before.bootstrap()))
-    return change, low, high, PairedTest(before, after).p_value(statistic)
+    return change, low, high, test.p_value(statistic)

@@ -1,27 +1,41 @@
 """The study: every objective on every data set, one JSON a cell; a restart skips the cells that are there.
 
-    python benchmarks/study/run.py --afriqa DIR --xquad DIR
-    python benchmarks/study/run.py --afriqa DIR --xquad DIR --stage dev --minutes 60
+    python benchmarks/study/run.py --afriqa DIR --xquad DIR --ntrex DIR
+    python benchmarks/study/run.py --afriqa DIR --xquad DIR --ntrex DIR --stage dev --minutes 60
 
 What is run stands in matrix.yaml. Each cell goes to benchmarks/results/study/. It holds nDCG@10 of every question, by
 merging weight and direction, so that docs/study.md can be made from the cells alone; the questions' order stands
-in a file for each data set. A cell that was stopped goes on from its last checkpoint.
+in a file for each data set. A cell that was stopped goes on from its last checkpoint. Cells run side by side, one
+processor each: on a CPU two runs with a thread each are faster than one with two.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cells import MATRIX, RESULTS, Cell, cell_path, chosen_learning_rate, chosen_weight, planned_cells, read_cell
+import torch
+from cells import (
+    MATRIX,
+    RESULTS,
+    Cell,
+    cell_path,
+    chosen_learning_rate,
+    chosen_weight,
+    loss_settings,
+    planned_cells,
+    read_cell,
+)
 from distil import distil
 from machine import machine
 
@@ -50,18 +64,51 @@ def main() -> None:
     parser.add_argument("--stage", choices=["dev", "test"], help="this stage only")
     parser.add_argument("--data", help="this data set only")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no cell after so many")
+    parser.add_argument("--jobs", type=int, default=1 if torch.cuda.is_available() else os.cpu_count())
     given = parser.parse_args()
 
-    start = time.monotonic()
-    cells = [cell for cell in planned_cells() if given.stage in (None, cell.stage) and given.data in (None, cell.data)]
-    for number, cell in enumerate(cells, 1):
-        if time.monotonic() - start > 60 * given.minutes:
-            print(f"{given.minutes:g} minutes are over; run this again to go on with cell {number} of {len(cells)}.")
-            return
-        if read_cell(cell) is None:
-            print(f"Cell {number} of {len(cells)}: {cell}", flush=True)
-            run_cell(cell, given)
-    print(f"All {len(cells)} cells are in {RESULTS}. Next: make docs")
+    given.until = time.time() + 60 * given.minutes
+    left = 0
+    for stage in dict.fromkeys(cell.stage for cell in planned_cells()):  # what dev chose is needed by test
+        wanted = [cell for cell in planned_cells() if cell.stage == stage and given.stage in (None, stage)]
+        wanted = [cell for cell in wanted if given.data in (None, cell.data) and read_cell(cell) is None]
+        if left or not wanted:
+            continue
+        for data in dict.fromkeys(cell.data for cell in wanted):
+            write_questions(data, stage, prepare(data, stage, given)[0])
+        left = run_cells(wanted, given)
+    if left:
+        print(f"{given.minutes:g} minutes are over with {left} cells of this stage to go; run this again to go on.")
+        return
+    print(f"All cells asked for are in {RESULTS}. Next: make docs")
+
+
+def run_cells(cells: list[Cell], given: argparse.Namespace) -> int:
+    """Run cells side by side.
+
+    Returns:
+        How many were not begun because the time was over.
+    """
+    if given.jobs < 2:
+        return sum(not run_in_time(cell, given) for cell in cells)
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, torch.get_num_threads() // given.jobs)
+    with ProcessPoolExecutor(given.jobs, context, use_threads, (threads,)) as pool:
+        return sum(not done.result() for done in as_completed(pool.submit(run_in_time, cell, given) for cell in cells))
+
+
+def use_threads(count: int) -> None:
+    torch.set_num_threads(count)
+
+
+def run_in_time(cell: Cell, given: argparse.Namespace) -> bool:
+    """Run a cell unless the time is over."""
+    if time.time() > given.until:
+        return False
+    begun = time.monotonic()
+    run_cell(cell, given)
+    print(f"{cell_path(cell).stem}: {time.monotonic() - begun:.0f} s", flush=True)
+    return True
 
 
 def run_cell(cell: Cell, given: argparse.Namespace) -> None:
@@ -74,23 +121,25 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
         models = {"0": base}
     else:
         rate = cell.learning_rate or chosen_learning_rate(cell.objective)
-        changes = {**MATRIX["train"], "max_steps": MATRIX["data"][cell.data]["max_steps"], "learning_rate": rate}
-        objective = dict(MATRIX["objectives"][cell.objective])
+        steps = MATRIX["data"][cell.data]["dev_steps" if cell.stage == "dev" else "max_steps"]
+        changes = {**MATRIX["train"], "max_steps": steps, "learning_rate": rate}
+        objective = loss_settings(cell.objective)
         texts = objective.pop("distil", None)
-        settings = TrainingSettings(**changes, **objective, seed=cell.seed)
+        settings = TrainingSettings(**{**changes, **objective}, seed=cell.seed)
         folder = given.runs / cell_path(cell).stem
+        distilled = folder.with_name(folder.name + "-distilled")
+        folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped while evaluating
         resumable = any(folder.with_name(folder.name + ".partial").glob("checkpoints/checkpoint-*/trainer_state.json"))
         rows, log = read_training_rows(rows_file), []
         start = MATRIX["model"]
         if texts:
-            start = str(
-                distil(start, pairs_of(texts, rows, given), settings, folder.with_name(folder.name + "-distilled"))
-            )
+            longer = settings.model_copy(update={"max_steps": MATRIX["distil_steps"]})
+            start = str(distil(start, pairs_of(texts, rows, given), longer, distilled))
         if objective:
             log = train_model(start, rows, settings, folder, resume=resumable, overwrite=not resumable)
         else:
-            Path(start).rename(folder)
+            distilled.rename(folder)
         document |= {
             "distilled_on": texts,
             "settings": settings.model_dump(),
@@ -101,9 +150,10 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
         trained = load_encoder(str(folder))
         tried = MATRIX["merging_weights"] if cell.stage == "dev" else sorted({chosen_weight(cell.objective), 1.0})
         models = {f"{weight:g}": merge_encoders(base, trained, weight) for weight in tried if weight > 0}
-        for made in (folder, folder.with_name(folder.name + "-distilled")):
+        for made in (folder, distilled):
             shutil.rmtree(made, ignore_errors=True)
-    document["scores"] = {weight: scores_of(model, collection) for weight, model in models.items()}
+    bf16 = {**MATRIX["train"], **loss_settings(cell.objective)}["precision"] == "bf16"
+    document["scores"] = {weight: scores_of(model, collection, bf16) for weight, model in models.items()}
     document |= {
         "seconds": round(time.monotonic() - begun, 1),
         "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
@@ -124,13 +174,17 @@ def prepare(data: str, stage: str, given: argparse.Namespace) -> tuple[Collectio
     if not rows_file.exists():
         mined = mine_hard_negatives(load_encoder(MATRIX["model"]), prepared.rows, MiningSettings(**MATRIX["mine"]))
         write_jsonl(rows_file, mined.records)
+    return collection, rows_file
+
+
+def write_questions(data: str, stage: str, collection: Collection) -> None:
+    """The order in which the cells of a data set hold the questions' scores."""
     order = {
         str(direction): [collection.queries[query].parallel_id or query for query in collection.judged(direction)]
         for direction in directions_of(collection)
     }
     questions = {direction: " ".join(found) for direction, found in order.items()}
     write_json(RESULTS / f"questions-{stage}-{data}.json", {"data_hash": collection.data_hash, "questions": questions})
-    return collection, rows_file
 
 
 def pairs_of(texts: str, rows: TrainingRows, given: argparse.Namespace) -> list[tuple[str, str]]:
@@ -159,11 +213,12 @@ def directions_of(collection: Collection) -> list:
     return [d for d in collection.directions if "en" in (d.query_lang, d.passage_lang) or not d.crosses]
 
 
-def scores_of(model, collection: Collection) -> dict[str, str]:
+def scores_of(model, collection: Collection, bf16: bool) -> dict[str, str]:
     """By direction, nDCG@10 of each question in the questions' order."""
     directions = directions_of(collection)
     model.max_seq_length = MATRIX["evaluation_max_seq_length"]
-    embeddings = Embeddings(model, collection, directions)
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+        embeddings = Embeddings(model, collection, directions, show_progress=False)
     scores = {}
     for direction in directions:
         per_query = embeddings.evaluate(direction).per_query
