@@ -124,22 +124,22 @@ def step_table() -> str:
             f"{seconds:.1f}",
             f"{data['rows_per_second'][name]:.2f}",
             f"{data['times_columns'][name]:.1f}",
-            f"{data['memory'][name]['step_mib']:.0f}" if name in data["memory"] else "",
+            f"{data['peak_mib'][name]:.0f}",
         ]
         for name, seconds in data["median"].items()
     ]
     same = data["equality"]
     sentences = [
         f"B {data['batch_size']}, n {data['negatives']}: {data['texts']} texts, {data['distinct_texts']} distinct, "
-        f"{data['distinct_tokens']} tokens; medians of {len(data['seconds']['packed'])} steps, in turn, of columns and "
-        f"packed, one step of the others, on {data['machine']}.",
+        f"{data['distinct_tokens']} tokens; medians of {len(data['seconds']['packed'])} steps of processes that take "
+        f"turns, on {data['machine']}.",
         f"Without dropout, on {same['rows']} rows, packed against columns: the loss differs by "
         f"{same['relative_difference_of_loss']:.1e} of itself, cosine of the gradients {same['gradient_cosine']:.9f}.",
     ]
-    for name, share in data["share_of_matmul_peak"].items():
+    for name, found in data["matmul_peak"].items():
         sentences.append(
-            f"In {name}, the products of weights with tokens that are no padding reach {100 * share:.0f} % of the "
-            f"{data['matmul_gflops'][name]:.0f} GFLOP/s of a large matrix product."
+            f"In {name}, the products of weights with tokens that are no padding reach {100 * found['share']:.0f} % of "
+            f"the {found['gflops']:.0f} GFLOP/s of a large matrix product."
         )
     if "gradient_cosine_packed bf16" in same:
         sentences.append(f"Cosine of bf16's gradients with float32's: {same['gradient_cosine_packed bf16']:.4f}.")
@@ -153,8 +153,8 @@ def grid_table() -> str:
     rows = [[n, size, f"{int(size) / found['seconds']:.2f}", f"{found['step_mib']:.0f}"] for n, size, found in cells]
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"{data['num_tokens']:,} tokens at once, {data['machine']}; one step of a process of its own, its memory as a whole, with "
-        "libraries and weights."
+        f"{data['num_tokens']:,} tokens at once, {data['machine']}; the first step of a process of its own, its memory "
+        "as a whole, with libraries and weights."
     )
 
 

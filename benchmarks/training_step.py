@@ -2,15 +2,15 @@
 
     python benchmarks/training_step.py --afriqa DIR
 
-On mined rows of AfriQA with all-MiniLM-L6-v2, a step being forward and backward of one batch. Times are medians of
-alternating runs in one process; memory is the highest resident set of a process of its own that makes one step. The
-variants:
+On mined rows of AfriQA with all-MiniLM-L6-v2, a step being forward and backward of one batch. Every variant lives in
+a process of its own, so that none finds memory that another has made ready; each makes a first step that is not
+counted, then the processes take turns (the one-pass variants afterwards, they need all the memory), and medians are
+compared. Memory is the highest resident set of each process.
+The variants:
 
 - columns: the same loss through sentence-transformers' CachedLossMixin, column after column, padded, repeats included,
 - mnrl: its CachedMultipleNegativesRankingLoss on its share of the columns,
 - packed: ours; one pass: ours without the cache; bf16: under autocast, where the machine has it.
-
-The variants that the asked-for ratios need take turns in every round, the others come in the first round alone.
 
 The grid over batch sizes and numbers of negatives is at one token budget, each cell one step of a process of its own.
 """
@@ -23,6 +23,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -48,8 +49,7 @@ OUT = Path(__file__).parent / "results" / "training-step.json"
 TEXTS_AT_ONCE = 32
 #: Rows of the batch on which loss and gradients are compared.
 EQUALITY_ROWS = 16
-#: In every round; the others take minutes a step and decide nothing.
-EVERY_ROUND = ("columns", "packed", "packed bf16")
+VARIANTS = ("columns", "mnrl", "packed", "one pass", "columns bf16", "packed bf16", "one pass bf16")
 
 
 class ColumnByColumn(CachedCLEARLoss):
@@ -70,74 +70,79 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--sizes", type=int, nargs="*", default=[32, 64, 256, 1024], help="the grid's B")
+    parser.add_argument("--variants", nargs="*", default=list(VARIANTS))
     parser.add_argument("--negatives", type=int, nargs="*", default=[1, 5], help="the grid's n")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--grid-only", action="store_true", help="keep what --out has, add what the grid lacks")
-    parser.add_argument("--one", nargs=3, metavar=("VARIANT", "B", "N"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=3, metavar=("VARIANT", "B", "N"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.one:
-        name, size, negatives = given.one[0], *map(int, given.one[1:])
+    if given.worker:
+        name, size, negatives = given.worker[0], *map(int, given.worker[1:])
         bench = Bench(given, size, negatives)
-        baseline = peak_memory()
-        seconds = bench.step(name)
-        print(json.dumps({"step_mib": peak_memory(), "before_mib": baseline, "seconds": seconds}))
+        before = peak_memory()
+        for _ in sys.stdin:  # a line asks for a step
+            found = {"seconds": bench.step(name), "step_mib": peak_memory(), "before_mib": before}
+            print(json.dumps(found), flush=True)
         return
 
+    for negatives in {5, *given.negatives}:
+        mined_rows(given, load_encoder("minilm"), negatives)  # not in a process whose memory is measured
     document = json.loads(given.out.read_text()) if given.grid_only else measure_time(given)
     # Written as it grows: all of this takes an hour on two cores.
-    kept = document.setdefault("memory", {})
-    grid = document.setdefault("by_batch_size", {})
-    for negatives in given.negatives:
-        mined_rows(given, load_encoder("minilm"), negatives)  # not in a process whose memory is measured
     write_json(given.out, document)
-    for name in [name for name in EVERY_ROUND if name in document["median"]]:
-        if name not in kept:
-            kept[name] = one_step(given, name, given.batch_size, 5)
-            write_json(given.out, document)
+    grid = document.setdefault("by_batch_size", {})
     for negatives in map(str, given.negatives):
         cells = grid.setdefault(negatives, {})
         for size in map(str, given.sizes):
             if size not in cells:
-                cells[size] = one_step(given, "packed", int(size), int(negatives))
+                with Worker(given, "packed", int(size), int(negatives)) as worker:
+                    cells[size] = worker.step()
                 write_json(given.out, document)
     print(f"Wrote {given.out}")
 
 
 def measure_time(given: argparse.Namespace) -> dict:
-    """Equality, seconds of each variant, and the share of the machine's peak."""
+    """Equality, seconds and memory of each variant, and the share of the machine's peak."""
     document = {"versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}}
     document |= {"machine": machine(), "batch_size": given.batch_size, "negatives": 5}
     document["equality"] = Bench(given, EQUALITY_ROWS, 5).compare() | {"rows": EQUALITY_ROWS}
     print(json.dumps(document["equality"]), flush=True)
 
+    names = [name for name in given.variants if has_bf16() or not name.endswith("bf16")]
+    steps = {name: [] for name in names}
+    # Those that keep all activations come afterwards, one by one: they need the memory for themselves.
+    hungry = [[name] for name in names if name.startswith("one pass")]
+    for group in ([name for name in names if [name] not in hungry], *hungry):
+        with ExitStack() as stack:
+            workers = {name: stack.enter_context(Worker(given, name, given.batch_size, 5)) for name in group}
+            for worker in workers.values():
+                worker.step()
+            for _ in range(given.rounds):
+                for name, worker in workers.items():
+                    steps[name].append(worker.step())
+    medians = {name: median(step["seconds"] for step in found) for name, found in steps.items()}
     bench = Bench(given, given.batch_size, 5)
-    names = ["columns", "mnrl", "packed", "one pass"]
-    if has_bf16():
-        names += ["columns bf16", "packed bf16"]
-    seconds = {name: [] for name in names}
-    for turn in range(given.rounds):
-        for name in names if turn == 0 else [name for name in names if name in EVERY_ROUND]:
-            seconds[name].append(bench.step(name))
-            print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
-    medians = {name: median(found) for name, found in seconds.items()}
-    # Forward twice and backward; backward counts as two.
-    work = 4 * bench.distinct_tokens * bench.flops_per_token
-    shares = {"packed": torch.float32, "packed bf16": torch.bfloat16}
-    peaks = {name: matmul_peak(kind) for name, kind in shares.items() if name in names}
-    document |= {
+    shares = {}
+    for name, seconds in medians.items():
+        kind = torch.bfloat16 if name.endswith("bf16") else torch.float32
+        # Backward counts as two; packed embeds twice.
+        passes = {"packed": 4, "one pass": 3}.get(name.removesuffix(" bf16"))
+        if passes:
+            peak = matmul_peak(kind)
+            work = passes * bench.distinct_tokens * bench.flops_per_token
+            shares[name] = {"gflops": round(peak / 1e9, 1), "share": round(work / seconds / peak, 3)}
+    return document | {
         "texts": bench.texts,
         "distinct_texts": bench.distinct,
         "distinct_tokens": bench.distinct_tokens,
-        "seconds": seconds,
-        "median": medians,
-        "rows_per_second": {name: round(given.batch_size / found, 3) for name, found in medians.items()},
-        "times_columns": {name: round(medians["columns"] / found, 2) for name, found in medians.items()},
         "num_tokens": default_num_tokens(bench.model.device),
-        "matmul_gflops": {name: round(peak / 1e9, 1) for name, peak in peaks.items()},
-        "share_of_matmul_peak": {name: round(work / medians[name] / peak, 3) for name, peak in peaks.items()},
+        "seconds": {name: [step["seconds"] for step in found] for name, found in steps.items()},
+        "median": medians,
+        "rows_per_second": {name: round(given.batch_size / seconds, 3) for name, seconds in medians.items()},
+        "times_columns": {name: round(medians["columns"] / seconds, 2) for name, seconds in medians.items()},
+        "peak_mib": {name: max(step["step_mib"] for step in found) for name, found in steps.items()},
+        "matmul_peak": shares,
     }
-    print(json.dumps(medians))
-    return document
 
 
 class Bench:
@@ -215,13 +220,32 @@ def mined_rows(given: argparse.Namespace, model, negatives: int):
     return read_training_rows(path)
 
 
-def one_step(given: argparse.Namespace, name: str, size: int, negatives: int) -> dict[str, float]:
-    """Seconds, and MiB at the peak, of a process that makes one step."""
-    command = [sys.executable, __file__, "--afriqa", str(given.afriqa), "--runs", str(given.runs)]
-    command += ["--one", name, str(size), str(negatives)]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-    print(f"{name}, B {size}, n {negatives}: {found['seconds']:.1f} s, {found['step_mib']:.0f} MiB", flush=True)
-    return found
+class Worker:
+    """A process that makes steps of one variant, one at a time, when it is asked to."""
+
+    def __init__(self, given: argparse.Namespace, name: str, size: int, negatives: int) -> None:
+        self.label = f"{name}, B {size}, n {negatives}"
+        command = [sys.executable, __file__, "--afriqa", str(given.afriqa), "--runs", str(given.runs)]
+        command += ["--worker", name, str(size), str(negatives)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def step(self) -> dict[str, float]:
+        """Seconds of a step, and MiB at the process's peak."""
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.label}: the process has died; is there enough memory?")
+        found = json.loads(line)
+        print(f"{self.label}: {found['seconds']:.1f} s, {found['step_mib']:.0f} MiB", flush=True)
+        return found
 
 
 def matmul_peak(kind: torch.dtype) -> float:

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 from conftest import WORDS, make_encoder
+from datasets import Dataset
 from pydantic import ValidationError
+from sentence_transformers.util import mine_hard_negatives as st_mine
 
 from clear_ir import mining, search
 from clear_ir.files import InputError
@@ -46,6 +48,32 @@ def test_negatives_come_from_the_window_of_an_exhaustive_ranking():
             row.passage,
             row.cross_query,
         )
+
+
+def test_the_same_negatives_are_eligible_as_in_sentence_transformers():
+    rows = make_rows(40)[::2]  # one question a passage: other questions on it are known to us alone
+    mined, encoder = mine(rows, num_negatives=5, range_min=2, range_max=7, sampling="top")
+    sides = {
+        "negative": ([row.query for row in rows], [row.passage for row in rows]),
+        "neg_query": ([row.passage for row in rows], [row.query for row in rows]),
+    }
+    cross_of = {row.query: row.cross_query for row in rows}
+    for name, (anchors, positives) in sides.items():
+        theirs = st_mine(
+            Dataset.from_dict({"anchor": anchors, "positive": positives}),
+            encoder,
+            range_min=2,
+            range_max=7,
+            num_negatives=5,
+            sampling_strategy="top",
+            output_format="n-tuple",
+            verbose=False,
+        )
+        assert len(theirs) == len(mined.records) == 20
+        for found, record in zip(theirs, mined.records, strict=True):
+            expected = {found[f"negative_{i}"] for i in range(1, 6)}
+            ours = {record[f"{name}_{i}"] for i in range(1, 6)}
+            assert ours == ({cross_of[query] for query in expected} if name == "neg_query" else expected)
 
 
 def test_never_the_own_passage_the_same_text_or_a_question_on_the_passage():

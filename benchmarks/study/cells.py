@@ -46,7 +46,7 @@ def planned_cells() -> list[Cell]:
                 for objective in stage["objectives"]:
                     rates = stage.get("learning_rates", [None])
                     cells += [Cell(stage["name"], data, objective, seed, rate) for rate in rates]
-    return cells
+    return list(dict.fromkeys(cells))  # the base of a data set that stands in two stages once
 
 
 def cell_path(cell: Cell) -> Path:
