@@ -31,10 +31,10 @@ from clear_ir.training import train_model
 
 #: Objectives by name: settings on top of the recipe ``small``.
 OBJECTIVES = {
-    "infonce": {"loss": "infonce"},
-    "infonce-both": {"loss": "infonce-both"},
-    "clear": {"loss": "clear", "alpha": 0.4, "beta": 0.2, "gamma": 0.0},
-    "clear + cross": {"loss": "clear", "alpha": 0.3, "beta": 0.1, "gamma": 0.3},
+    "infonce": {"loss": "infonce", "guard": 0.0},
+    "infonce-both": {"loss": "infonce-both", "guard": 0.0},
+    "clear": {"loss": "clear", "alpha": 0.4, "beta": 0.2, "gamma": 0.0, "guard": 0.0},
+    "clear + cross": {"loss": "clear", "alpha": 0.3, "beta": 0.1, "gamma": 0.3, "guard": 0.0},
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -95,12 +96,12 @@ def test_a_study_from_the_first_cell_to_the_tables(study, monkeypatch, capsys):
     assert [path.stat().st_mtime_ns for path in made] == times, "nothing is run twice"
 
     assert "13 of 13" in report.progress_table()
-    assert "| distil on queries, then clear | 0.01" in report.dev_table().replace("  ", "")
+    assert re.search(r"\| distil on queries, then clear +\| +0\.01 ", report.dev_table())
     table = report.test_table("afriqa-hau")
     assert "the strongest baseline on dev" in table
     assert table.count("; p ") >= 2 * (len(OBJECTIVES) - 1)
     assert report.language_table("afriqa-hau").count("\n") == table.count("\n")
-    assert "| afriqa-hau | clear + cross + guard" in report.default_table()
+    assert re.search(r"\| afriqa-hau \| clear \+ cross \+ guard ", report.default_table())
     assert report.precision_table() == "Not run yet."
     assert "infonce-both" in report.knee_figure()
 
