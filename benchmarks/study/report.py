@@ -84,9 +84,9 @@ class Found:
                 self.names = list(directions)
                 self.by_name[name] = QuestionScores(directions, {}, MEASURE)
                 self.seeds[name] = len(runs)
-        unseen = [f"q-{lang}.p-en" for lang in MATRIX["data"][data].get("unseen", [])]
+        unseen = [d for lang in MATRIX["data"][data].get("unseen", []) if (d := f"q-{lang}.p-en") in self.names]
         columns = {
-            ENGLISH: [ENGLISH],
+            ENGLISH: [d for d in self.names if d == ENGLISH],
             "q-L.p-en": [d for d in self.names if d.endswith(".p-en") and d != ENGLISH and d not in unseen],
             "unseen q-L.p-en": unseen,
             "q-en.p-L": [d for d in self.names if d.startswith("q-en.") and d != ENGLISH],
