@@ -37,7 +37,9 @@ app.add_typer(prepare, name="prepare")
 app.command()(merge)
 
 Model = Annotated[str, typer.Option(help="Model folder, hub name, or 'minilm'.")]
-Recipe = Annotated[str | None, typer.Option(help="YAML file, or a shipped recipe: paper, small, quickstart.")]
+Recipe = Annotated[
+    str | None, typer.Option(help="YAML file, or a shipped recipe: paper, multilingual-e5, gte, small, quickstart.")
+]
 Remote = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python code the model brings along.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: any other setting of the stage.")]
 
