@@ -27,7 +27,7 @@ class TrainingSettings(BaseModel):
             ``infonce-symmetric``, from the target-language query and back from the passage, half each.
         cached: Use the gradient cache: large batches in bounded memory.
         alpha: Weight of the reverse term of ``clear``. The defaults of the four weights are what docs/study.md
-            found best on dev; the recipe ``paper`` has the paper's.
+            supports; the recipe ``paper`` has the paper's.
         beta: Weight of its KL term.
         gamma: Weight of its cross-lingual forward term.
         guard: Weight of the term that keeps English near the frozen base, with any loss; see
