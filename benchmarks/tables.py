@@ -123,7 +123,7 @@ def step_table() -> str:
             name,
             f"{seconds:.1f}",
             f"{data['rows_per_second'][name]:.2f}",
-            f"{data['times_columns'][name]:.1f}",
+            f"{data['times_columns'][name]:.2f}",
             f"{data['peak_mib'][name]:.0f}",
         ]
         for name, seconds in data["median"].items()
