@@ -42,7 +42,7 @@ from clear_ir.files import write_json, write_jsonl
 from clear_ir.losses import Step, default_num_tokens
 from clear_ir.mining import mine_hard_negatives
 from clear_ir.mining_settings import MiningSettings
-from clear_ir.packing import Packed, text_keys
+from clear_ir.packing import Packed, pack_columns, text_keys
 from clear_ir.rows import read_training_rows, training_columns
 
 OUT = Path(__file__).parent / "results" / "training-step.json"
@@ -122,6 +122,7 @@ def measure_time(given: argparse.Namespace) -> dict:
                     steps[name].append(worker.step())
     medians = {name: median(step["seconds"] for step in found) for name, found in steps.items()}
     bench = Bench(given, given.batch_size, 5)
+    tokens = bench.distinct_tokens()
     shares = {}
     for name, seconds in medians.items():
         kind = torch.bfloat16 if name.endswith("bf16") else torch.float32
@@ -129,12 +130,12 @@ def measure_time(given: argparse.Namespace) -> dict:
         passes = {"packed": 4, "one pass": 3}.get(name.removesuffix(" bf16"))
         if passes:
             peak = matmul_peak(kind)
-            work = passes * bench.distinct_tokens * bench.flops_per_token
+            work = passes * tokens * bench.flops_per_token
             shares[name] = {"gflops": round(peak / 1e9, 1), "share": round(work / seconds / peak, 3)}
     return document | {
         "texts": bench.texts,
         "distinct_texts": bench.distinct,
-        "distinct_tokens": bench.distinct_tokens,
+        "distinct_tokens": tokens,
         "num_tokens": default_num_tokens(bench.model.device),
         "seconds": {name: [step["seconds"] for step in found] for name, found in steps.items()},
         "median": medians,
@@ -155,12 +156,9 @@ class Bench:
             raise SystemExit(f"There are {len(rows)} mined rows only, fewer than {size}.")
         columns = training_columns(negatives, negatives)
         texts = [[row[column] for row in rows] for column in columns]
-        self.features = [self.model.preprocess(column) for column in texts]
-        self.texts, distinct = sum(map(len, texts)), list(dict.fromkeys(text for column in texts for text in column))
-        self.distinct = len(distinct)
-        limit = self.model.max_seq_length
-        lengths = [min(len(ids), limit) for ids in self.model.tokenizer(distinct, verbose=False)["input_ids"]]
-        self.distinct_tokens = sum(lengths)
+        # Tensors alone, as the trainer hands them over: the tokenizer's own records are three times as large.
+        self.features = [dict(self.model.preprocess(column)) for column in texts]
+        self.texts, self.distinct = sum(map(len, texts)), len({text for column in texts for text in column})
         transformer = self.model[0].auto_model
         self.flops_per_token = 2 * sum(p.numel() for p in transformer.encoder.parameters())
         # The share of the columns that the baseline's loss reads: query in the language, passages.
@@ -171,6 +169,12 @@ class Bench:
             "packed": CachedCLEARLoss(self.model),
             "one pass": CLEARLoss(self.model),
         }
+
+    def distinct_tokens(self) -> int:
+        """Tokens of the batch, each distinct text once, without padding."""
+        columns = dict(enumerate(self.features))
+        packed = pack_columns(columns, {column: text_keys(features) for column, features in columns.items()})
+        return sum(int(group["attention_mask"].sum()) for group in packed.groups)
 
     def step(self, name: str) -> float:
         """Seconds of one step."""

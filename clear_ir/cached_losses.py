@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -14,15 +15,17 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.gradcache import (
     CachedLossMixin,
     RandContext,
-    _minibatch_ranges,
+    _create_minibatch,
+    _get_batch_size,
     has_static_embedding_input,
 )
 from sentence_transformers.util import cos_sim
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from clear_ir.losses import CLEARLoss, Step, default_num_tokens
 from clear_ir.objective import Divergence
-from clear_ir.packing import Packed
+from clear_ir.packing import Packed, mini_batches
 from clear_ir.token_budget import choose_num_tokens, is_out_of_memory
 
 #: Texts at once where columns cannot be packed, and so tokens not be counted.
@@ -42,9 +45,9 @@ class _Replay:
     full precision otherwise, slower and with gradients of other embeddings than those in the loss.
     """
 
-    def __init__(self, random_state: RandContext, device: torch.device) -> None:
-        kind = device.type
-        self.random_state = random_state
+    def __init__(self, features: dict[str, Any]) -> None:
+        kind = next(value.device.type for value in features.values() if isinstance(value, Tensor))
+        self.random_state = RandContext(*features.values())
         self.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
 
     def __enter__(self) -> None:
@@ -126,8 +129,11 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         # What the mixin cuts by; settled at the first batch, which tells the device.
         self.mini_batch_size = mini_batch_size or UNPACKED_SIZE
         self.mini_batch_num_tokens = None if mini_batch_num_tokens == "auto" else mini_batch_num_tokens
-        self.show_progress_bar = show_progress_bar
+        # Not the mixin's show_progress_bar, which would be a bar for each of the columns it is handed.
+        self._show_bar = show_progress_bar
+        self._bar: Any = None
         self._in_step: Step | None = None
+        self._num_parts: list[int] = []
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """As :meth:`CLEARLoss.forward`; the gradients flow when the returned loss is back-propagated."""
@@ -139,7 +145,12 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
                 if torch.is_grad_enabled() and self._fits_one_pass(step.packed):
                     return self._one_pass(step)
                 self._in_step = step
-                return self.forward_cached(step.packed.groups, labels)
+                parts = [self._parts(*group) for group in zip(step.packed.groups, step.packed.merged, strict=True)]
+                self._num_parts = [len(of_group) for of_group in parts]
+                columns = [part for of_group in parts for part in of_group]
+                total = len(columns) * (2 if torch.is_grad_enabled() else 1)
+                self._bar = tqdm(total=total, desc="Embed mini-batches", disable=not self._show_bar)
+                return self.forward_cached(columns, labels)
             except (RuntimeError, MemoryError) as error:
                 if not (self._auto and self.mini_batch_num_tokens and is_out_of_memory(error)):
                     raise
@@ -165,12 +176,28 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         # MatryoshkaLoss replaces calculate_loss by a version that relies on the cache.
         if "calculate_loss" in vars(self) or packed.merged != [True]:
             return False
-        return len(_minibatch_ranges(packed.groups[0], self.mini_batch_size, self.mini_batch_num_tokens)) == 1
+        return len(self._parts(packed.groups[0], merged=True)) == 1
 
-    def embed_minibatch(self, *given: Any, **named: Any) -> tuple[Tensor, Any]:
-        """As the mixin's; what it returns for the second pass brings back autocast too."""
-        embedded, random_state = super().embed_minibatch(*given, **named)
-        return embedded, random_state and _Replay(random_state, embedded.device)
+    def _parts(self, group: dict[str, Any], merged: bool) -> list[dict[str, Any]]:
+        """What the mixin takes for columns: a merged group's mini-batches, any other group whole, which it cuts."""
+        return mini_batches(group, self.mini_batch_size, self.mini_batch_num_tokens) if merged else [group]
+
+    def embed_minibatch(
+        self,
+        sentence_feature: dict[str, Any],
+        begin: int,
+        end: int,
+        with_grad: bool,
+        copy_random_state: bool,
+        random_state: Any = None,
+    ) -> tuple[Tensor, Any]:
+        """As the mixin's, but a mini-batch keeps its width, and the second pass the first one's autocast."""
+        whole = begin == 0 and end >= _get_batch_size(sentence_feature)
+        features = dict(sentence_feature) if whole else _create_minibatch(sentence_feature, begin, end)
+        replay = _Replay(features) if copy_random_state else None
+        self._bar.update()
+        with random_state or nullcontext(), torch.set_grad_enabled(with_grad):
+            return self.model(features)["sentence_embedding"], replay
 
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
@@ -178,12 +205,14 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         """The loss from the mini-batches' embeddings of each column in use.
 
         Args:
-            reps: For each group of packed texts, its mini-batches of shape (mini_batch_size, dim).
+            reps: For each column that :meth:`forward` made, its mini-batches of shape (mini_batch_size, dim).
             labels: Ignored.
             with_backward: Also back-propagate into ``reps``, chunk by chunk, and return the loss detached.
         """
         assert self._in_step is not None
-        batch, first, count = self._batch(self._in_step, [torch.cat(parts) for parts in reps])
+        columns = iter(reps)
+        groups = [[part for of_column in islice(columns, number) for part in of_column] for number in self._num_parts]
+        batch, first, count = self._batch(self._in_step, [torch.cat(parts) for parts in groups])
         # Gathered once and cut off from its graph: each chunk's gradients are added up here, and one
         # backward pass takes them through the gathering.
         leaf_of: dict[str, Any] = {}

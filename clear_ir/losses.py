@@ -14,13 +14,12 @@ from typing import Any, get_args
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.losses.gradcache import _create_minibatch, _minibatch_ranges
 from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, similarity_fct_name
 from torch import Tensor, nn
 
 from clear_ir.columns import Columns, lay_out
 from clear_ir.objective import Batch, Divergence, Weights, clear_terms
-from clear_ir.packing import Packed, pack_columns, text_keys
+from clear_ir.packing import Packed, mini_batches, pack_columns, text_keys
 from clear_ir.term_means import TermMeans
 
 logger = logging.getLogger(__name__)
@@ -187,9 +186,8 @@ class CLEARLoss(nn.Module):
             if not merged:
                 embedded.append(model(group)["sentence_embedding"])
                 continue
-            ranges = _minibatch_ranges(group, *self._cut(group))
-            parts = [model(_create_minibatch(group, *span))["sentence_embedding"] for span in ranges]
-            embedded.append(torch.cat(parts))
+            parts = mini_batches(group, *self._cut(group))
+            embedded.append(torch.cat([model(part)["sentence_embedding"] for part in parts]))
         return embedded
 
     def _cut(self, group: dict[str, Any]) -> tuple[int, int | None]:
