@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clear_ir.cached_losses import CachedCLEARLoss
     from clear_ir.dev_evaluator import CrossLingualEvaluator
+    from clear_ir.dropout import fast_dropout
     from clear_ir.losses import CLEARLoss
     from clear_ir.term_log import log_terms
 
 __version__ = "0.1.0"
-__all__ = ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "log_terms", "read_collection"]
+__all__ = ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "fast_dropout", "log_terms", "read_collection"]
 
 _HOMES = {
     "CLEARLoss": "clear_ir.losses",
     "CachedCLEARLoss": "clear_ir.cached_losses",
     "CrossLingualEvaluator": "clear_ir.dev_evaluator",
+    "fast_dropout": "clear_ir.dropout",
     "log_terms": "clear_ir.term_log",
     "read_collection": "clear_ir.collection",
 }

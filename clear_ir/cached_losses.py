@@ -70,7 +70,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
 
     Args:
         model: As in :class:`CLEARLoss`, like all arguments not listed here.
-        mini_batch_num_tokens: The one knob for memory: tokens, padding left out, embedded at once. None takes
+        mini_batch_num_tokens: The one knob for memory: tokens, padding included, embedded at once. None takes
             1,024 on a CPU, where more is slower, and 8,192 elsewhere. ``"auto"`` measures rate and memory on the
             first batch, says what it chose, and halves it whenever memory runs out while embedding; the choice
             hangs on the machine's mood, so two runs may differ in the last digits. Rule of thumb for the memory in

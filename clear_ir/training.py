@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
+from clear_ir.dropout import fast_dropout
 from clear_ir.encoding import load_encoder
 from clear_ir.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
 from clear_ir.rows import TrainingRows, hold_out
@@ -114,7 +115,8 @@ def train_model(
         if settings.max_seq_length:
             model.max_seq_length = settings.max_seq_length
         trainer = make_trainer(model, rows, settings, partial / "checkpoints")
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with fast_dropout():
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except BaseException:
         if not any(partial.glob("checkpoints/checkpoint-*")):
             shutil.rmtree(partial, ignore_errors=True)  # nothing there to resume from

@@ -14,6 +14,7 @@ LAYERS = {
     "files": 0,
     "objective": 0,
     "packing": 0,
+    "dropout": 0,
     "token_budget": 0,
     "term_means": 0,
     "columns": 1,

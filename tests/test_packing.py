@@ -1,7 +1,7 @@
 import torch
 from conftest import WORDS
 
-from clear_ir.packing import pack_columns, text_keys
+from clear_ir.packing import WIDTH_STEP, mini_batches, pack_columns, text_keys
 
 
 def features(encoder, texts, **more):
@@ -55,6 +55,22 @@ def test_packed_rows_give_back_each_column(encoder):
             assert found.tolist() == ids[mask].tolist()
     whole = pack_columns(columns, keys, deduplicate=False)
     assert len(whole.groups[0]["input_ids"]) == 6
+
+
+def test_mini_batches_hold_every_row_and_few_shapes():
+    lengths = sorted(torch.randint(1, 61, (200,), generator=torch.Generator().manual_seed(0)).tolist(), reverse=True)
+    mask = (torch.arange(60) < torch.tensor(lengths)[:, None]).long()
+    group = {"input_ids": mask * torch.arange(1, 201)[:, None], "attention_mask": mask, "task": "query"}
+    parts = mini_batches(group, 1, 128)
+    assert [int(row[0]) for part in parts for row in part["input_ids"]] == list(range(1, 201))
+    assert sum(int(part["attention_mask"].sum()) for part in parts) == sum(lengths), "no token is cut off"
+    assert all(part["input_ids"].numel() <= 128 and part["task"] == "query" for part in parts)
+    shapes = {tuple(part["input_ids"].shape) for part in parts}
+    # One for each width, and the last, which is not full. Wider than the tokenizer's 60 is none.
+    assert {width % WIDTH_STEP for _, width in shapes} <= {0, 60 % WIDTH_STEP}
+    assert len(shapes) <= 60 // WIDTH_STEP + 2 < len(parts)
+    assert [len(part["input_ids"]) for part in mini_batches(group, 64, None)] == [64, 64, 64, 8]
+    assert all(len(part["input_ids"]) == 1 for part in mini_batches(group, 1, 10)), "a longer text goes alone"
 
 
 def test_columns_that_differ_in_kind_stay_apart(encoder):

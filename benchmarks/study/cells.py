@@ -80,9 +80,11 @@ def loss_settings(objective: str) -> dict:
 
 
 def dev_cells(objective: str) -> list[Cell]:
-    """The dev cells of an objective, or of the one that it is ``like``, one a learning rate."""
+    """The dev cells of an objective, or of the one that it is ``like``, one for each learning rate left open."""
+    fixed = MATRIX["objectives"][objective].get("learning_rate")
     objective = MATRIX["objectives"][objective].get("like", objective)
     found = [cell for cell in planned_cells() if cell.stage == "dev" and cell.objective == objective]
+    found = [cell for cell in found if fixed in (None, cell.learning_rate)]
     if missing := [cell for cell in found if read_cell(cell) is None]:
         raise SystemExit(f"Run the dev stage first; {missing[0]} is not there.")
     if not found:

@@ -10,6 +10,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MSELoss
 
+from clear_ir.dropout import fast_dropout
 from clear_ir.encoding import load_encoder
 from clear_ir.training_settings import TrainingSettings
 
@@ -50,7 +51,8 @@ def distil(model_name: str, pairs: list[tuple[str, str]], settings: TrainingSett
     trainer = SentenceTransformerTrainer(
         model=model, args=arguments, train_dataset=Dataset.from_dict(table), loss=MSELoss(model)
     )
-    trainer.train()
+    with fast_dropout():
+        trainer.train()
     model.save_pretrained(str(out))
     shutil.rmtree(arguments.output_dir, ignore_errors=True)
     return out
