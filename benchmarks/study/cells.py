@@ -93,12 +93,14 @@ def dev_cells(objective: str) -> list[Cell]:
 
 
 def best_dev_cell(objective: str) -> Cell:
-    """The dev cell with the best mean across languages, unmerged."""
-    return max(dev_cells(objective), key=lambda cell: crossing(means(cell, "1")))
+    """The dev cell with the best mean across languages, unmerged; of those level with it, the best in English."""
+    scores = {cell: means(cell, "1") for cell in dev_cells(objective)}
+    least = max(map(crossing, scores.values())) - MATRIX["level"] / 100
+    return max((cell for cell in scores if crossing(scores[cell]) >= least), key=lambda cell: scores[cell][ENGLISH])
 
 
 def chosen_learning_rate(objective: str) -> float:
-    """The learning rate that is best across languages on dev."""
+    """The learning rate of the best dev cell."""
     return best_dev_cell(objective).learning_rate
 
 
