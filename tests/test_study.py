@@ -54,6 +54,7 @@ def study(tmp_path, monkeypatch, tiny_folder):
         "distil_steps": 3,
         "merging_weights": [0.5, 1.0],
         "max_english_loss": 100,
+        "level": 0.5,
         "default": "clear + cross + guard",
         "objectives": OBJECTIVES,
         "data": {"afriqa-hau": {"dataset": "afriqa", "langs": ["hau"], "max_steps": 2, "dev_steps": 2}},
@@ -104,6 +105,17 @@ def test_a_study_from_the_first_cell_to_the_tables(study, monkeypatch, capsys):
     assert re.search(r"\| afriqa-hau \| clear \+ cross \+ guard ", report.default_table())
     assert report.precision_table() == "Not run yet."
     assert "infonce-both" in report.knee_figure()
+
+
+def test_of_level_learning_rates_the_one_that_keeps_more_english_is_chosen(study, monkeypatch):
+    scores = {1e-3: {"q-en.p-en": 0.9, "q-hau.p-en": 0.400}, 1e-2: {"q-en.p-en": 0.8, "q-hau.p-en": 0.404}}
+    monkeypatch.setattr(cells, "read_cell", lambda cell: {})
+    monkeypatch.setattr(cells, "means", lambda cell, weight: scores[cell.learning_rate])
+    assert cells.chosen_learning_rate("infonce") == 1e-3
+    cells.MATRIX["objectives"] = OBJECTIVES | {"fixed": {"like": "infonce", "learning_rate": 1e-2}}
+    assert cells.chosen_learning_rate("fixed") == 1e-2
+    scores[1e-2]["q-hau.p-en"] = 0.406
+    assert cells.chosen_learning_rate("infonce") == 1e-2
 
 
 def test_means_over_seeds_are_those_of_the_questions(study):
