@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
-from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -25,7 +24,7 @@ from tqdm.auto import tqdm
 
 from clear_ir.losses import CLEARLoss, Step, default_num_tokens
 from clear_ir.objective import Divergence
-from clear_ir.packing import Packed, mini_batches
+from clear_ir.packing import Packed
 from clear_ir.token_budget import choose_num_tokens, is_out_of_memory
 
 #: Texts at once where columns cannot be packed, and so tokens not be counted.
@@ -133,7 +132,6 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         self._show_bar = show_progress_bar
         self._bar: Any = None
         self._in_step: Step | None = None
-        self._num_parts: list[int] = []
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """As :meth:`CLEARLoss.forward`; the gradients flow when the returned loss is back-propagated."""
@@ -142,11 +140,11 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         while True:
             means = copy.deepcopy(self._means)
             try:
-                if torch.is_grad_enabled() and self._fits_one_pass(step.packed):
+                parts = self._mini_batches(step.packed)
+                if torch.is_grad_enabled() and self._fits_one_pass(step.packed, parts):
                     return self._one_pass(step)
                 self._in_step = step
-                parts = [self._parts(*group) for group in zip(step.packed.groups, step.packed.merged, strict=True)]
-                self._num_parts = [len(of_group) for of_group in parts]
+                # What the mixin takes for columns: mini-batches of merged groups, and other groups, which it cuts.
                 columns = [part for of_group in parts for part in of_group]
                 total = len(columns) * (2 if torch.is_grad_enabled() else 1)
                 self._bar = tqdm(total=total, desc="Embed mini-batches", disable=not self._show_bar)
@@ -171,16 +169,10 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         elif not self._auto and self._mini_batch_size is None:
             self.mini_batch_num_tokens = default_num_tokens(packed.groups[0]["input_ids"].device)
 
-    def _fits_one_pass(self, packed: Packed) -> bool:
+    def _fits_one_pass(self, packed: Packed, parts: list[list[dict[str, Any]]]) -> bool:
         """Whether a cache would save nothing: the whole batch is one mini-batch."""
         # MatryoshkaLoss replaces calculate_loss by a version that relies on the cache.
-        if "calculate_loss" in vars(self) or packed.merged != [True]:
-            return False
-        return len(self._parts(packed.groups[0], merged=True)) == 1
-
-    def _parts(self, group: dict[str, Any], merged: bool) -> list[dict[str, Any]]:
-        """What the mixin takes for columns: a merged group's mini-batches, any other group whole, which it cuts."""
-        return mini_batches(group, self.mini_batch_size, self.mini_batch_num_tokens) if merged else [group]
+        return "calculate_loss" not in vars(self) and packed.merged == [True] and len(parts[0]) == 1
 
     def embed_minibatch(
         self,
@@ -210,9 +202,9 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
             with_backward: Also back-propagate into ``reps``, chunk by chunk, and return the loss detached.
         """
         assert self._in_step is not None
-        columns = iter(reps)
-        groups = [[part for of_column in islice(columns, number) for part in of_column] for number in self._num_parts]
-        batch, first, count = self._batch(self._in_step, [torch.cat(parts) for parts in groups])
+        embedded = torch.cat([part for of_column in reps for part in of_column])
+        sizes = [_get_batch_size(group) for group in self._in_step.packed.groups]
+        batch, first, count = self._batch(self._in_step, list(embedded.split(sizes)))
         # Gathered once and cut off from its graph: each chunk's gradients are added up here, and one
         # backward pass takes them through the gathering.
         leaf_of: dict[str, Any] = {}

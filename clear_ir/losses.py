@@ -181,14 +181,16 @@ class CLEARLoss(nn.Module):
     def _embed(self, packed: Packed, model: nn.Module | None = None) -> list[Tensor]:
         """Embed each group, rows of like length together, to waste little on padding."""
         model = model or self.model
-        embedded = []
-        for group, merged in zip(packed.groups, packed.merged, strict=True):
-            if not merged:
-                embedded.append(model(group)["sentence_embedding"])
-                continue
-            parts = mini_batches(group, *self._cut(group))
-            embedded.append(torch.cat([model(part)["sentence_embedding"] for part in parts]))
-        return embedded
+        return [
+            torch.cat([model(part)["sentence_embedding"] for part in parts]) for parts in self._mini_batches(packed)
+        ]
+
+    def _mini_batches(self, packed: Packed) -> list[list[dict[str, Any]]]:
+        """The mini-batches of each group; a group that is not merged is one."""
+        return [
+            mini_batches(group, *self._cut(group)) if merged else [group]
+            for group, merged in zip(packed.groups, packed.merged, strict=True)
+        ]
 
     def _cut(self, group: dict[str, Any]) -> tuple[int, int | None]:
         """How a group is cut into mini-batches: by texts, or, where the second is given, by tokens."""

@@ -170,8 +170,7 @@ def default_table() -> str:
         found = Found(data)
         if not {"base", "infonce", "infonce-both", MATRIX["default"]} <= found.by_name.keys():
             continue
-        names = [[n for n in found.by_name if n == kind or n.startswith(f"{kind} ")] for kind in OPPONENTS]
-        others = [of_kind[0] if of_kind else "" for of_kind in names]
+        others = [next((n for n in found.by_name if n == kind or n.startswith(f"{kind} ")), "") for kind in OPPONENTS]
         for name in [name for name in found.by_name if name.split(", merged")[0] == MATRIX["default"]]:
             chosen = {label: found.columns[label] for label in (ENGLISH, "q-L.p-en")}
             pairs = [(name, other) for other in [*others, "base"] if other]
