@@ -194,7 +194,7 @@ def default_table() -> str:
     return (
         f"{Table(head, rows, num_names=2).markdown()}\n"
         "Differences in points of nDCG@10 x 100 with 95 % bootstrap intervals and permutation p-values, corrected by "
-        "Holm within a row (English and q-L.p-en against each); infonce-both merged has the weight that dev chose "
+        "Holm within a row (English and q-L.p-en against each); a merged model has the weight that dev chose "
         "for it. The last column is relative, in the direction where it is largest."
     )
 
