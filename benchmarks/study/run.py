@@ -127,19 +127,15 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
         texts = objective.pop("distil", None)
         settings = TrainingSettings(**{**changes, **objective}, seed=cell.seed)
         folder = given.runs / cell_path(cell).stem
-        distilled = folder.with_name(folder.name + "-distilled")
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped while evaluating
         resumable = any(folder.with_name(folder.name + ".partial").glob("checkpoints/checkpoint-*/trainer_state.json"))
         rows, log = read_training_rows(rows_file), []
         start = MATRIX["model"]
         if texts:
-            longer = settings.model_copy(update={"max_steps": MATRIX["distil_steps"]})
-            start = str(distil(start, pairs_of(texts, rows, given), longer, distilled))
+            start = str(distilled_start(cell, texts, rows, settings, given))
         if objective:
             log = train_model(start, rows, settings, folder, resume=resumable, overwrite=not resumable)
-        else:
-            distilled.rename(folder)
         document |= {
             "distilled_on": texts,
             "settings": settings.model_dump(),
@@ -147,11 +143,10 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
             "losses": [round(entry["loss"], 4) for entry in log if "loss" in entry],
             "train_seconds": round(time.monotonic() - begun, 1),
         }
-        trained = load_encoder(str(folder))
+        trained = load_encoder(str(folder) if objective else start)
         tried = MATRIX["merging_weights"] if cell.stage == "dev" else sorted({chosen_weight(cell.objective), 1.0})
         models = {f"{weight:g}": merge_encoders(base, trained, weight) for weight in tried if weight > 0}
-        for made in (folder, distilled):
-            shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     bf16 = {**MATRIX["train"], **loss_settings(cell.objective)}["precision"] == "bf16"
     document["scores"] = {weight: scores_of(model, collection, bf16) for weight, model in models.items()}
     document |= {
@@ -185,6 +180,22 @@ def write_questions(data: str, stage: str, collection: Collection) -> None:
     }
     questions = {direction: " ".join(found) for direction, found in order.items()}
     write_json(RESULTS / f"questions-{stage}-{data}.json", {"data_hash": collection.data_hash, "questions": questions})
+
+
+def distilled_start(
+    cell: Cell, texts: str, rows: TrainingRows, settings: TrainingSettings, given: argparse.Namespace
+) -> Path:
+    """The distilled encoder that a cell goes on from; cells that differ in the loss alone share it."""
+    source = f"{texts}-{cell.data}" if texts == "ntrex" else f"{texts}-{cell.stage}-{cell.data}"
+    shared = given.runs / f"distilled-{source}-lr{settings.learning_rate:g}-seed{settings.seed}"
+    if not shared.exists():
+        longer = settings.model_copy(update={"max_steps": MATRIX["distil_steps"]})
+        own = distil(MATRIX["model"], pairs_of(texts, rows, given), longer, shared.with_name(f"{shared.name}.{os.getpid()}"))
+        if shared.exists():  # made by the cell beside this one meanwhile
+            shutil.rmtree(own)
+        else:
+            own.rename(shared)
+    return shared
 
 
 def pairs_of(texts: str, rows: TrainingRows, given: argparse.Namespace) -> list[tuple[str, str]]:
