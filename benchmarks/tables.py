@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "study"))
 
+import gains
 import report as study
 
 from clear_ir.figures import bar_chart
@@ -211,8 +212,10 @@ TABLES = {
     "afriqa-hau": lambda: adaptation_table("afriqa-hau"),
     "atlas": atlas_table,
     "study-progress": study.progress_table,
-    "study-dev": study.dev_table,
+    "study-dev": partial(study.dev_table, "afriqa"),
+    "study-dev-xquad": partial(study.dev_table, "xquad"),
     "study-default": study.default_table,
+    "study-gains": gains.gain_table,
     "study-precision": study.precision_table,
     **{f"study-{name}": partial(study.test_table, name) for name in study.MATRIX["data"]},
     **{f"study-{name}-by-language": partial(study.language_table, name) for name in study.MATRIX["data"]},

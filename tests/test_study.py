@@ -13,6 +13,7 @@ STUDY = Path(__file__).resolve().parent.parent / "benchmarks" / "study"
 sys.path[:0] = [str(STUDY), str(STUDY.parent)]
 
 import cells  # noqa: E402
+import gains  # noqa: E402
 import report  # noqa: E402
 import run  # noqa: E402
 
@@ -23,6 +24,7 @@ OBJECTIVES = {
     "distil on queries": {"distil": "queries"},
     "distil on NTREX": {"distil": "ntrex"},
     "distil on queries, then clear": {"distil": "queries", "loss": "clear"},
+    "bitext on NTREX, then infonce, 2x the steps": {"bitext": "ntrex", "loss": "infonce", "times_the_steps": 2},
 }
 
 
@@ -51,10 +53,12 @@ def study(tmp_path, monkeypatch, tiny_folder):
         "mine": {"num_negatives": 1, "range_min": 0, "range_max": 5},
         "train": {"batch_size": 8, "max_seq_length": 16, "dev_share": 0.0, "precision": "fp32"},
         "evaluation_max_seq_length": 32,
-        "distil_steps": 3,
+        "first_stage_steps": 3,
+        "bitext": {"loss": "infonce-symmetric", "num_negatives": 0},
         "merging_weights": [0.5, 1.0],
         "max_english_loss": 100,
         "level": 0.5,
+        "chosen_on": "afriqa-hau",
         "default": "clear + cross + guard",
         "objectives": OBJECTIVES,
         "data": {"afriqa-hau": {"dataset": "afriqa", "langs": ["hau"], "max_steps": 2, "dev_steps": 2}},
@@ -67,7 +71,7 @@ def study(tmp_path, monkeypatch, tiny_folder):
         stage["objectives"] = list(OBJECTIVES)
     monkeypatch.setattr(sys, "argv", ["run.py", *f"--afriqa {tmp_path} --xquad {tmp_path}".split()])
     sys.argv += ["--ntrex", str(tmp_path), "--runs", str(tmp_path / "runs"), "--jobs", "1"]
-    for module in (cells, report, run):
+    for module in (cells, gains, report, run):
         monkeypatch.setattr(module, "MATRIX", matrix)
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
     return tmp_path
@@ -78,7 +82,7 @@ def test_a_study_from_the_first_cell_to_the_tables(study, monkeypatch, capsys):
         cells.chosen_learning_rate("infonce")
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--minutes", "0"])
     run.main()
-    assert "13 cells of this stage to go" in capsys.readouterr().out
+    assert "15 cells of this stage to go" in capsys.readouterr().out
     sys.argv[-1] = "60"
     run.main()
     made = sorted((study / "results").glob("*seed*.json"))
@@ -91,13 +95,17 @@ def test_a_study_from_the_first_cell_to_the_tables(study, monkeypatch, capsys):
     assert trained["settings"]["guard"] == 0.5
     assert trained["settings"]["learning_rate"] == cells.chosen_learning_rate("clear + cross + guard")
     assert len(trained["losses"]) == 2
+    longer = documents["test-afriqa-hau-bitext-on-NTREX-then-infonce-2x-the-steps-seed0"]
+    assert len(longer["losses"]) == 4
+    assert longer["losses"] != documents["test-afriqa-hau-infonce-seed0"]["losses"]
+    assert longer["first_stage"] == "bitext on ntrex"
 
     times = [path.stat().st_mtime_ns for path in made]
     run.main()
     assert [path.stat().st_mtime_ns for path in made] == times, "nothing is run twice"
 
-    assert "13 of 13" in report.progress_table()
-    assert re.search(r"\| distil on queries, then clear +\| +0\.01 ", report.dev_table())
+    assert "15 of 15" in report.progress_table()
+    assert re.search(r"\| distil on queries, then clear +\| +0\.01 ", report.dev_table("afriqa-hau"))
     table = report.test_table("afriqa-hau")
     assert "the strongest baseline on dev" in table
     assert table.count("; p ") >= 2 * (len(OBJECTIVES) - 1)

@@ -16,6 +16,7 @@ from cells import (
     chosen_weight,
     crossing,
     dev_points,
+    dev_stage,
     means,
     planned_cells,
     read_cell,
@@ -42,9 +43,9 @@ def progress_table() -> str:
     return Table(["stage", "data", "cells run"], rows, num_names=2).markdown()
 
 
-def dev_table() -> str:
-    """What each learning rate gives on dev, and the merging weight that is chosen."""
-    cells = [cell for cell in planned_cells() if cell.stage == "dev" and read_cell(cell) is not None]
+def dev_table(data: str) -> str:
+    """What each learning rate gives on dev, and the merging weight that is chosen where choices are made."""
+    cells = [cell for cell in dev_stage(data) if read_cell(cell) is not None]
     if not cells:
         return "Not run yet."
     rows = []
@@ -52,18 +53,20 @@ def dev_table() -> str:
         weight = "0" if cell.objective == "base" else "1"
         scores = means(cell, weight)
         row = [cell.objective, f"{cell.learning_rate:g}" if cell.learning_rate else "", *_points(scores)]
-        if cell.objective in _complete() and best_dev_cell(cell.objective) == cell:
+        if cell.objective in _complete() and best_dev_cell(cell.objective) == cell:  # False for other data
             chosen = chosen_weight(cell.objective)
             row += [f"{chosen:g}", *_points(means(cell, f"{chosen:g}") if chosen else means(_base(cell), "0"))]
         rows.append(row + [""] * (6 + 1 - len(row)))
     head = ["objective", "learning rate", ENGLISH, "q-L.p-en", "merging weight", "merged " + ENGLISH, "merged q-L.p-en"]
-    questions = _questions("dev", cells[0].data)
-    return (
-        f"{Table(head, rows).markdown()}\n"
-        f"nDCG@10 x 100 on {len(questions[ENGLISH])} dev questions, seed 0. The merging weight of the better learning "
-        f"rate is the best across languages among those that lose at most {MATRIX['max_english_loss']:g} points in "
-        "English."
-    )
+    text = f"nDCG@10 x 100 on {len(_questions('dev', data)[ENGLISH])} dev questions, seed 0."
+    if data == MATRIX["chosen_on"]:
+        text += (
+            " The merging weight of the better learning rate is the best across languages among those that lose at "
+            f"most {MATRIX['max_english_loss']:g} points in English."
+        )
+    else:
+        rows, head = [row[:4] for row in rows], head[:4]
+    return f"{Table(head, rows).markdown()}\n{text}"
 
 
 class Found:
@@ -242,7 +245,7 @@ def _base(cell: Cell) -> Cell:
 
 def _complete() -> list[str]:
     """The objectives of which all dev cells have been run."""
-    cells = [cell for cell in planned_cells() if cell.stage == "dev" and cell.objective != "base"]
+    cells = [cell for cell in dev_stage(MATRIX["chosen_on"]) if cell.objective != "base"]
     lacking = {cell.objective for cell in cells if read_cell(cell) is None}
     return [name for name in dict.fromkeys(cell.objective for cell in cells) if name not in lacking]
 

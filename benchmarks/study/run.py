@@ -48,11 +48,13 @@ from clear_ir.files import write_json, write_jsonl
 from clear_ir.merging import merge_encoders
 from clear_ir.mining import mine_hard_negatives
 from clear_ir.mining_settings import MiningSettings
-from clear_ir.rows import TrainingRows, read_training_rows
+from clear_ir.rows import TrainingRows, read_training_rows, training_columns
 from clear_ir.training import train_model
 from clear_ir.training_settings import TrainingSettings
 
 MEASURE = "nDCG@10"
+#: Folder of the models that several cells go on from, within the folder of runs.
+FIRST_STAGES = "first-stages"
 
 
 def main() -> None:
@@ -80,6 +82,8 @@ def main() -> None:
     if left:
         print(f"{given.minutes:g} minutes are over with {left} cells of this stage to go; run this again to go on.")
         return
+    if all(read_cell(cell) for cell in planned_cells()):
+        shutil.rmtree(given.runs / FIRST_STAGES, ignore_errors=True)
     print(f"All cells asked for are in {RESULTS}. Next: make docs")
 
 
@@ -122,9 +126,10 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
     else:
         rate = cell.learning_rate or chosen_learning_rate(cell.objective)
         steps = MATRIX["data"][cell.data]["dev_steps" if cell.stage == "dev" else "max_steps"]
-        changes = {**MATRIX["train"], "max_steps": steps, "learning_rate": rate}
         objective = loss_settings(cell.objective)
-        texts = objective.pop("distil", None)
+        first = [(kind, objective.pop(kind)) for kind in ("distil", "bitext") if kind in objective]
+        steps *= objective.pop("times_the_steps", 1)
+        changes = {**MATRIX["train"], "max_steps": steps, "learning_rate": rate}
         settings = TrainingSettings(**{**changes, **objective}, seed=cell.seed)
         folder = given.runs / cell_path(cell).stem
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -132,12 +137,12 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
         resumable = any(folder.with_name(folder.name + ".partial").glob("checkpoints/checkpoint-*/trainer_state.json"))
         rows, log = read_training_rows(rows_file), []
         start = MATRIX["model"]
-        if texts:
-            start = str(distilled_start(cell, texts, rows, settings, given))
+        for kind, texts in first:
+            start = first_stage(cell, kind, texts, rows, settings, given)
         if objective:
             log = train_model(start, rows, settings, folder, resume=resumable, overwrite=not resumable)
         document |= {
-            "distilled_on": texts,
+            "first_stage": " on ".join(first[0]) if first else None,
             "settings": settings.model_dump(),
             "rows": len(rows.records),
             "losses": [round(entry["loss"], 4) for entry in log if "loss" in entry],
@@ -182,30 +187,52 @@ def write_questions(data: str, stage: str, collection: Collection) -> None:
     write_json(RESULTS / f"questions-{stage}-{data}.json", {"data_hash": collection.data_hash, "questions": questions})
 
 
-def distilled_start(
-    cell: Cell, texts: str, rows: TrainingRows, settings: TrainingSettings, given: argparse.Namespace
-) -> Path:
-    """The distilled encoder that a cell goes on from; cells that differ in the loss alone share it."""
+def first_stage(
+    cell: Cell, kind: str, texts: str, rows: TrainingRows, settings: TrainingSettings, given: argparse.Namespace
+) -> str:
+    """The encoder that a cell goes on from; cells that differ in what comes after it share it.
+
+    Args:
+        cell: The cell.
+        kind: ``distil`` or ``bitext``.
+        texts: ``queries`` of the rows, or ``ntrex``.
+        rows: The cell's rows.
+        settings: The cell's settings, of which the rate, the lengths and the seed hold here too.
+        given: The command line.
+
+    Returns:
+        The model folder.
+    """
     source = f"{texts}-{cell.data}" if texts == "ntrex" else f"{texts}-{cell.stage}-{cell.data}"
-    shared = given.runs / f"distilled-{source}-lr{settings.learning_rate:g}-seed{settings.seed}"
+    shared = given.runs / FIRST_STAGES / f"{kind}-{source}-lr{settings.learning_rate:g}-seed{settings.seed}"
     if not shared.exists():
-        longer = settings.model_copy(update={"max_steps": MATRIX["distil_steps"]})
-        own = distil(MATRIX["model"], pairs_of(texts, rows, given), longer, shared.with_name(f"{shared.name}.{os.getpid()}"))
+        pairs = pairs_of(texts, rows, given)
+        own = shared.with_name(f"{shared.name}.{os.getpid()}")
+        own.parent.mkdir(parents=True, exist_ok=True)
+        longer = settings.model_copy(update={"max_steps": MATRIX["first_stage_steps"]})
+        if kind == "distil":
+            distil(MATRIX["model"], [(english, other) for english, other, _ in pairs], longer, own)
+        else:
+            records = [{"anchor": e, "positive": e, "cross_anchor": other, "lang": lang} for e, other, lang in pairs]
+            longer = longer.model_copy(update=MATRIX["bitext"])
+            train_model(
+                MATRIX["model"], TrainingRows(training_columns(0, 0), 0, 0, records), longer, own, overwrite=True
+            )
         if shared.exists():  # made by the cell beside this one meanwhile
             shutil.rmtree(own)
         else:
             own.rename(shared)
-    return shared
+    return str(shared)
 
 
-def pairs_of(texts: str, rows: TrainingRows, given: argparse.Namespace) -> list[tuple[str, str]]:
-    """English texts and their translations: the rows' queries, or NTREX's sentences in the rows' languages."""
+def pairs_of(texts: str, rows: TrainingRows, given: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """English texts, their translations, the language: the rows' queries, or NTREX's sentences in their languages."""
     if texts == "queries":
-        return [(record["anchor"], record["cross_anchor"]) for record in rows.records]
+        return [(record["anchor"], record["cross_anchor"], record["lang"]) for record in rows.records]
     langs = sorted({record["lang"] for record in rows.records})
     sentences = load_ntrex(given.ntrex, langs).collection.queries
     return [
-        (sentences[f"{name.split('@')[0]}@en"].text, text.text)
+        (sentences[f"{name.split('@')[0]}@en"].text, text.text, text.lang)
         for name, text in sentences.items()
         if text.lang in langs
     ]
