@@ -42,10 +42,13 @@ def gain_table() -> str:
 
 def _relative_gains(found: Found, name: str) -> dict[str, tuple[float, float, float]]:
     """By direction, the gain over infonce as a share of its score, with the ends of its interval."""
-    before, after = found.by_name["infonce"], found.by_name[name]
-    drawn = after.bootstrap() / before.bootstrap() - 1
-    values = after.means / before.means - 1
-    return {d: (float(values[i]), *interval(drawn[:, i])) for d, (i,) in found.crossing.items()}
+    gains = {}
+    for direction, (column,) in found.crossing.items():
+        drawn_before, drawn_after = (found.by_name[of].bootstrap()[:, column] for of in ("infonce", name))
+        some = drawn_before > 0
+        ends = interval(drawn_after[some] / drawn_before[some] - 1)
+        gains[direction] = (found.mean(name, [column]) / found.mean("infonce", [column]) - 1, *ends)
+    return gains
 
 
 def _percent(gain: tuple[float, float, float]) -> str:

@@ -48,13 +48,13 @@ from clear_ir.files import write_json, write_jsonl
 from clear_ir.merging import merge_encoders
 from clear_ir.mining import mine_hard_negatives
 from clear_ir.mining_settings import MiningSettings
-from clear_ir.rows import TrainingRows, read_training_rows, training_columns
+from clear_ir.rows import TrainingRows, read_training_rows
 from clear_ir.training import train_model
 from clear_ir.training_settings import TrainingSettings
 
 MEASURE = "nDCG@10"
-#: Folder of the models that several cells go on from, within the folder of runs.
-FIRST_STAGES = "first-stages"
+#: Folder of the distilled models that several cells go on from, within the folder of runs.
+DISTILLED = "distilled"
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def main() -> None:
         print(f"{given.minutes:g} minutes are over with {left} cells of this stage to go; run this again to go on.")
         return
     if all(read_cell(cell) for cell in planned_cells()):
-        shutil.rmtree(given.runs / FIRST_STAGES, ignore_errors=True)
+        shutil.rmtree(given.runs / DISTILLED, ignore_errors=True)
     print(f"All cells asked for are in {RESULTS}. Next: make docs")
 
 
@@ -127,7 +127,7 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
         rate = cell.learning_rate or chosen_learning_rate(cell.objective)
         steps = MATRIX["data"][cell.data]["dev_steps" if cell.stage == "dev" else "max_steps"]
         objective = loss_settings(cell.objective)
-        first = [(kind, objective.pop(kind)) for kind in ("distil", "bitext") if kind in objective]
+        texts = objective.pop("distil", None)
         steps *= objective.pop("times_the_steps", 1)
         changes = {**MATRIX["train"], "max_steps": steps, "learning_rate": rate}
         settings = TrainingSettings(**{**changes, **objective}, seed=cell.seed)
@@ -137,12 +137,12 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
         resumable = any(folder.with_name(folder.name + ".partial").glob("checkpoints/checkpoint-*/trainer_state.json"))
         rows, log = read_training_rows(rows_file), []
         start = MATRIX["model"]
-        for kind, texts in first:
-            start = first_stage(cell, kind, texts, rows, settings, given)
+        if texts:
+            start = distilled_start(cell, texts, rows, settings, given)
         if objective:
             log = train_model(start, rows, settings, folder, resume=resumable, overwrite=not resumable)
         document |= {
-            "first_stage": " on ".join(first[0]) if first else None,
+            "distilled_on": texts,
             "settings": settings.model_dump(),
             "rows": len(rows.records),
             "losses": [round(entry["loss"], 4) for entry in log if "loss" in entry],
@@ -187,14 +187,13 @@ def write_questions(data: str, stage: str, collection: Collection) -> None:
     write_json(RESULTS / f"questions-{stage}-{data}.json", {"data_hash": collection.data_hash, "questions": questions})
 
 
-def first_stage(
-    cell: Cell, kind: str, texts: str, rows: TrainingRows, settings: TrainingSettings, given: argparse.Namespace
+def distilled_start(
+    cell: Cell, texts: str, rows: TrainingRows, settings: TrainingSettings, given: argparse.Namespace
 ) -> str:
-    """The encoder that a cell goes on from; cells that differ in what comes after it share it.
+    """The distilled encoder that a cell goes on from; cells that differ in what comes after it share it.
 
     Args:
         cell: The cell.
-        kind: ``distil`` or ``bitext``.
         texts: ``queries`` of the rows, or ``ntrex``.
         rows: The cell's rows.
         settings: The cell's settings, of which the rate, the lengths and the seed hold here too.
@@ -204,20 +203,12 @@ def first_stage(
         The model folder.
     """
     source = f"{texts}-{cell.data}" if texts == "ntrex" else f"{texts}-{cell.stage}-{cell.data}"
-    shared = given.runs / FIRST_STAGES / f"{kind}-{source}-lr{settings.learning_rate:g}-seed{settings.seed}"
+    shared = given.runs / DISTILLED / f"{source}-lr{settings.learning_rate:g}-seed{settings.seed}"
     if not shared.exists():
-        pairs = pairs_of(texts, rows, given)
         own = shared.with_name(f"{shared.name}.{os.getpid()}")
         own.parent.mkdir(parents=True, exist_ok=True)
-        longer = settings.model_copy(update={"max_steps": MATRIX["first_stage_steps"]})
-        if kind == "distil":
-            distil(MATRIX["model"], [(english, other) for english, other, _ in pairs], longer, own)
-        else:
-            records = [{"anchor": e, "positive": e, "cross_anchor": other, "lang": lang} for e, other, lang in pairs]
-            longer = longer.model_copy(update=MATRIX["bitext"])
-            train_model(
-                MATRIX["model"], TrainingRows(training_columns(0, 0), 0, 0, records), longer, own, overwrite=True
-            )
+        longer = settings.model_copy(update={"max_steps": MATRIX["distil_steps"]})
+        distil(MATRIX["model"], pairs_of(texts, rows, given), longer, own)
         if shared.exists():  # made by the cell beside this one meanwhile
             shutil.rmtree(own)
         else:
@@ -225,14 +216,14 @@ def first_stage(
     return str(shared)
 
 
-def pairs_of(texts: str, rows: TrainingRows, given: argparse.Namespace) -> list[tuple[str, str, str]]:
-    """English texts, their translations, the language: the rows' queries, or NTREX's sentences in their languages."""
+def pairs_of(texts: str, rows: TrainingRows, given: argparse.Namespace) -> list[tuple[str, str]]:
+    """English texts and their translations: the rows' queries, or NTREX's sentences in the rows' languages."""
     if texts == "queries":
-        return [(record["anchor"], record["cross_anchor"], record["lang"]) for record in rows.records]
+        return [(record["anchor"], record["cross_anchor"]) for record in rows.records]
     langs = sorted({record["lang"] for record in rows.records})
     sentences = load_ntrex(given.ntrex, langs).collection.queries
     return [
-        (sentences[f"{name.split('@')[0]}@en"].text, text.text, text.lang)
+        (sentences[f"{name.split('@')[0]}@en"].text, text.text)
         for name, text in sentences.items()
         if text.lang in langs
     ]
