@@ -136,17 +136,20 @@ def frontier(points: Sequence[tuple[float, float, float]], chosen: float) -> str
         )
 
 
-def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], float]]) -> str:
-    """Several such lines, each with its chosen weight.
+def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], float]], english_of_base: float) -> str:
+    """Several such lines without the base, which lies far below, each with its chosen weight.
 
     Args:
         curves: By name, points as for :func:`frontier` and the weight to mark.
+        english_of_base: The base's score in English, drawn as a vertical line.
 
     Returns:
         An SVG element.
     """
-    with _figure(7.2, 5.0) as (figure, axes):
+    with _figure(9.6, 5.0) as (figure, axes):
+        axes.axvline(100 * english_of_base, color="#888888", lw=1, ls=":", label="English of the base")
         for number, (name, (points, chosen)) in enumerate(curves.items()):
+            points = [point for point in points if point[0] > 0]
             _, english, cross = zip(*points, strict=True)
             colour = COLOURS[number % len(COLOURS)]
             style = ("-", "--", ":")[number // len(COLOURS) % 3]
@@ -158,8 +161,7 @@ def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], f
         axes.set_xlabel("q-en.p-en, nDCG@10 x 100")
         axes.set_ylabel("mean across languages, nDCG@10 x 100")
         axes.grid(color="#dddddd", linewidth=0.6)
-        if curves:
-            axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
         return _svg(figure, "English against the mean across languages; a diamond marks the chosen merging weight.")
 
 

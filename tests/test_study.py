@@ -60,6 +60,7 @@ def study(tmp_path, monkeypatch, tiny_folder):
         "level": 0.5,
         "chosen_on": "afriqa-hau",
         "default": "clear + cross + guard",
+        "figure": list(OBJECTIVES),
         "objectives": OBJECTIVES,
         "data": {"afriqa-hau": {"dataset": "afriqa", "langs": ["hau"], "max_steps": 2, "dev_steps": 2}},
         "stages": [

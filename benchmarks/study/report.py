@@ -229,10 +229,10 @@ def precision_table() -> str:
 def knee_figure() -> str:
     """English against the mean across languages as each objective is merged with the base, on dev."""
     curves = {}
-    for objective in _complete():
+    for objective in [name for name in _complete() if name in MATRIX["figure"]]:
         points = [(point.weight, point.english, point.cross_lingual) for point in dev_points(objective)]
         curves[objective] = points, chosen_weight(objective)
-    return frontiers(curves)
+    return frontiers(curves, means(Cell("dev", MATRIX["chosen_on"], "base"), "0")[ENGLISH])
 
 
 def _points(scores: Mapping[str, float]) -> list[str]:
