@@ -107,7 +107,7 @@ def test_a_study_from_the_first_cell_to_the_tables(study, monkeypatch, capsys):
     assert [path.stat().st_mtime_ns for path in made] == times, "nothing is run twice"
 
     assert "15 of 15" in report.progress_table()
-    assert re.search(r"\| distil on queries, then clear +\| +0\.01 ", report.dev_table("afriqa-hau"))
+    assert re.search(r"\| distil on queries, then clear +\| +0\.01 ", report.dev_table())
     table = report.test_table("afriqa-hau")
     assert "the strongest baseline on dev" in table
     assert table.count("; p ") >= 2 * (len(OBJECTIVES) - 1)

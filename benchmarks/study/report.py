@@ -43,8 +43,9 @@ def progress_table() -> str:
     return Table(["stage", "data", "cells run"], rows, num_names=2).markdown()
 
 
-def dev_table(data: str) -> str:
-    """What each learning rate gives on dev, and the merging weight that is chosen where choices are made."""
+def dev_table() -> str:
+    """What each learning rate gives on dev, and the merging weight that is chosen."""
+    data = MATRIX["chosen_on"]
     cells = [cell for cell in dev_stage(data) if read_cell(cell) is not None]
     if not cells:
         return "Not run yet."
@@ -53,20 +54,17 @@ def dev_table(data: str) -> str:
         weight = "0" if cell.objective == "base" else "1"
         scores = means(cell, weight)
         row = [cell.objective, f"{cell.learning_rate:g}" if cell.learning_rate else "", *_points(scores)]
-        if cell.objective in _complete() and best_dev_cell(cell.objective) == cell:  # False for other data
+        if cell.objective in _complete() and best_dev_cell(cell.objective) == cell:
             chosen = chosen_weight(cell.objective)
             row += [f"{chosen:g}", *_points(means(cell, f"{chosen:g}") if chosen else means(_base(cell), "0"))]
         rows.append(row + [""] * (6 + 1 - len(row)))
     head = ["objective", "learning rate", ENGLISH, "q-L.p-en", "merging weight", "merged " + ENGLISH, "merged q-L.p-en"]
-    text = f"nDCG@10 x 100 on {len(_questions('dev', data)[ENGLISH])} dev questions, seed 0."
-    if data == MATRIX["chosen_on"]:
-        text += (
-            " The merging weight of the better learning rate is the best across languages among those that lose at "
-            f"most {MATRIX['max_english_loss']:g} points in English."
-        )
-    else:
-        rows, head = [row[:4] for row in rows], head[:4]
-    return f"{Table(head, rows).markdown()}\n{text}"
+    return (
+        f"{Table(head, rows).markdown()}\n"
+        f"nDCG@10 x 100 on {len(_questions('dev', data)[ENGLISH])} dev questions, seed 0. The merging weight of the "
+        "better learning rate is the best across languages among those that lose at most "
+        f"{MATRIX['max_english_loss']:g} points in English."
+    )
 
 
 class Found:
