@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cells import MATRIX
-from report import Found
+from report import LENGTHS, Found
 
 from clear_ir.resampling import interval
 from clear_ir.tables import Table
@@ -17,18 +17,21 @@ def gain_table() -> str:
     rows, tried = [], 0
     for data in [name for name, plan in MATRIX["data"].items() if plan["dataset"] == "afriqa"]:
         found = Found(data)
-        others = [name for name in found.by_name if name not in ("base", "infonce")]
-        if "infonce" not in found.by_name or not others:
-            continue
-        gains = {name: _relative_gains(found, name) for name in others}
-        defaults = [name for name in others if name.split(", merged")[0] == MATRIX["default"]]
-        for direction, column in found.crossing.items():
-            in_this = {name: gains[name][direction] for name in others}
-            largest = max(in_this, key=lambda name: in_this[name][0])
-            reach = sum(high >= TARGET for _, _, high in in_this.values())
-            tried += len(in_this)
-            shown = ["; ".join(_percent(in_this[name]) for name in defaults), largest, _percent(in_this[largest])]
-            rows.append([data, direction, f"{100 * found.mean('infonce', column):.1f}", *shown, f"{reach}"])
+        for length in LENGTHS:
+            before = f"infonce{length}"
+            others = [name for name in found.by_name if name not in ("base", before) and _length(name) == length]
+            if before not in found.by_name or not others:
+                continue
+            gains = {name: _relative_gains(found, name, before) for name in others}
+            defaults = [name for name in others if name.split(", merged")[0] == MATRIX["default"] + length]
+            for direction, column in found.crossing.items():
+                in_this = {name: gains[name][direction] for name in others}
+                largest = max(in_this, key=lambda name: in_this[name][0])
+                reach = sum(high >= TARGET for _, _, high in in_this.values())
+                tried += len(in_this)
+                shown = ["; ".join(_percent(in_this[name]) for name in defaults), largest, _percent(in_this[largest])]
+                score = f"{100 * found.mean(before, column):.1f}"
+                rows.append([data + length, direction, score, *shown, f"{reach}"])
     if not rows:
         return "Not run yet."
     head = ["data", "direction", "infonce", "default, merged; as trained", "largest", "its gain", "reach 15 %"]
@@ -40,14 +43,18 @@ def gain_table() -> str:
     )
 
 
-def _relative_gains(found: Found, name: str) -> dict[str, tuple[float, float, float]]:
-    """By direction, the gain over infonce as a share of its score, with the ends of its interval."""
+def _length(name: str) -> str:
+    return next((length for length in LENGTHS if length and length in name), "")
+
+
+def _relative_gains(found: Found, name: str, before: str) -> dict[str, tuple[float, float, float]]:
+    """By direction, the gain over infonce, trained as long, as a share of its score, with the ends of its interval."""
     gains = {}
     for direction, (column,) in found.crossing.items():
-        drawn_before, drawn_after = (found.by_name[of].bootstrap()[:, column] for of in ("infonce", name))
+        drawn_before, drawn_after = (found.by_name[of].bootstrap()[:, column] for of in (before, name))
         some = drawn_before > 0
         ends = interval(drawn_after[some] / drawn_before[some] - 1)
-        gains[direction] = (found.mean(name, [column]) / found.mean("infonce", [column]) - 1, *ends)
+        gains[direction] = (found.mean(name, [column]) / found.mean(before, [column]) - 1, *ends)
     return gains
 
 

@@ -33,6 +33,9 @@ BASELINES = ("infonce-en", "infonce", "infonce-both", "infonce-symmetric", "dist
 #: Baselines that the default is held against; merged at the weight that dev chose.
 OPPONENTS = ("infonce-both", "infonce-both, 3e-4", "infonce-both, 3e-4, merged", "infonce")
 
+#: What the names of models end with that are compared among themselves: as long as planned, and longer.
+LENGTHS = ("", ", 3x the steps")
+
 
 def progress_table() -> str:
     """How far the matrix has been run."""
@@ -169,26 +172,11 @@ def default_table() -> str:
     rows = []
     for data in MATRIX["data"]:
         found = Found(data)
-        if not {"base", "infonce", "infonce-both", MATRIX["default"]} <= found.by_name.keys():
-            continue
-        others = [next((n for n in found.by_name if n == kind or n.startswith(f"{kind} ")), "") for kind in OPPONENTS]
-        for name in [name for name in found.by_name if name.split(", merged")[0] == MATRIX["default"]]:
-            chosen = {label: found.columns[label] for label in (ENGLISH, "q-L.p-en")}
-            pairs = [(name, other) for other in [*others, "base"] if other]
-            tested = compared(found, pairs, chosen, lambda pair: pair[1])
-            against = []
-            for label, other in [*(("q-L.p-en", other) for other in others), (ENGLISH, "base")]:
-                if not other:  # not run on this data
-                    against.append("")
-                    continue
-                change, low, high, p = tested[other, label]
-                against.append(f"{100 * change:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}; p {p:.3f})")
-            gains = {
-                direction: found.mean(name, column) / found.mean("infonce", column) - 1
-                for direction, column in found.crossing.items()
-            }
-            best = max(gains, key=gains.__getitem__)
-            rows.append([data, name, *against, f"{100 * gains[best]:+.1f} % ({best})"])
+        for length in LENGTHS:
+            if {"base", *(kind + length for kind in ("infonce", "infonce-both", MATRIX["default"]))} <= set(
+                found.by_name
+            ):
+                rows += _default_rows(data, found, length)
     if not rows:
         return "Not run yet."
     head = ["data", "model", *(f"q-L.p-en, {kind}" for kind in OPPONENTS), f"{ENGLISH}, base", "most over infonce"]
@@ -198,6 +186,31 @@ def default_table() -> str:
         "Holm within a row (English and q-L.p-en against each); a merged model has the weight that dev chose "
         "for it. The last column is relative, in the direction where it is largest."
     )
+
+
+def _default_rows(data: str, found: Found, length: str) -> list[list[str]]:
+    """The default as trained and merged, against opponents that were trained as long."""
+    kinds = [kind.replace(", merged", f"{length}, merged") if "merged" in kind else kind + length for kind in OPPONENTS]
+    others = [next((n for n in found.by_name if n == kind or n.startswith(f"{kind} ")), "") for kind in kinds]
+    chosen = {label: found.columns[label] for label in (ENGLISH, "q-L.p-en")}
+    rows = []
+    for name in [name for name in found.by_name if name.split(", merged")[0] == MATRIX["default"] + length]:
+        pairs = [(name, other) for other in [*others, "base"] if other]
+        tested = compared(found, pairs, chosen, lambda pair: pair[1])
+        against = []
+        for label, other in [*(("q-L.p-en", other) for other in others), (ENGLISH, "base")]:
+            if not other:  # not run on this data
+                against.append("")
+                continue
+            change, low, high, p = tested[other, label]
+            against.append(f"{100 * change:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}; p {p:.3f})")
+        gains = {
+            direction: found.mean(name, column) / found.mean(f"infonce{length}", column) - 1
+            for direction, column in found.crossing.items()
+        }
+        best = max(gains, key=gains.__getitem__)
+        rows.append([data, name, *against, f"{100 * gains[best]:+.1f} % ({best})"])
+    return rows
 
 
 def precision_table() -> str:
