@@ -33,8 +33,8 @@ from clear_ir.training import train_model
 OBJECTIVES = {
     "infonce": {"loss": "infonce", "guard": 0.0},
     "infonce-both": {"loss": "infonce-both", "guard": 0.0},
-    "clear": {"loss": "clear", "alpha": 0.4, "beta": 0.2, "gamma": 0.0, "guard": 0.0},
-    "clear + cross": {"loss": "clear", "alpha": 0.3, "beta": 0.1, "gamma": 0.3, "guard": 0.0},
+    "clear": {"loss": "clear", "alpha": 0.4, "beta": 0.2, "gamma": 0.0, "guard": 0.0, "divergence": "kl"},
+    "clear + cross": {"loss": "clear", "alpha": 0.3, "beta": 0.1, "gamma": 0.3, "guard": 0.0, "divergence": "kl"},
 }
 
 

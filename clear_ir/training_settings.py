@@ -26,13 +26,14 @@ class TrainingSettings(BaseModel):
             baseline; ``infonce-en``, from the English query instead; ``infonce-both``, from both, half each; or
             ``infonce-symmetric``, from the target-language query and back from the passage, half each.
         cached: Use the gradient cache: large batches in bounded memory.
-        alpha: Weight of the reverse term of ``clear``. The defaults of the four weights are what docs/study.md
-            supports; the recipe ``paper`` has the paper's.
+        alpha: Weight of the reverse term of ``clear``. The defaults of the four weights and of the divergence are what
+            docs/study.md supports; the recipe ``paper`` has the paper's.
         beta: Weight of its KL term.
         gamma: Weight of its cross-lingual forward term.
         guard: Weight of the term that keeps English near the frozen base, with any loss; see
             :class:`clear_ir.losses.CLEARLoss`. None takes 0.5 with ``clear`` and 0 with the baselines.
-        divergence: What stands in the KL's place: ``kl-detached``, ``kl-reversed`` or ``js``.
+        divergence: The KL term: ``kl-detached``, in which English is the target and carries no gradient; ``kl``, the
+            paper's, gradients through both sides; ``kl-reversed``; or ``js``, Jensen-Shannon.
         scale: 1 / temperature.
         false_negative_margin: See :class:`clear_ir.losses.CLEARLoss`.
         num_negatives: Use only this many of the rows' negatives on each side; None uses all.
@@ -70,7 +71,7 @@ class TrainingSettings(BaseModel):
     beta: float = 0.1
     gamma: float = 0.3
     guard: float | None = None
-    divergence: Divergence = "kl"
+    divergence: Divergence = "kl-detached"
     scale: float = Field(20.0, gt=0)
     false_negative_margin: float | None = None
     num_negatives: int | None = Field(None, ge=0)

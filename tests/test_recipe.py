@@ -10,6 +10,7 @@ from clear_ir.encoding import add_known_prompts, load_encoder, weights_hash
 from clear_ir.files import InputError
 from clear_ir.recipe import SHIPPED, load_recipe
 from clear_ir.training import train_model
+from clear_ir.training_settings import TrainingSettings
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.yaml")])
@@ -20,6 +21,12 @@ def test_shipped_recipes_load(name):
 def test_the_papers_recipe_is_the_papers():
     train = load_recipe("paper").train
     assert (train.alpha, train.beta, train.gamma, train.scale, train.learning_rate) == (0.4, 0.2, 0.0, 20, 5e-5)
+    assert (train.weights.guard, train.divergence) == (0.0, "kl")
+
+
+def test_the_small_recipe_has_the_default_objective():
+    train, default = load_recipe("small").train, TrainingSettings()
+    assert (train.weights, train.divergence) == (default.weights, default.divergence)
 
 
 @pytest.mark.parametrize("name", ["multilingual-e5", "gte"])
