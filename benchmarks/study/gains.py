@@ -34,7 +34,7 @@ def gain_table() -> str:
                 rows.append([data + length, direction, score, *shown, f"{reach}"])
     if not rows:
         return "Not run yet."
-    head = ["data", "direction", "infonce", "default, merged; as trained", "largest", "its gain", "reach 15 %"]
+    head = ["data", "direction", "infonce", "default", "largest", "its gain", "reach 15 %"]
     return (
         f"{Table(head, rows, num_names=2).markdown()}\n"
         f"Relative gains in nDCG@10 over infonce with 95 % bootstrap intervals over questions. The largest is picked "
