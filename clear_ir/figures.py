@@ -136,18 +136,18 @@ def frontier(points: Sequence[tuple[float, float, float]], chosen: float) -> str
         )
 
 
-def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], float]], english_of_base: float) -> str:
-    """Several such lines without the base, which lies far below, each with its chosen weight.
+def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], float]]) -> str:
+    """Several such lines, each with its chosen weight; of the base, far below, only its English, as a vertical line.
 
     Args:
         curves: By name, points as for :func:`frontier` and the weight to mark.
-        english_of_base: The base's score in English, drawn as a vertical line.
 
     Returns:
         An SVG element.
     """
     with _figure(9.6, 5.0) as (figure, axes):
-        axes.axvline(100 * english_of_base, color="#888888", lw=1, ls=":", label="English of the base")
+        for of_base in {english for points, _ in curves.values() for weight, english, _ in points if weight == 0}:
+            axes.axvline(100 * of_base, color="#888888", lw=1, ls=":", label="English of the base")
         for number, (name, (points, chosen)) in enumerate(curves.items()):
             points = [point for point in points if point[0] > 0]
             _, english, cross = zip(*points, strict=True)

@@ -58,7 +58,6 @@ def study(tmp_path, monkeypatch, tiny_folder):
         "merging_weights": [0.5, 1.0],
         "max_english_loss": 100,
         "level": 0.5,
-        "chosen_on": "afriqa-hau",
         "default": "clear + cross + guard",
         "figure": list(OBJECTIVES),
         "objectives": OBJECTIVES,

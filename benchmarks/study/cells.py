@@ -79,16 +79,16 @@ def loss_settings(objective: str) -> dict:
     return {**MATRIX["objectives"].get(own.pop("like", None), {}), **own}
 
 
-def dev_stage(data: str) -> list[Cell]:
-    """The dev cells of a data set."""
-    return [cell for cell in planned_cells() if (cell.stage, cell.data) == ("dev", data)]
+def dev_stage() -> list[Cell]:
+    """The cells that choose."""
+    return [cell for cell in planned_cells() if cell.stage == "dev"]
 
 
 def dev_cells(objective: str) -> list[Cell]:
     """The dev cells of an objective, or of the one that it is ``like``, one for each learning rate left open."""
     fixed = MATRIX["objectives"][objective].get("learning_rate")
     objective = MATRIX["objectives"][objective].get("like", objective)
-    found = [cell for cell in dev_stage(MATRIX["chosen_on"]) if cell.objective == objective]
+    found = [cell for cell in dev_stage() if cell.objective == objective]
     found = [cell for cell in found if fixed in (None, cell.learning_rate)]
     if missing := [cell for cell in found if read_cell(cell) is None]:
         raise SystemExit(f"Run the dev stage first; {missing[0]} is not there.")

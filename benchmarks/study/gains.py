@@ -23,7 +23,7 @@ def gain_table() -> str:
             if before not in found.by_name or not others:
                 continue
             gains = {name: _relative_gains(found, name, before) for name in others}
-            defaults = [name for name in others if name.split(", merged")[0] == MATRIX["default"] + length]
+            defaults = found.variants(MATRIX["default"] + length)
             for direction, column in found.crossing.items():
                 in_this = {name: gains[name][direction] for name in others}
                 largest = max(in_this, key=lambda name: in_this[name][0])
@@ -49,11 +49,11 @@ def _length(name: str) -> str:
 
 def _relative_gains(found: Found, name: str, before: str) -> dict[str, tuple[float, float, float]]:
     """By direction, the gain over infonce, trained as long, as a share of its score, with the ends of its interval."""
+    drawn_before, drawn_after = (found.by_name[of].bootstrap() for of in (before, name))
     gains = {}
     for direction, (column,) in found.crossing.items():
-        drawn_before, drawn_after = (found.by_name[of].bootstrap()[:, column] for of in (before, name))
-        some = drawn_before > 0
-        ends = interval(drawn_after[some] / drawn_before[some] - 1)
+        some = drawn_before[:, column] > 0
+        ends = interval(drawn_after[some, column] / drawn_before[some, column] - 1)
         gains[direction] = (found.mean(name, [column]) / found.mean(before, [column]) - 1, *ends)
     return gains
 

@@ -48,8 +48,7 @@ def progress_table() -> str:
 
 def dev_table() -> str:
     """What each learning rate gives on dev, and the merging weight that is chosen."""
-    data = MATRIX["chosen_on"]
-    cells = [cell for cell in dev_stage(data) if read_cell(cell) is not None]
+    cells = [cell for cell in dev_stage() if read_cell(cell) is not None]
     if not cells:
         return "Not run yet."
     rows = []
@@ -62,11 +61,12 @@ def dev_table() -> str:
             row += [f"{chosen:g}", *_points(means(cell, f"{chosen:g}") if chosen else means(_base(cell), "0"))]
         rows.append(row + [""] * (6 + 1 - len(row)))
     head = ["objective", "learning rate", ENGLISH, "q-L.p-en", "merging weight", "merged " + ENGLISH, "merged q-L.p-en"]
+    questions = _questions("dev", cells[0].data)
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"nDCG@10 x 100 on {len(_questions('dev', data)[ENGLISH])} dev questions, seed 0. The merging weight of the "
-        "better learning rate is the best across languages among those that lose at most "
-        f"{MATRIX['max_english_loss']:g} points in English."
+        f"nDCG@10 x 100 on {len(questions[ENGLISH])} dev questions, seed 0. The merging weight of the better learning "
+        f"rate is the best across languages among those that lose at most {MATRIX['max_english_loss']:g} points in "
+        "English."
     )
 
 
@@ -103,6 +103,10 @@ class Found:
         self.crossing = {d: [i] for i, d in enumerate(self.names) if d.endswith(".p-en") and d != ENGLISH}
         trained = [name for name in self.by_name if name in BASELINES and name in _complete()]
         self.strongest = max(trained, key=_dev_score, default=None)
+
+    def variants(self, objective: str) -> list[str]:
+        """The names of an objective's models, as trained and merged."""
+        return [name for name in self.by_name if name.split(", merged")[0] == objective]
 
     def mean(self, name: str, columns: list[int]) -> float:
         return float(self.by_name[name].means[columns].mean())
@@ -194,7 +198,7 @@ def _default_rows(data: str, found: Found, length: str) -> list[list[str]]:
     others = [next((n for n in found.by_name if n == kind or n.startswith(f"{kind} ")), "") for kind in kinds]
     chosen = {label: found.columns[label] for label in (ENGLISH, "q-L.p-en")}
     rows = []
-    for name in [name for name in found.by_name if name.split(", merged")[0] == MATRIX["default"] + length]:
+    for name in found.variants(MATRIX["default"] + length):
         pairs = [(name, other) for other in [*others, "base"] if other]
         tested = compared(found, pairs, chosen, lambda pair: pair[1])
         against = []
@@ -243,7 +247,7 @@ def knee_figure() -> str:
     for objective in [name for name in _complete() if name in MATRIX["figure"]]:
         points = [(point.weight, point.english, point.cross_lingual) for point in dev_points(objective)]
         curves[objective] = points, chosen_weight(objective)
-    return frontiers(curves, means(Cell("dev", MATRIX["chosen_on"], "base"), "0")[ENGLISH])
+    return frontiers(curves)
 
 
 def _points(scores: Mapping[str, float]) -> list[str]:
@@ -256,7 +260,7 @@ def _base(cell: Cell) -> Cell:
 
 def _complete() -> list[str]:
     """The objectives of which all dev cells have been run."""
-    cells = [cell for cell in dev_stage(MATRIX["chosen_on"]) if cell.objective != "base"]
+    cells = [cell for cell in dev_stage() if cell.objective != "base"]
     lacking = {cell.objective for cell in cells if read_cell(cell) is None}
     return [name for name in dict.fromkeys(cell.objective for cell in cells) if name not in lacking]
 
