@@ -37,21 +37,22 @@ def default_num_tokens(device: torch.device) -> int:
 class Step:
     """One batch on its way through the loss: layout, keys of the texts, packed texts, languages of the rows.
 
-    ``guarded`` holds anchors and positives once more, for the frozen base.
+    ``for_base`` holds anchors, and positives for the guard, once more for the frozen base.
     """
 
     columns: Columns
     keys: dict[int, Tensor | None]
     packed: Packed
     langs: Tensor | None = None
-    guarded: Packed | None = None
+    for_base: Packed | None = None
 
 
 class CLEARLoss(nn.Module):
     """CLEAR: forward InfoNCE, reverse InfoNCE over the English passage, and the KL between them.
 
-    ``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross + guard * guard term``;
-    the terms are defined in :mod:`clear_ir.objective`. With ``gamma=0`` this is the paper's loss.
+    ``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross + guard * guard term
+    + distil * distil term``; the terms are defined in :mod:`clear_ir.objective`. With ``gamma=0`` and without the last
+    two this is the paper's loss.
 
     Two deviations keep known positives from being pushed away as negatives. Exact duplicates are always
     masked: a candidate with the text of the row's own, and the own text of another row with the same
@@ -74,8 +75,9 @@ class CLEARLoss(nn.Module):
         languages: Names of languages, to log the loss of each apart; a column ``label`` of the data then holds each
             row's language as a number that counts through them. None ignores labels.
         guard: Weight of the term that keeps English queries and passages where the encoder, as it is handed over,
-            has them: a frozen copy embeds them in each step. 0 makes no copy.
+            has them: a frozen copy embeds them in each step. 0 of this and ``distil`` makes no copy.
         divergence: What stands in the KL's place, see :data:`clear_ir.objective.Divergence`.
+        distil: Weight of the term that draws cross_anchor to where the frozen copy has the anchor.
 
     Requirements:
         1. Columns in this order: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m.
@@ -117,9 +119,10 @@ class CLEARLoss(nn.Module):
         languages: Sequence[str] | None = None,
         guard: float = 0.0,
         divergence: Divergence = "kl",
+        distil: float = 0.0,
     ) -> None:
         super().__init__()
-        self.weights = Weights(alpha, beta, gamma, guard)
+        self.weights = Weights(alpha, beta, gamma, guard, distil)
         if divergence not in get_args(Divergence):
             raise ValueError(f"divergence is {divergence!r}; give one of {', '.join(get_args(Divergence))}.")
         if num_negatives is not None and num_negatives < 0:
@@ -134,7 +137,7 @@ class CLEARLoss(nn.Module):
         self.languages = list(languages or [])
         self.divergence = divergence
         # In a list, so that it is no part of this module: the trainer shall neither train nor save it.
-        self._base = [copy.deepcopy(model).eval().requires_grad_(False)] if guard else []
+        self._base = [copy.deepcopy(model).eval().requires_grad_(False)] if guard or distil else []
         # The plain loss cuts by NUM_TOKENS; subclasses and tests may say otherwise.
         self.mini_batch_size: int | None = None
         self.mini_batch_num_tokens: int | None = None
@@ -172,11 +175,15 @@ class CLEARLoss(nn.Module):
                 packed.merged.count(False),
                 len(used),
             )
-        guarded = None
+        for_base = None
         if self._base:
-            english = {column: used[column] for column in (columns.anchor, columns.positive)}
-            guarded = pack_columns(english, keys, pad_id, self.deduplicate)
-        return Step(columns, keys, packed, labels if self.languages else None, guarded)
+            english = {column: used[column] for column in self._columns_of_base(columns)}
+            for_base = pack_columns(english, keys, pad_id, self.deduplicate)
+        return Step(columns, keys, packed, labels if self.languages else None, for_base)
+
+    def _columns_of_base(self, columns: Columns) -> tuple[int, ...]:
+        """What the frozen base embeds."""
+        return (columns.anchor, columns.positive) if self.weights.guard else (columns.anchor,)
 
     def _embed(self, packed: Packed, model: nn.Module | None = None) -> list[Tensor]:
         """Embed each group, rows of like length together, to waste little on padding."""
@@ -232,15 +239,15 @@ class CLEARLoss(nn.Module):
         queries, query_keys = together(columns.cross_anchor, columns.neg_queries)
         assert passages is not None
         world = torch.distributed.get_world_size() if gather else 1
-        base = self._embed_by_base(step.guarded, columns, passages, gather) if step.guarded else ()
+        base = self._embed_by_base(step.for_base, columns, passages, gather) if step.for_base else ()
         batch = Batch(count * world, passages, anchors, queries, passage_keys, anchor_keys, query_keys, *base)
         return batch, get_rank() * count if gather else 0, count
 
     @torch.no_grad()
     def _embed_by_base(self, packed: Packed, columns: Columns, like: Tensor, gather: bool) -> list[Tensor]:
-        """The anchors and the positives, of all devices if asked, as the frozen base has them."""
+        """The texts that the frozen base embeds, column by column, of all devices if asked."""
         embedded = self._embed(packed, self._base[0].to(like.device))
-        places = [packed.places[column] for column in (columns.anchor, columns.positive)]
+        places = [packed.places[column] for column in self._columns_of_base(columns)]
         # Within MatryoshkaLoss the first dimensions are compared.
         base = [_full_precision(embedded[group][rows, : like.shape[1]]) for group, rows in places]
         return [all_gather(side) for side in base] if gather else base
@@ -286,6 +293,7 @@ class CLEARLoss(nn.Module):
             "deduplicate": self.deduplicate,
             "guard": self.weights.guard,
             "divergence": self.divergence,
+            "distil": self.weights.distil,
         }
 
     @property

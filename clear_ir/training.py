@@ -62,6 +62,7 @@ def make_loss(
         "languages": languages,
         "guard": weights.guard,
         "divergence": settings.divergence,
+        "distil": weights.distil,
     }
     if not settings.cached:
         return CLEARLoss(model, **common)

@@ -32,6 +32,8 @@ class TrainingSettings(BaseModel):
         gamma: Weight of its cross-lingual forward term.
         guard: Weight of the term that keeps English near the frozen base, with any loss; see
             :class:`clear_ir.losses.CLEARLoss`. None takes 0.5 with ``clear`` and 0 with the baselines.
+        distil: Weight of the term that draws the target-language query to where the frozen base has the English one,
+            with any loss.
         divergence: The KL term: ``kl-detached``, in which English is the target and carries no gradient; ``kl``, the
             paper's, gradients through both sides; ``kl-reversed``; or ``js``, Jensen-Shannon.
         scale: 1 / temperature.
@@ -71,6 +73,7 @@ class TrainingSettings(BaseModel):
     beta: float = 0.1
     gamma: float = 0.3
     guard: float | None = None
+    distil: float = 0.0
     divergence: Divergence = "kl-detached"
     scale: float = Field(20.0, gt=0)
     false_negative_margin: float | None = None
@@ -115,4 +118,4 @@ class TrainingSettings(BaseModel):
         """The weights of the loss's terms."""
         fixed = LOSSES[self.loss]
         guard = self.guard if self.guard is not None else (0.0 if fixed else 0.5)
-        return Weights(*(fixed or (self.alpha, self.beta, self.gamma)), guard=guard)
+        return Weights(*(fixed or (self.alpha, self.beta, self.gamma)), guard=guard, distil=self.distil)

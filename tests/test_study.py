@@ -22,10 +22,10 @@ OBJECTIVES = {
     "infonce": {"loss": "infonce"},
     "infonce-both": {"loss": "infonce-both"},
     "clear + cross + guard": {"loss": "clear", "alpha": 0.3, "beta": 0.1, "gamma": 0.3, "guard": 0.5},
-    "distil on queries": {"distil": "queries"},
-    "distil on NTREX": {"distil": "ntrex"},
-    "distil on queries, then clear": {"distil": "queries", "loss": "clear"},
-    "distil on NTREX, then infonce, 2x the steps": {"distil": "ntrex", "loss": "infonce", "times_the_steps": 2},
+    "distil on queries": {"distil_on": "queries"},
+    "distil on NTREX": {"distil_on": "ntrex"},
+    "distil on queries, then clear": {"distil_on": "queries", "loss": "clear"},
+    "distil on NTREX, then infonce, 2x the steps": {"distil_on": "ntrex", "loss": "infonce", "times_the_steps": 2},
 }
 
 

@@ -221,8 +221,8 @@ def test_losses_by_name(encoder):
     assert isinstance(cached, CachedCLEARLoss)
     assert cached.weights.by_term() == {"forward": 0.5, "cross": 0.5}
     assert cached.mini_batch_num_tokens == 50
-    guarded = make_loss(encoder, settings(loss="infonce-symmetric", guard=0.5, divergence="js"), 2)
-    assert guarded.weights.by_term() == {"reverse": 0.5, "cross": 0.5, "guard": 0.5}
+    guarded = make_loss(encoder, settings(loss="infonce-symmetric", guard=0.5, distil=1, divergence="js"), 2)
+    assert guarded.weights.by_term() == {"reverse": 0.5, "cross": 0.5, "guard": 0.5, "distil": 1.0}
     assert guarded.divergence == "js"
     assert make_loss(encoder, settings(loss="infonce-en"), 2).weights.by_term() == {"forward": 1.0}
 

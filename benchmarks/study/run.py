@@ -127,7 +127,7 @@ def run_cell(cell: Cell, given: argparse.Namespace) -> None:
         rate = cell.learning_rate or chosen_learning_rate(cell.objective)
         steps = MATRIX["data"][cell.data]["dev_steps" if cell.stage == "dev" else "max_steps"]
         objective = loss_settings(cell.objective)
-        texts = objective.pop("distil", None)
+        texts = objective.pop("distil_on", None)
         steps *= objective.pop("times_the_steps", 1)
         changes = {**MATRIX["train"], "max_steps": steps, "learning_rate": rate}
         settings = TrainingSettings(**{**changes, **objective}, seed=cell.seed)
@@ -194,7 +194,7 @@ def distilled_start(
 
     Args:
         cell: The cell.
-        texts: ``queries`` of the rows, or ``ntrex``.
+        texts: ``queries`` of the rows, ``ntrex``, or ``queries and ntrex``.
         rows: The cell's rows.
         settings: The cell's settings, of which the rate, the lengths and the seed hold here too.
         given: The command line.
@@ -202,7 +202,7 @@ def distilled_start(
     Returns:
         The model folder.
     """
-    source = f"{texts}-{cell.data}" if texts == "ntrex" else f"{texts}-{cell.stage}-{cell.data}"
+    source = f"{texts}-{cell.stage}-{cell.data}".replace(" ", "-")
     shared = given.runs / DISTILLED / f"{source}-lr{settings.learning_rate:g}-seed{settings.seed}"
     if not shared.exists():
         own = shared.with_name(f"{shared.name}.{os.getpid()}")
@@ -217,7 +217,9 @@ def distilled_start(
 
 
 def pairs_of(texts: str, rows: TrainingRows, given: argparse.Namespace) -> list[tuple[str, str]]:
-    """English texts and their translations: the rows' queries, or NTREX's sentences in the rows' languages."""
+    """English texts and their translations: the rows' queries, NTREX's sentences in the rows' languages, or both."""
+    if " and " in texts:
+        return [pair for each in texts.split(" and ") for pair in pairs_of(each, rows, given)]
     if texts == "queries":
         return [(record["anchor"], record["cross_anchor"]) for record in rows.records]
     langs = sorted({record["lang"] for record in rows.records})
