@@ -98,7 +98,6 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         languages: Sequence[str] | None = None,
         guard: float = 0.0,
         divergence: Divergence = "kl",
-        distil: float = 0.0,
         show_progress_bar: bool = False,
     ) -> None:
         super().__init__(
@@ -115,7 +114,6 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
             languages=languages,
             guard=guard,
             divergence=divergence,
-            distil=distil,
         )
         if has_static_embedding_input(model):
             raise ValueError(

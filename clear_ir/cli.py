@@ -106,6 +106,9 @@ def train(
     model: Annotated[str | None, typer.Option(help="Encoder to start from; see evaluate.")] = None,
     recipe: Recipe = None,
     mapping: Map = None,
+    translations: Annotated[
+        Path | None, typer.Option(help="More to distil on: a file of english, translation (and lang).")
+    ] = None,
     loss: Annotated[str | None, typer.Option(help="clear, infonce or infonce-both.")] = None,
     cached: Annotated[bool | None, typer.Option("--cached/--plain", help="Gradient cache.")] = None,
     alpha: float | None = None,
@@ -131,7 +134,7 @@ def train(
     names = "loss cached alpha beta gamma batch_size epochs max_steps learning_rate num_negatives"
     flags = _given(f"{names} precision mini_batch_num_tokens dev_share seed", locals()) | _settings(settings)
     from clear_ir.recipe import load_recipe
-    from clear_ir.rows import read_training_rows
+    from clear_ir.rows import read_training_rows, read_translations
     from clear_ir.training import train_model
 
     chosen = load_recipe(recipe, {"train": flags})
@@ -145,10 +148,15 @@ def train(
         overwrite=overwrite,
         resume=resume,
         trust_remote_code=trust_remote_code,
+        translations=read_translations(translations) if translations else [],
     )
     plan = log[0]
     rows_of = ", ".join(f"{lang} {count}" for lang, count in plan["rows_by_language"].items())
     left = f"; {plan['rows_left_out']} of them find no batch without their like" if plan["rows_left_out"] else ""
+    if "distil_pairs" in plan:
+        first, last = plan["distil_loss"]
+        pairs, steps = plan["distil_pairs"], plan["distil_steps"]
+        typer.echo(f"Distilled on {pairs} pairs in {steps} steps: loss from {first:.2g} to {last:.2g}.")
     typer.echo(f"An epoch: {plan['batches']} batches of rows in {rows_of}{left}.")
     losses = [entry["loss"] for entry in log if "loss" in entry]
     typer.echo(f"Loss from {losses[0]:.3f} to {losses[-1]:.3f} in {log[-1]['step']} steps.")

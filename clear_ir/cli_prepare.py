@@ -162,9 +162,10 @@ def prepare_jsonl(
 
 def _write_prepared(prepared: Any, out: Path, strict: bool, overwrite: bool) -> None:
     from collections import Counter
+    from dataclasses import asdict
 
     from clear_ir.collection import write_collection
-    from clear_ir.files import new_folder, write_json
+    from clear_ir.files import new_folder, write_json, write_jsonl
     from clear_ir.rows import write_parallel_rows
 
     rejected = prepared.rejected.reasons
@@ -173,6 +174,8 @@ def _write_prepared(prepared: Any, out: Path, strict: bool, overwrite: bool) -> 
     with new_folder(out, "prepared.json", overwrite) as partial:
         if prepared.rows:
             write_parallel_rows(partial / "rows.jsonl", prepared.rows)
+        if prepared.translations:
+            write_jsonl(partial / "translations.jsonl", map(asdict, prepared.translations))
         if prepared.collection:
             write_collection(partial / "collection", prepared.collection)
         langs = dict(Counter(row.lang for row in prepared.rows))
@@ -186,6 +189,8 @@ def _write_prepared(prepared: Any, out: Path, strict: bool, overwrite: bool) -> 
         directions = some_of(map(str, collection.directions), most=9)
         sizes = f"{len(collection.queries)} queries, {len(collection.passages)} passages"
         typer.echo(f"Collection: {out / 'collection'} ({sizes}; {directions})")
+    if prepared.translations:
+        typer.echo(f"Translations, for train --translations: {out / 'translations.jsonl'}")
     if not prepared.rows:
         print_made("No training rows.", f"clear-ir evaluate --model MODEL --data {out / 'collection'} --out RESULTS")
         return

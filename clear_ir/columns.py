@@ -67,11 +67,11 @@ def lay_out(count: int, weights: Weights, num_negatives: int | None) -> Columns:
     wanted = set(weights.by_term())
     cross_anchor = 2 + negatives
     used = {1}
-    if wanted & {"forward", "kl", "guard", "distil"}:
+    if wanted & {"forward", "kl", "guard"}:
         used.add(0)
     if wanted & {"forward", "kl", "cross"}:
         used.update(range(2, cross_anchor))
-    if wanted & {"reverse", "kl", "cross", "distil"}:
+    if wanted & {"reverse", "kl", "cross"}:
         used.add(cross_anchor)
     if wanted & {"reverse", "kl"}:
         used.update(range(cross_anchor + 1, count))

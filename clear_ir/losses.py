@@ -37,22 +37,21 @@ def default_num_tokens(device: torch.device) -> int:
 class Step:
     """One batch on its way through the loss: layout, keys of the texts, packed texts, languages of the rows.
 
-    ``for_base`` holds anchors, and positives for the guard, once more for the frozen base.
+    ``guarded`` holds anchors and positives once more, for the frozen base.
     """
 
     columns: Columns
     keys: dict[int, Tensor | None]
     packed: Packed
     langs: Tensor | None = None
-    for_base: Packed | None = None
+    guarded: Packed | None = None
 
 
 class CLEARLoss(nn.Module):
     """CLEAR: forward InfoNCE, reverse InfoNCE over the English passage, and the KL between them.
 
-    ``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross + guard * guard term
-    + distil * distil term``; the terms are defined in :mod:`clear_ir.objective`. With ``gamma=0`` and without the last
-    two this is the paper's loss.
+    ``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross + guard * guard term``;
+    the terms are defined in :mod:`clear_ir.objective`. With ``gamma=0`` this is the paper's loss.
 
     Two deviations keep known positives from being pushed away as negatives. Exact duplicates are always
     masked: a candidate with the text of the row's own, and the own text of another row with the same
@@ -75,9 +74,8 @@ class CLEARLoss(nn.Module):
         languages: Names of languages, to log the loss of each apart; a column ``label`` of the data then holds each
             row's language as a number that counts through them. None ignores labels.
         guard: Weight of the term that keeps English queries and passages where the encoder, as it is handed over,
-            has them: a frozen copy embeds them in each step. 0 of this and ``distil`` makes no copy.
+            has them: a frozen copy embeds them in each step. 0 makes no copy.
         divergence: What stands in the KL's place, see :data:`clear_ir.objective.Divergence`.
-        distil: Weight of the term that draws cross_anchor to where the frozen copy has the anchor.
 
     Requirements:
         1. Columns in this order: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m.
@@ -119,10 +117,9 @@ class CLEARLoss(nn.Module):
         languages: Sequence[str] | None = None,
         guard: float = 0.0,
         divergence: Divergence = "kl",
-        distil: float = 0.0,
     ) -> None:
         super().__init__()
-        self.weights = Weights(alpha, beta, gamma, guard, distil)
+        self.weights = Weights(alpha, beta, gamma, guard)
         if divergence not in get_args(Divergence):
             raise ValueError(f"divergence is {divergence!r}; give one of {', '.join(get_args(Divergence))}.")
         if num_negatives is not None and num_negatives < 0:
@@ -136,13 +133,17 @@ class CLEARLoss(nn.Module):
         self.deduplicate = deduplicate
         self.languages = list(languages or [])
         self.divergence = divergence
-        # In a list, so that it is no part of this module: the trainer shall neither train nor save it.
-        self._base = [copy.deepcopy(model).eval().requires_grad_(False)] if guard or distil else []
+        self.freeze_base()
         # The plain loss cuts by NUM_TOKENS; subclasses and tests may say otherwise.
         self.mini_batch_size: int | None = None
         self.mini_batch_num_tokens: int | None = None
         self._told = False
         self._means = TermMeans(self.weights.by_term(), self.languages)
+
+    def freeze_base(self) -> None:
+        """Take the encoder as it is now for the guard's frozen base; done when the loss is made."""
+        # In a list, so that it is no part of this module: the trainer shall neither train nor save it.
+        self._base = [copy.deepcopy(self.model).eval().requires_grad_(False)] if self.weights.guard else []
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """Compute the loss of one batch.
@@ -175,15 +176,11 @@ class CLEARLoss(nn.Module):
                 packed.merged.count(False),
                 len(used),
             )
-        for_base = None
+        guarded = None
         if self._base:
-            english = {column: used[column] for column in self._columns_of_base(columns)}
-            for_base = pack_columns(english, keys, pad_id, self.deduplicate)
-        return Step(columns, keys, packed, labels if self.languages else None, for_base)
-
-    def _columns_of_base(self, columns: Columns) -> tuple[int, ...]:
-        """What the frozen base embeds."""
-        return (columns.anchor, columns.positive) if self.weights.guard else (columns.anchor,)
+            english = {column: used[column] for column in (columns.anchor, columns.positive)}
+            guarded = pack_columns(english, keys, pad_id, self.deduplicate)
+        return Step(columns, keys, packed, labels if self.languages else None, guarded)
 
     def _embed(self, packed: Packed, model: nn.Module | None = None) -> list[Tensor]:
         """Embed each group, rows of like length together, to waste little on padding."""
@@ -239,15 +236,15 @@ class CLEARLoss(nn.Module):
         queries, query_keys = together(columns.cross_anchor, columns.neg_queries)
         assert passages is not None
         world = torch.distributed.get_world_size() if gather else 1
-        base = self._embed_by_base(step.for_base, columns, passages, gather) if step.for_base else ()
+        base = self._embed_by_base(step.guarded, columns, passages, gather) if step.guarded else ()
         batch = Batch(count * world, passages, anchors, queries, passage_keys, anchor_keys, query_keys, *base)
         return batch, get_rank() * count if gather else 0, count
 
     @torch.no_grad()
     def _embed_by_base(self, packed: Packed, columns: Columns, like: Tensor, gather: bool) -> list[Tensor]:
-        """The texts that the frozen base embeds, column by column, of all devices if asked."""
+        """The anchors and the positives, of all devices if asked, as the frozen base has them."""
         embedded = self._embed(packed, self._base[0].to(like.device))
-        places = [packed.places[column] for column in self._columns_of_base(columns)]
+        places = [packed.places[column] for column in (columns.anchor, columns.positive)]
         # Within MatryoshkaLoss the first dimensions are compared.
         base = [_full_precision(embedded[group][rows, : like.shape[1]]) for group, rows in places]
         return [all_gather(side) for side in base] if gather else base
@@ -293,7 +290,6 @@ class CLEARLoss(nn.Module):
             "deduplicate": self.deduplicate,
             "guard": self.weights.guard,
             "divergence": self.divergence,
-            "distil": self.weights.distil,
         }
 
     @property

@@ -9,12 +9,9 @@ With ``s(a, b) = scale * similarity(a, b)``:
 - cross:   InfoNCE from the cross_anchor to all passages (an addition to the paper),
 - kl:      KL(softmax(reverse scores) || softmax(forward scores)), columns paired by index,
 - guard:   1 - cosine of the row's English texts with what the frozen base makes of them, the mean of query and
-  passage (an addition to the paper),
-- distil:  1 - cosine of the cross_anchor with what the frozen base makes of the anchor, after Reimers and Gurevych
-  (EMNLP 2020, arXiv 2004.09813; an addition to the paper).
+  passage (an addition to the paper).
 
-``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross
-+ guard * guard term + distil * distil term``
+``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term``
 
 Every term is computed as one value per row, so a caller may cut the rows into chunks and add up:
 the sum over rows divided by B is the batch's loss whatever the chunks. Nothing here knows of
@@ -46,8 +43,6 @@ class Weights:
         beta: Weight of the KL term; 0 switches it off.
         gamma: Weight of the cross-lingual forward term; 0, the paper's value, switches it off.
         guard: Weight of the term that keeps English near the frozen base, on top of the others.
-        distil: Weight of the term that draws the query in the target language to where the frozen base has the
-            English one, on top of the others.
 
     Raises:
         ValueError: If a weight is negative or alpha, beta and gamma sum to more than 1.
@@ -57,10 +52,9 @@ class Weights:
     beta: float = 0.2
     gamma: float = 0.0
     guard: float = 0.0
-    distil: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "beta", "gamma", "guard", "distil"):
+        for name in ("alpha", "beta", "gamma", "guard"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a weight >= 0.")
         if self.alpha + self.beta + self.gamma > 1 + 1e-9:
@@ -78,7 +72,7 @@ class Weights:
     def by_term(self) -> dict[str, float]:
         """The weights above zero, by the name of their term."""
         weights = {"forward": self.forward, "reverse": self.alpha, "kl": self.beta, "cross": self.gamma}
-        weights |= {"guard": self.guard, "distil": self.distil}
+        weights["guard"] = self.guard
         return {name: weight for name, weight in weights.items() if weight > 0}
 
 
@@ -91,12 +85,12 @@ class Batch:
         passages: Shape (W * (1 + n), dim): all positives, then negative_1 of all rows, and so on.
         anchors: Shape (W, dim): the English queries; needed by the forward, KL and guard terms.
         queries: Shape (W * (1 + m), dim): all cross_anchors, then neg_query_1 of all rows, and so on;
-            needed by the reverse, KL, cross and distil terms. KL pairs its columns with those of ``passages``.
+            needed by the reverse, KL and cross terms. KL pairs its columns with those of ``passages``.
         passage_keys: Shape (W * (1 + n),), int64, equal for equal texts; None masks no duplicates.
         anchor_keys: As ``passage_keys``, for ``anchors``.
         query_keys: As ``passage_keys``, for ``queries``.
-        base_anchors: Shape (W, dim): what the frozen base makes of the anchors; needed by the guard and distil terms.
-        base_positives: Shape (W, dim): the same of the positives; needed by the guard term.
+        base_anchors: Shape (W, dim): what the frozen base makes of the anchors; needed by the guard term.
+        base_positives: Shape (W, dim): the same of the positives.
     """
 
     num_rows: int
@@ -216,7 +210,7 @@ def clear_terms(
         kind: Of :func:`divergence`.
 
     Returns:
-        ``{term: values of shape (chunk,)}`` for each term of ``weights`` that has one.
+        ``{term: values of shape (chunk,)}`` for each of forward, reverse, kl, cross and guard with a weight.
     """
     rows = batch.num_rows
 
@@ -232,11 +226,6 @@ def clear_terms(
         if margin is not None:
             masked |= margin_mask(similarities, own, margin)
         return similarities * scale, masked
-
-    def strayed(now: Tensor | None, base: Tensor | None) -> Tensor:
-        assert now is not None, "a term with a weight lacks its columns"
-        assert base is not None, "a term with a weight lacks the frozen base's embeddings"
-        return 1 - torch.cosine_similarity(now[own], base[own])
 
     wanted = weights.by_term()
     terms: dict[str, Tensor] = {}
@@ -254,8 +243,10 @@ def clear_terms(
         cross, cross_masked = scores(batch.queries, batch.query_keys, batch.passages, batch.passage_keys)
         terms["cross"] = info_nce(cross, own, cross_masked)
     if "guard" in wanted:
-        queries, passages = strayed(batch.anchors, batch.base_anchors), strayed(batch.passages, batch.base_positives)
-        terms["guard"] = (queries + passages) / 2
-    if "distil" in wanted:
-        terms["distil"] = strayed(batch.queries, batch.base_anchors)
+        pairs = (batch.anchors, batch.base_anchors), (batch.passages, batch.base_positives)
+        kept = [
+            torch.cosine_similarity(now[own], base[own]) for now, base in pairs if now is not None and base is not None
+        ]
+        assert len(kept) == 2, "the guard term lacks its columns"
+        terms["guard"] = 1 - (kept[0] + kept[1]) / 2
     return terms

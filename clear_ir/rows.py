@@ -32,6 +32,15 @@ class ParallelRow:
     lang: str
 
 
+@dataclass(frozen=True)
+class Translation:
+    """An English text and its translation into the language ``lang``."""
+
+    english: str
+    translation: str
+    lang: str = "xx"
+
+
 @dataclass
 class Rejected:
     """The records left out, each as where it stands and why."""
@@ -104,6 +113,35 @@ def read_parallel_rows(
 def write_parallel_rows(path: Path, rows: Iterable[ParallelRow]) -> None:
     """Write parallel rows as JSON Lines."""
     write_jsonl(path, (asdict(row) for row in rows))
+
+
+def read_translations(path: Path) -> list[Translation]:
+    """Read translations from any file that :func:`clear_ir.files.read_records` reads.
+
+    Args:
+        path: The file, with columns ``english`` and ``translation``; ``lang`` may be missing.
+
+    Returns:
+        The translations.
+
+    Raises:
+        InputError: If a column is missing, a text is null or empty, or there is none.
+    """
+    found = []
+    for where, record in read_records(path):
+        texts = {}
+        for column in ("english", "translation"):
+            if column not in record:
+                known = ", ".join(map(str, record))
+                raise InputError(f"{where}: no column {column!r} among {known}; name the columns english, translation.")
+            text = _text(record[column])
+            if text is None:
+                raise InputError(f"{where}: {column!r} is null or empty; mend the line or take it out.")
+            texts[column] = text
+        found.append(Translation(**texts, lang=_text(record.get("lang")) or "xx"))
+    if not found:
+        raise InputError(f"{path} holds no translation; give one English text and its translation a line.")
+    return found
 
 
 def training_columns(num_negatives: int, num_neg_queries: int) -> list[str]:

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
+from clear_ir.distillation import distil_model, take_over
 from clear_ir.dropout import fast_dropout
 from clear_ir.encoding import load_encoder
 from clear_ir.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
-from clear_ir.rows import TrainingRows, hold_out
+from clear_ir.rows import TrainingRows, Translation, hold_out
+from clear_ir.training_arguments import make_arguments
 from clear_ir.training_data import lang_of, make_dataset, make_dev_collection
 from clear_ir.training_settings import TrainingSettings
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 #: The file that marks a model folder of ours.
 RECIPE_FILE = "recipe.yaml"
+#: The distilled encoder in the folder of an interrupted run.
+DISTILLED = "distilled"
 
 
 def make_loss(
@@ -62,7 +66,6 @@ def make_loss(
         "languages": languages,
         "guard": weights.guard,
         "divergence": settings.divergence,
-        "distil": weights.distil,
     }
     if not settings.cached:
         return CLEARLoss(model, **common)
@@ -83,6 +86,7 @@ def train_model(
     overwrite: bool = False,
     resume: bool = False,
     trust_remote_code: bool = False,
+    translations: Sequence[Translation] = (),
 ) -> list[dict[str, Any]]:
     """Train an encoder and write a model folder.
 
@@ -95,17 +99,26 @@ def train_model(
         overwrite: Replace an earlier model of ours in ``out``, and an interrupted run.
         resume: Go on from the last checkpoint of an interrupted run into the same ``out``.
         trust_remote_code: Run Python code that the model brings along.
+        translations: Distilled on beside the rows' queries.
 
     Returns:
         The training log; its first entry says what an epoch holds: rows by language, batches, and the rows that
-        find no batch without their like.
+        find no batch without their like; and what :func:`clear_ir.distillation.take_over` returns, if it was used.
 
     Raises:
-        InputError: If the folder is taken, there is nothing to resume, or the rows do not fit.
+        InputError: If the folder is taken, there is nothing to resume, the rows do not fit, or there are translations
+            without distillation.
     """
+    if translations and not settings.steps_of_distillation:
+        raise InputError(
+            "Translations are for distillation, but distil_steps is 0; set it above 0 or leave --translations out."
+        )
     check_new(out, RECIPE_FILE, overwrite)
     rows_hash = hash_of(*(value for record in rows.records for value in record.values()))
     recipe = f"# clear-ir {version('clear-ir')}, {len(rows.records)} training rows with SHA-256 {rows_hash}\n"
+    if translations:
+        hashed = hash_of(*(text for pair in translations for text in (pair.english, pair.translation)))
+        recipe += f"# {len(translations)} translations with SHA-256 {hashed}\n"
     recipe += yaml.safe_dump({"model": model_name, "train": settings.model_dump()}, sort_keys=False)
     partial = out.with_name(out.name + ".partial")
     checkpoint = _start_or_resume(partial, recipe, resume, overwrite)
@@ -116,14 +129,23 @@ def train_model(
         if settings.max_seq_length:
             model.max_seq_length = settings.max_seq_length
         trainer = make_trainer(model, rows, settings, partial / "checkpoints")
+        distilled = {}
+        if steps := settings.steps_of_distillation:
+            if not (partial / DISTILLED).exists():
+                student = load_encoder(model_name, trust_remote_code)
+                student.max_seq_length = model.max_seq_length
+                queries = [Translation(row["anchor"], row["cross_anchor"]) for row in _split(rows, settings)[0]]
+                distil_model(student, [*queries, *translations], settings, steps, partial / DISTILLED)
+            distilled = take_over(trainer, partial / DISTILLED, trust_remote_code)
         with fast_dropout():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except BaseException:
-        if not any(partial.glob("checkpoints/checkpoint-*")):
+        if not any(partial.glob("checkpoints/checkpoint-*")) and not (partial / DISTILLED).exists():
             shutil.rmtree(partial, ignore_errors=True)  # nothing there to resume from
         raise
 
-    log = trainer.state.log_history
+    plan, *rest = trainer.state.log_history
+    log = [plan | distilled, *rest]
     if trainer.is_world_process_zero():
         model.save_pretrained(str(partial / "model"))
         write_text(partial / "model" / RECIPE_FILE, recipe)
@@ -152,7 +174,7 @@ def make_trainer(
     Raises:
         InputError: If too few rows are left to train on, or fewer negatives than asked for.
     """
-    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers import SentenceTransformerTrainer
     from transformers import PrinterCallback
 
     from clear_ir.batching import EpochPlan, LanguageBatchSampler
@@ -160,7 +182,7 @@ def make_trainer(
     from clear_ir.step_bar import StepBar
     from clear_ir.term_log import log_terms
 
-    train, dev = hold_out(rows.records, settings.dev_share, settings.seed, lambda record: record["positive"])
+    train, dev = _split(rows, settings)
     if len(train) < settings.batch_size:
         raise InputError(
             f"{len(train)} training rows are left after the dev share, fewer than batch_size {settings.batch_size}; "
@@ -179,20 +201,13 @@ def make_trainer(
     )
     steps = settings.max_steps or max(1, round(settings.epochs * len(train) / settings.batch_size))
     eval_steps = settings.eval_steps or max(1, steps // 10)
-    bf16, fp16 = _half_precision(settings.precision)
-    arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.lr_scheduler,
-        warmup_steps=settings.warmup_ratio,
-        weight_decay=settings.weight_decay,
+    arguments = make_arguments(
+        settings,
+        folder,
+        steps,
         batch_sampler=sampler,
         dataloader_drop_last=True,
         prompts=_prompts(model, [name for name in dataset.column_names if name != "label"]),
-        bf16=bf16,
-        fp16=fp16,
         eval_strategy="steps" if dev else "no",
         eval_steps=eval_steps,
         save_strategy="steps",
@@ -201,13 +216,7 @@ def make_trainer(
         load_best_model_at_end=bool(dev),
         metric_for_best_model=f"eval_{CrossLingualEvaluator.primary}" if dev else None,
         greater_is_better=True if dev else None,
-        logging_steps=settings.logging_steps,
-        logging_first_step=True,
         report_to=_reporters(),
-        disable_tqdm=True,
-        seed=settings.seed,
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
     )
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
@@ -230,6 +239,11 @@ def make_trainer(
     return trainer
 
 
+def _split(rows: TrainingRows, settings: TrainingSettings) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """The records to train on, and those that judge checkpoints."""
+    return hold_out(rows.records, settings.dev_share, settings.seed, lambda record: record["positive"])
+
+
 def _check_single(langs: list[str], settings: TrainingSettings) -> None:
     lang, count = min(Counter(langs).items(), key=lambda item: item[1])
     if count < settings.batch_size:
@@ -246,7 +260,7 @@ def _start_or_resume(partial: Path, recipe: str, resume: bool, overwrite: bool) 
     whole = [path.parent for path in partial.glob("checkpoints/checkpoint-*/trainer_state.json")]
     last = max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
     if not resume:
-        if last and not overwrite:
+        if (last or (partial / DISTILLED).exists()) and not overwrite:
             raise InputError(f"An interrupted run is in {partial}; --resume it, or --overwrite to start again.")
         shutil.rmtree(partial, ignore_errors=True)
         write_text(saved, recipe)
@@ -256,16 +270,6 @@ def _start_or_resume(partial: Path, recipe: str, resume: bool, overwrite: bool) 
     if saved.read_text(encoding="utf-8") != recipe:
         raise InputError(f"The run in {partial} was started with other settings or rows ({saved}); use the same.")
     return last
-
-
-def _half_precision(precision: str) -> tuple[bool, bool]:
-    """Whether to use bf16 and fp16."""
-    if precision != "auto":
-        return precision == "bf16", precision == "fp16"
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(), not torch.cuda.is_bf16_supported()
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older releases
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")), False
 
 
 def _prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] | None:

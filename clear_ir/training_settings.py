@@ -32,10 +32,10 @@ class TrainingSettings(BaseModel):
         gamma: Weight of its cross-lingual forward term.
         guard: Weight of the term that keeps English near the frozen base, with any loss; see
             :class:`clear_ir.losses.CLEARLoss`. None takes 0.5 with ``clear`` and 0 with the baselines.
-        distil: Weight of the term that draws the target-language query to where the frozen base has the English one,
-            with any loss.
         divergence: The KL term: ``kl-detached``, in which English is the target and carries no gradient; ``kl``, the
             paper's, gradients through both sides; ``kl-reversed``; or ``js``, Jensen-Shannon.
+        distil_steps: Steps of distillation before training, on the rows' queries and other translations that are given;
+            see :mod:`clear_ir.distillation`. None takes 192 with ``clear`` and 0 with the baselines.
         scale: 1 / temperature.
         false_negative_margin: See :class:`clear_ir.losses.CLEARLoss`.
         num_negatives: Use only this many of the rows' negatives on each side; None uses all.
@@ -73,8 +73,8 @@ class TrainingSettings(BaseModel):
     beta: float = 0.1
     gamma: float = 0.3
     guard: float | None = None
-    distil: float = 0.0
     divergence: Divergence = "kl-detached"
+    distil_steps: int | None = Field(None, ge=0)
     scale: float = Field(20.0, gt=0)
     false_negative_margin: float | None = None
     num_negatives: int | None = Field(None, ge=0)
@@ -114,8 +114,13 @@ class TrainingSettings(BaseModel):
         return self
 
     @property
+    def steps_of_distillation(self) -> int:
+        """``distil_steps``, settled."""
+        return self.distil_steps if self.distil_steps is not None else (0 if LOSSES[self.loss] else 192)
+
+    @property
     def weights(self) -> Weights:
         """The weights of the loss's terms."""
         fixed = LOSSES[self.loss]
         guard = self.guard if self.guard is not None else (0.0 if fixed else 0.5)
-        return Weights(*(fixed or (self.alpha, self.beta, self.gamma)), guard=guard, distil=self.distil)
+        return Weights(*(fixed or (self.alpha, self.beta, self.gamma)), guard=guard)

@@ -38,7 +38,7 @@ def make_training_rows(count=40, n=1):
 
 def settings(**changes):
     defaults = {"batch_size": 8, "max_steps": 6, "learning_rate": 1e-3, "precision": "fp32", "eval_steps": 3}
-    return TrainingSettings(**defaults | changes)
+    return TrainingSettings(**defaults | {"distil_steps": 0} | changes)
 
 
 @pytest.mark.parametrize("loss", list(LOSSES))
@@ -95,6 +95,7 @@ def test_a_killed_run_resumes_to_the_same_model(tmp_path, tiny_folder):
     rows_file = tmp_path / "rows.jsonl"
     write_jsonl(rows_file, make_training_rows(400).records)
     flags = "--batch-size 8 --max-steps 60 --set eval_steps=10 --precision fp32 --learning-rate 1e-3"
+    flags += " --set distil_steps=3"
 
     def command(out, *more):
         code = "from clear_ir.cli import main; main()"
@@ -221,8 +222,8 @@ def test_losses_by_name(encoder):
     assert isinstance(cached, CachedCLEARLoss)
     assert cached.weights.by_term() == {"forward": 0.5, "cross": 0.5}
     assert cached.mini_batch_num_tokens == 50
-    guarded = make_loss(encoder, settings(loss="infonce-symmetric", guard=0.5, distil=1, divergence="js"), 2)
-    assert guarded.weights.by_term() == {"reverse": 0.5, "cross": 0.5, "guard": 0.5, "distil": 1.0}
+    guarded = make_loss(encoder, settings(loss="infonce-symmetric", guard=0.5, divergence="js"), 2)
+    assert guarded.weights.by_term() == {"reverse": 0.5, "cross": 0.5, "guard": 0.5}
     assert guarded.divergence == "js"
     assert make_loss(encoder, settings(loss="infonce-en"), 2).weights.by_term() == {"forward": 1.0}
 

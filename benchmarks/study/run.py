@@ -36,19 +36,19 @@ from cells import (
     planned_cells,
     read_cell,
 )
-from distil import distil
 from machine import machine
 
 from clear_ir.collection import Collection
 from clear_ir.datasets import load_afriqa, load_ntrex, load_xquad
 from clear_ir.datasets.prepared import Prepared
+from clear_ir.distillation import distil_model
 from clear_ir.encoding import load_encoder
 from clear_ir.evaluation import Embeddings
 from clear_ir.files import write_json, write_jsonl
 from clear_ir.merging import merge_encoders
 from clear_ir.mining import mine_hard_negatives
 from clear_ir.mining_settings import MiningSettings
-from clear_ir.rows import TrainingRows, read_training_rows
+from clear_ir.rows import TrainingRows, Translation, read_training_rows
 from clear_ir.training import train_model
 from clear_ir.training_settings import TrainingSettings
 
@@ -207,8 +207,9 @@ def distilled_start(
     if not shared.exists():
         own = shared.with_name(f"{shared.name}.{os.getpid()}")
         own.parent.mkdir(parents=True, exist_ok=True)
-        longer = settings.model_copy(update={"max_steps": MATRIX["distil_steps"]})
-        distil(MATRIX["model"], pairs_of(texts, rows, given), longer, own)
+        model = load_encoder(MATRIX["model"])
+        model.max_seq_length = settings.max_seq_length
+        distil_model(model, pairs_of(texts, rows, given), settings, MATRIX["distil_steps"], own)
         if shared.exists():  # made by the cell beside this one meanwhile
             shutil.rmtree(own)
         else:
@@ -216,19 +217,13 @@ def distilled_start(
     return str(shared)
 
 
-def pairs_of(texts: str, rows: TrainingRows, given: argparse.Namespace) -> list[tuple[str, str]]:
+def pairs_of(texts: str, rows: TrainingRows, given: argparse.Namespace) -> list[Translation]:
     """English texts and their translations: the rows' queries, NTREX's sentences in the rows' languages, or both."""
     if " and " in texts:
         return [pair for each in texts.split(" and ") for pair in pairs_of(each, rows, given)]
     if texts == "queries":
-        return [(record["anchor"], record["cross_anchor"]) for record in rows.records]
-    langs = sorted({record["lang"] for record in rows.records})
-    sentences = load_ntrex(given.ntrex, langs).collection.queries
-    return [
-        (sentences[f"{name.split('@')[0]}@en"].text, text.text)
-        for name, text in sentences.items()
-        if text.lang in langs
-    ]
+        return [Translation(record["anchor"], record["cross_anchor"]) for record in rows.records]
+    return load_ntrex(given.ntrex, sorted({record["lang"] for record in rows.records})).translations
 
 
 def small_pool(prepared: Prepared) -> Collection:

@@ -14,6 +14,7 @@ from clear_ir.collection import Collection, Qrels, Text
 from clear_ir.datasets.prepared import Prepared
 from clear_ir.datasets.source import check_langs
 from clear_ir.files import InputError
+from clear_ir.rows import Translation
 
 _NAME = re.compile(r"newstest2019-(?:src|ref)\.(\S+)\.txt")
 #: Languages that other data sets here call by two letters; the rest keep the file's code.
@@ -32,8 +33,8 @@ def load_ntrex(data: Path, langs: list[str]) -> Prepared:
         langs: Languages to add to English, by the file's code or by two letters; or ``all``.
 
     Returns:
-        No rows; a collection whose directions all cross languages. Where the same sentence stands on several lines,
-        in either language, the translations of each are relevant for all.
+        No rows; a collection whose directions all cross languages, in which, where the same sentence stands on
+        several lines, in either language, the translations of each are relevant for all; and the lines as translations.
 
     Raises:
         InputError: If a language is missing, or the files differ in their number of lines.
@@ -62,7 +63,9 @@ def load_ntrex(data: Path, langs: list[str]) -> Prepared:
                 for line_number in same[lang][line]
                 for other in same[answering][lines[answering][line_number]]
             }
-    return Prepared([], Collection(f"ntrex-{'-'.join(wanted[1:])}", passages, queries, qrels))
+    collection = Collection(f"ntrex-{'-'.join(wanted[1:])}", passages, queries, qrels)
+    pairs = [(lang, pair) for lang in wanted[1:] for pair in zip(lines["en"], lines[lang], strict=True)]
+    return Prepared([], collection, translations=[Translation(*pair, lang) for lang, pair in pairs])
 
 
 def _lines(path: Path) -> list[str]:

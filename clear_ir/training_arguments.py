@@ -1,0 +1,60 @@
+"""Settings as a sentence-transformers trainer takes them: what distillation and training share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from clear_ir.training_settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+
+def make_arguments(
+    settings: TrainingSettings, folder: Path, steps: int, **more: Any
+) -> SentenceTransformerTrainingArguments:
+    """The trainer's arguments.
+
+    Args:
+        settings: Batch size, learning rate and its schedule, precision, seed, logging.
+        folder: For checkpoints.
+        steps: Optimizer steps.
+        more: What else the trainer is told.
+
+    Returns:
+        The arguments, for a trainer without a bar of its own.
+    """
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+    bf16, fp16 = _half_precision(settings.precision)
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.lr_scheduler,
+        warmup_steps=settings.warmup_ratio,  # below 1 it is a share
+        weight_decay=settings.weight_decay,
+        bf16=bf16,
+        fp16=fp16,
+        logging_steps=settings.logging_steps,
+        logging_first_step=True,
+        disable_tqdm=True,
+        seed=settings.seed,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        **more,
+    )
+
+
+def _half_precision(precision: str) -> tuple[bool, bool]:
+    """Whether to use bf16 and fp16."""
+    if precision != "auto":
+        return precision == "bf16", precision == "fp16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(), not torch.cuda.is_bf16_supported()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older releases
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")), False

@@ -1,0 +1,146 @@
+"""Distillation before training: what is drawn where, that training goes on from it, and that a kill loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import WORDS, make_encoder
+from test_cli import own_rows, refused, run  # noqa: F401  # fixtures
+from test_training import make_training_rows, settings
+
+from clear_ir.distillation import DISTILLED_FILE, distil_model
+from clear_ir.encoding import load_encoder, weights_hash
+from clear_ir.files import InputError, write_jsonl, write_text
+from clear_ir.rows import Translation, read_translations
+from clear_ir.training import train_model
+
+PAIRS = [
+    Translation(" ".join(WORDS[i : i + 4]), " ".join(WORDS[len(WORDS) - 4 - i : len(WORDS) - i]), "sw")
+    for i in range(20)
+]
+
+
+def cosines(a, b):
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def test_translations_are_drawn_to_the_frozen_english(tmp_path):
+    student, teacher = make_encoder(double=False), make_encoder(double=False)
+    english, other = [pair.english for pair in PAIRS], [pair.translation for pair in PAIRS]
+    target = teacher.encode(english)
+    before = student.encode(other)
+    distil_model(student, PAIRS, settings(batch_size=20, learning_rate=5e-3), 60, tmp_path / "distilled")
+    told = json.loads((tmp_path / "distilled" / DISTILLED_FILE).read_text())
+    assert (told["distil_pairs"], told["distil_steps"]) == (20, 60)
+    first, last = told["distil_loss"]
+    # One batch holds all pairs. The English side is where the teacher has it, so its error is zero at first.
+    errors = np.square(before.astype(np.float64) - target).mean(), 0.0
+    assert first == pytest.approx(sum(errors) / 2, rel=1e-3)
+    assert last < first / 2
+    distilled = load_encoder(str(tmp_path / "distilled"))
+    apart = 1 - cosines(before, target).mean()
+    assert apart > 0.02, "the translations stand there already, so the test shows nothing"
+    assert 1 - cosines(distilled.encode(other), target).mean() < apart / 5
+    assert 1 - cosines(distilled.encode(english), target).mean() < apart / 5
+    assert [path.name for path in tmp_path.iterdir()] == ["distilled"]
+
+
+def test_training_goes_on_from_what_was_distilled(tmp_path, tiny_folder, monkeypatch):
+    rows = make_training_rows(40)
+    chosen = settings(distil_steps=5, guard=0.5, max_steps=3)
+    seen = []
+
+    def listen(student, pairs, *more):
+        seen.append((weights_hash(student), pairs))
+        distil_model(student, pairs, *more)
+
+    monkeypatch.setattr("clear_ir.training.distil_model", listen)
+    log = train_model(str(tiny_folder), rows, chosen, tmp_path / "m", translations=PAIRS)
+    assert log[0]["distil_pairs"] == len(seen[0][1])
+    assert log[0]["distil_steps"] == 5
+    assert "batches" in log[0]
+    start, pairs = seen[0]
+    assert start == weights_hash(load_encoder(str(tiny_folder)))
+    # Questions that judge checkpoints are not distilled on.
+    assert pairs[-len(PAIRS) :] == PAIRS
+    queries = {pair.english for pair in pairs[: -len(PAIRS)]}
+    assert len(queries) == 36
+    assert queries < {record["anchor"] for record in rows.records}
+
+    # The same in two runs: the guard holds the distilled encoder, so that it is zero in the first step.
+    entries = [entry for entry in log if "clear/guard" in entry]
+    assert entries[0]["clear/guard"] == pytest.approx(0, abs=1e-6)
+    assert entries[-1]["clear/guard"] > 1e-6
+    student = load_encoder(str(tiny_folder))
+    distil_model(student, pairs, chosen, 5, tmp_path / "distilled")
+    apart = settings(guard=0.5, max_steps=3)
+    train_model(str(tmp_path / "distilled"), rows, apart, tmp_path / "apart")
+    trained = {name: weights_hash(load_encoder(str(tmp_path / name))) for name in ("m", "apart", "distilled")}
+    assert trained["m"] == trained["apart"] != trained["distilled"]
+
+
+def test_a_run_killed_after_distillation_resumes_to_the_same_model(tmp_path, tiny_folder):
+    rows_file = tmp_path / "rows.jsonl"
+    write_jsonl(rows_file, make_training_rows(400).records)
+
+    def command(out, *more):
+        code = "from clear_ir.cli import main; main()"
+        flags = "--batch-size 8 --max-steps 60 --set eval_steps=50 --precision fp32 --set distil_steps=20"
+        arguments = ["train", "--model", str(tiny_folder), "--rows", str(rows_file), "--out", str(out), *flags.split()]
+        return [sys.executable, "-c", code, *arguments, *more]
+
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(command(whole), check=True, capture_output=True, env=environment)
+    process = subprocess.Popen(command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    distilled = tmp_path / "broken.partial" / "distilled" / DISTILLED_FILE
+    limit = time.monotonic() + 120
+    while not distilled.exists() and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert not list(tmp_path.glob("broken.partial/checkpoints/checkpoint-*")), "killed later than meant"
+
+    again = subprocess.run(command(broken), capture_output=True, text=True, env=environment)
+    assert again.returncode == 2
+    assert "--resume it, or --overwrite" in again.stderr
+    made = distilled.stat().st_mtime_ns
+    resumed = subprocess.run(command(broken, "--resume"), capture_output=True, text=True, env=environment)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "Distilling" not in resumed.stderr
+    assert made
+    assert weights_hash(load_encoder(str(broken))) == weights_hash(load_encoder(str(whole)))
+
+
+def test_baselines_are_not_distilled_unless_asked_for(tmp_path, tiny_folder):
+    assert settings(distil_steps=None).steps_of_distillation == 192
+    assert settings(distil_steps=None, loss="infonce").steps_of_distillation == 0
+    assert settings(distil_steps=7, loss="infonce").steps_of_distillation == 7
+    with pytest.raises(InputError, match="distil_steps is 0"):
+        train_model(str(tiny_folder), make_training_rows(), settings(), tmp_path / "m", translations=PAIRS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_translations_from_the_command_line(run, tmp_path, own_rows, tiny_folder):  # noqa: F811
+    write_jsonl(tmp_path / "rows.jsonl", make_training_rows().records)
+    write_text(tmp_path / "pairs.csv", "english,translation\nthe river,mto\nthe moon,mwezi\n")
+    assert read_translations(tmp_path / "pairs.csv")[1] == Translation("the moon", "mwezi", "xx")
+    train = ["train", "--model", tiny_folder, "--rows", tmp_path / "rows.jsonl", "--batch-size", 8, "--max-steps", 2]
+    train += ["--set", "distil_steps=4", "--translations", tmp_path / "pairs.csv"]
+    code, out, _ = run(*train, "--out", tmp_path / "m")
+    assert code == 0
+    assert "Distilled on 38 pairs in 4 steps: loss from " in out
+
+    write_text(tmp_path / "pairs.csv", "english,translation\nthe river,mto\nthe moon,\n")
+    refused(run(*train, "--out", tmp_path / "n"), tmp_path / "pairs.csv", "line 3", "'translation' is null or empty")
+    write_text(tmp_path / "pairs.csv", "en,sw\nthe river,mto\n")
+    refused(run(*train, "--out", tmp_path / "n"), "no column 'english' among en, sw")
+    write_text(tmp_path / "pairs.csv", "english,translation\n")
+    refused(run(*train, "--out", tmp_path / "n"), "holds no translation")
+    refused(run(*train, "--out", tmp_path / "n", "--set", "distil_steps=-1"), "distil_steps")
+    assert not list(tmp_path.glob("n*"))
