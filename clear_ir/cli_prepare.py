@@ -118,7 +118,7 @@ def prepare_ntrex(
     out: Out,
     overwrite: Overwrite = False,
 ) -> None:
-    """NTREX-128: a sentence searches its translation; test only."""
+    """NTREX-128: a sentence searches its translation; to test on, or to distil on."""
     from clear_ir.datasets.ntrex import load_ntrex
 
     _write_prepared(load_ntrex(data, parse_langs(langs)), out, False, overwrite)

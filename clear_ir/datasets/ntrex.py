@@ -1,7 +1,8 @@
 """NTREX-128 (Federmann et al. 2022): 1997 news sentences in English and their translations, as bitext retrieval.
 
 Reads ``newstest2019-src.eng.txt`` and ``newstest2019-ref.<code>.txt`` of MicrosoftTranslator/NTREX, line by line. A
-sentence searches its translation among all sentences of another language. For testing only.
+sentence searches its translation among all sentences of another language. It has no rows to train on, but its lines may
+be distilled on, by those who do not test on them.
 """
 
 from __future__ import annotations
