@@ -30,7 +30,7 @@ from clear_ir.rows import read_training_rows
 from clear_ir.training import train_model
 
 #: What the recipe ``small`` adds to every loss.
-PLAIN = {"guard": 0.0, "distil_steps": 0, "divergence": "kl"}
+PLAIN = {"guard": 0.0, "divergence": "kl"}
 #: Objectives by name: settings on top of the recipe.
 OBJECTIVES = {
     "infonce": {"loss": "infonce", **PLAIN},

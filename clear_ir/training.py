@@ -109,9 +109,10 @@ def train_model(
         InputError: If the folder is taken, there is nothing to resume, the rows do not fit, or there are translations
             without distillation.
     """
-    if translations and not settings.steps_of_distillation:
+    if translations and not settings.distil_steps:
         raise InputError(
-            "Translations are for distillation, but distil_steps is 0; set it above 0 or leave --translations out."
+            "Translations are for distillation, but distil_steps is 0; --set distil_steps=192, say, or leave "
+            "--translations out."
         )
     check_new(out, RECIPE_FILE, overwrite)
     rows_hash = hash_of(*(value for record in rows.records for value in record.values()))
@@ -130,12 +131,12 @@ def train_model(
             model.max_seq_length = settings.max_seq_length
         trainer = make_trainer(model, rows, settings, partial / "checkpoints")
         distilled = {}
-        if steps := settings.steps_of_distillation:
+        if settings.distil_steps:
             if not (partial / DISTILLED).exists():
                 student = load_encoder(model_name, trust_remote_code)
                 student.max_seq_length = model.max_seq_length
                 queries = [Translation(row["anchor"], row["cross_anchor"]) for row in _split(rows, settings)[0]]
-                distil_model(student, [*queries, *translations], settings, steps, partial / DISTILLED)
+                distil_model(student, [*queries, *translations], settings, settings.distil_steps, partial / DISTILLED)
             distilled = take_over(trainer, partial / DISTILLED, trust_remote_code)
         with fast_dropout():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -35,7 +35,7 @@ class TrainingSettings(BaseModel):
         divergence: The KL term: ``kl-detached``, in which English is the target and carries no gradient; ``kl``, the
             paper's, gradients through both sides; ``kl-reversed``; or ``js``, Jensen-Shannon.
         distil_steps: Steps of distillation before training, on the rows' queries and other translations that are given;
-            see :mod:`clear_ir.distillation`. None takes 192 with ``clear`` and 0 with the baselines.
+            see :mod:`clear_ir.distillation`.
         scale: 1 / temperature.
         false_negative_margin: See :class:`clear_ir.losses.CLEARLoss`.
         num_negatives: Use only this many of the rows' negatives on each side; None uses all.
@@ -74,7 +74,7 @@ class TrainingSettings(BaseModel):
     gamma: float = 0.3
     guard: float | None = None
     divergence: Divergence = "kl-detached"
-    distil_steps: int | None = Field(None, ge=0)
+    distil_steps: int = Field(0, ge=0)
     scale: float = Field(20.0, gt=0)
     false_negative_margin: float | None = None
     num_negatives: int | None = Field(None, ge=0)
@@ -112,11 +112,6 @@ class TrainingSettings(BaseModel):
         if self.max_english_loss is not None and not self.dev_share:
             raise ValueError("max_english_loss judges checkpoints on the dev share; give a dev_share above 0")
         return self
-
-    @property
-    def steps_of_distillation(self) -> int:
-        """``distil_steps``, settled."""
-        return self.distil_steps if self.distil_steps is not None else (0 if LOSSES[self.loss] else 192)
 
     @property
     def weights(self) -> Weights:

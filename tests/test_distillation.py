@@ -117,10 +117,7 @@ def test_a_run_killed_after_distillation_resumes_to_the_same_model(tmp_path, tin
     assert weights_hash(load_encoder(str(broken))) == weights_hash(load_encoder(str(whole)))
 
 
-def test_baselines_are_not_distilled_unless_asked_for(tmp_path, tiny_folder):
-    assert settings(distil_steps=None).steps_of_distillation == 192
-    assert settings(distil_steps=None, loss="infonce").steps_of_distillation == 0
-    assert settings(distil_steps=7, loss="infonce").steps_of_distillation == 7
+def test_translations_without_distillation_are_an_error(tmp_path, tiny_folder):
     with pytest.raises(InputError, match="distil_steps is 0"):
         train_model(str(tiny_folder), make_training_rows(), settings(), tmp_path / "m", translations=PAIRS)
     assert not list(tmp_path.iterdir())

@@ -52,7 +52,7 @@ def study(tmp_path, monkeypatch, tiny_folder):
     matrix = {
         "model": str(tiny_folder),
         "mine": {"num_negatives": 1, "range_min": 0, "range_max": 5},
-        "train": {"batch_size": 8, "max_seq_length": 16, "dev_share": 0.0, "distil_steps": 0, "precision": "fp32"},
+        "train": {"batch_size": 8, "max_seq_length": 16, "dev_share": 0.0, "precision": "fp32"},
         "evaluation_max_seq_length": 32,
         "distil_steps": 3,
         "merging_weights": [0.5, 1.0],

@@ -38,7 +38,7 @@ def make_training_rows(count=40, n=1):
 
 def settings(**changes):
     defaults = {"batch_size": 8, "max_steps": 6, "learning_rate": 1e-3, "precision": "fp32", "eval_steps": 3}
-    return TrainingSettings(**defaults | {"distil_steps": 0} | changes)
+    return TrainingSettings(**defaults | changes)
 
 
 @pytest.mark.parametrize("loss", list(LOSSES))
