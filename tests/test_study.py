@@ -5,6 +5,7 @@ import random
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,6 +124,19 @@ def test_a_study_from_the_first_cell_to_the_tables(study, monkeypatch, capsys):
     )
     assert report.precision_table() == "Not run yet."
     assert "infonce-both" in report.knee_figure()
+
+
+def test_models_are_held_against_the_baseline_that_was_trained_as_long():
+    names = ["base", "infonce", "clear", "distil on queries", "distil on queries, then clear, merged 0.5"]
+    longer = ["infonce, 3x the steps", "clear, 3x the steps, merged 0.5"]
+    found = SimpleNamespace(by_name=dict.fromkeys(names))
+    assert [group[1:] for group in gains._groups(found)] == [("infonce", names[2:])]
+    found.by_name |= dict.fromkeys(longer)
+    assert gains._groups(found) == [
+        ("", "infonce", names[2:]),
+        (", 3x the steps", longer[0], longer[1:]),
+        (", distilled; infonce, 3x the steps", longer[0], names[-1:]),
+    ]
 
 
 def test_of_level_learning_rates_the_one_that_keeps_more_english_is_chosen(study, monkeypatch):
