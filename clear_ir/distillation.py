@@ -30,11 +30,7 @@ DISTILLED_FILE = "distilled.json"
 
 
 def distil_model(
-    model: SentenceTransformer,
-    pairs: Sequence[Translation],
-    settings: TrainingSettings,
-    steps: int,
-    folder: Path,
+    model: SentenceTransformer, pairs: Sequence[Translation], settings: TrainingSettings, folder: Path
 ) -> None:
     """Train an encoder to embed an English text and its translation where it has the English one now.
 
@@ -43,8 +39,7 @@ def distil_model(
     Args:
         model: The encoder; trained in place.
         pairs: English texts and their translations.
-        settings: Batch size, learning rate, schedule, precision and seed.
-        steps: Optimizer steps.
+        settings: ``distil_steps``, batch size, learning rate, schedule, precision and seed.
         folder: The model folder to make. ``distilled.json`` in it says ``distil_pairs``, how many there are;
             ``distil_steps``; and ``distil_loss``, the first and the last.
     """
@@ -55,6 +50,7 @@ def distil_model(
 
     from clear_ir.step_bar import StepBar
 
+    steps = settings.distil_steps
     # No more texts go through the teacher than are used.
     used = min(len(pairs), steps * settings.batch_size)
     drawn = random.Random(settings.seed).sample(list(pairs), used)

@@ -136,7 +136,7 @@ def train_model(
                 student = load_encoder(model_name, trust_remote_code)
                 student.max_seq_length = model.max_seq_length
                 queries = [Translation(row["anchor"], row["cross_anchor"]) for row in _split(rows, settings)[0]]
-                distil_model(student, [*queries, *translations], settings, settings.distil_steps, partial / DISTILLED)
+                distil_model(student, [*queries, *translations], settings, partial / DISTILLED)
             distilled = take_over(trainer, partial / DISTILLED, trust_remote_code)
         with fast_dropout():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -34,7 +34,7 @@ def test_translations_are_drawn_to_the_frozen_english(tmp_path):
     english, other = [pair.english for pair in PAIRS], [pair.translation for pair in PAIRS]
     target = teacher.encode(english)
     before = student.encode(other)
-    distil_model(student, PAIRS, settings(batch_size=20, learning_rate=5e-3), 60, tmp_path / "distilled")
+    distil_model(student, PAIRS, settings(batch_size=20, learning_rate=5e-3, distil_steps=60), tmp_path / "distilled")
     told = json.loads((tmp_path / "distilled" / DISTILLED_FILE).read_text())
     assert (told["distil_pairs"], told["distil_steps"]) == (20, 60)
     first, last = told["distil_loss"]
@@ -77,7 +77,7 @@ def test_training_goes_on_from_what_was_distilled(tmp_path, tiny_folder, monkeyp
     assert entries[0]["clear/guard"] == pytest.approx(0, abs=1e-6)
     assert entries[-1]["clear/guard"] > 1e-6
     student = load_encoder(str(tiny_folder))
-    distil_model(student, pairs, chosen, 5, tmp_path / "distilled")
+    distil_model(student, pairs, chosen, tmp_path / "distilled")
     apart = settings(guard=0.5, max_steps=3)
     train_model(str(tmp_path / "distilled"), rows, apart, tmp_path / "apart")
     trained = {name: weights_hash(load_encoder(str(tmp_path / name))) for name in ("m", "apart", "distilled")}

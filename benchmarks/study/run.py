@@ -209,7 +209,8 @@ def distilled_start(
         own.parent.mkdir(parents=True, exist_ok=True)
         model = load_encoder(MATRIX["model"])
         model.max_seq_length = settings.max_seq_length
-        distil_model(model, pairs_of(texts, rows, given), settings, MATRIX["distil_steps"], own)
+        longer = settings.model_copy(update={"distil_steps": MATRIX["distil_steps"]})
+        distil_model(model, pairs_of(texts, rows, given), longer, own)
         if shared.exists():  # made by the cell beside this one meanwhile
             shutil.rmtree(own)
         else:
