@@ -45,9 +45,10 @@ class QuestionScores:
                 self.counts[at, column] += 1
         #: Means by direction.
         self.means = self.sums.sum(axis=0) / self.counts.sum(axis=0)
+        self._drawn: dict[int, np.ndarray] = {}
 
     def bootstrap(self, seed: int = 0) -> np.ndarray:
-        """Means by direction of questions drawn with replacement.
+        """Means by direction of questions drawn with replacement; kept, as many tables ask for them.
 
         Args:
             seed: Of the draws; the same seed draws the same questions for every model.
@@ -55,12 +56,15 @@ class QuestionScores:
         Returns:
             Shape (:data:`RESAMPLES`, num_directions). A direction of which a draw holds no question keeps its mean.
         """
-        drawn = []
+        if seed not in self._drawn:
+            self._drawn[seed] = np.concatenate(list(self._draw(seed)))
+        return self._drawn[seed]
+
+    def _draw(self, seed: int) -> Iterator[np.ndarray]:
         for times_drawn in _draws(len(self.sums), seed):
             weights = times_drawn.astype(float)
             counts = weights @ self.counts
-            drawn.append(np.where(counts > 0, weights @ self.sums / np.maximum(counts, 1), self.means))
-        return np.concatenate(drawn)
+            yield np.where(counts > 0, weights @ self.sums / np.maximum(counts, 1), self.means)
 
 
 def _draws(number: int, seed: int) -> Iterable[np.ndarray]:

@@ -76,6 +76,7 @@ def study(tmp_path, monkeypatch, tiny_folder):
         monkeypatch.setattr(module, "MATRIX", matrix)
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(gains, "MATRIX", matrix)
+    report.found_on.cache_clear()
     return tmp_path
 
 

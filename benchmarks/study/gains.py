@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cells import MATRIX
-from report import LENGTHS, Found
+from report import LENGTHS, Found, found_on
 
 from clear_ir.resampling import interval
 from clear_ir.tables import Table
@@ -17,7 +17,7 @@ def gain_table() -> str:
     rows, tried = [], 0
     wanted = [MATRIX["default"] + length for length in LENGTHS]
     for data in [name for name, plan in MATRIX["data"].items() if plan["dataset"] == "afriqa"]:
-        found = Found(data)
+        found = found_on(data)
         for label, before, others in _groups(found):
             gains = {name: _relative_gains(found, name, before) for name in others}
             defaults = [name for name in others if name.split(", merged")[0] in wanted]

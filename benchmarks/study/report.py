@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from cells import (
@@ -117,6 +118,12 @@ class Found:
         return compared(self, [(name, self.strongest) for name in others], columns, lambda pair: pair[0])
 
 
+@cache
+def found_on(data: str) -> Found:
+    """What the cells of one test set found, read once."""
+    return Found(data)
+
+
 def compared(found: Found, pairs: list[tuple[str, str]], columns: Mapping[str, list[int]], key: Callable) -> dict:
     """Differences of pairs of models, by (key of the pair, label of the columns), p-values corrected over all."""
     tested = {}
@@ -130,7 +137,7 @@ def compared(found: Found, pairs: list[tuple[str, str]], columns: Mapping[str, l
 
 def test_table(data: str) -> str:
     """Every objective on one test set, as trained and merged, against the strongest baseline."""
-    found = Found(data)
+    found = found_on(data)
     if len(found.by_name) < 3 or not found.strongest:
         return "Not run yet."
     tested = found.differences({label: found.columns[label] for label in (ENGLISH, "q-L.p-en")})
@@ -154,7 +161,7 @@ def test_table(data: str) -> str:
 
 def language_table(data: str) -> str:
     """The directions to English passages one by one."""
-    found = Found(data)
+    found = found_on(data)
     if len(found.by_name) < 3 or not found.strongest:
         return "Not run yet."
     tested = found.differences(found.crossing)
@@ -175,7 +182,7 @@ def default_table() -> str:
     """The default objective against the base, the paper's baseline and infonce-both, on every test set."""
     rows = []
     for data in MATRIX["data"]:
-        found = Found(data)
+        found = found_on(data)
         for length in LENGTHS:
             if {"base", *(kind + length for kind in ("infonce", "infonce-both", MATRIX["default"]))} <= set(
                 found.by_name
@@ -222,7 +229,7 @@ def precision_table() -> str:
     bf16 = "clear + cross"
     rows, seeds = [], 0
     for data in MATRIX["data"]:
-        found = Found(data)
+        found = found_on(data)
         if {bf16, f"{bf16}, fp32"} <= found.by_name.keys():
             seeds = found.seeds[f"{bf16}, fp32"]
             chosen = {label: found.columns[label] for label in (ENGLISH, "q-L.p-en")}
