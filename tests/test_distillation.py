@@ -123,6 +123,18 @@ def test_translations_without_distillation_are_an_error(tmp_path, tiny_folder):
     assert not list(tmp_path.iterdir())
 
 
+def test_ntrex_is_prepared_to_distil_on(run, tmp_path):  # noqa: F811
+    write_text(tmp_path / "newstest2019-src.eng.txt", "the river\nthe moon\n")
+    write_text(tmp_path / "newstest2019-ref.swa.txt", "mto\nmwezi\n")
+    write_text(tmp_path / "newstest2019-ref.deu.txt", "der Fluss\nder Mond\n")
+    code, out, _ = run("prepare", "ntrex", "--data", tmp_path, "--langs", "swa,de", "--out", tmp_path / "out")
+    assert code == 0
+    assert f"train --translations: {tmp_path / 'out' / 'translations.jsonl'}" in out
+    found = read_translations(tmp_path / "out" / "translations.jsonl")
+    assert len(found) == 4
+    assert {Translation("the river", "mto", "swa"), Translation("the moon", "der Mond", "de")} < set(found)
+
+
 def test_translations_from_the_command_line(run, tmp_path, own_rows, tiny_folder):  # noqa: F811
     write_jsonl(tmp_path / "rows.jsonl", make_training_rows().records)
     write_text(tmp_path / "pairs.csv", "english,translation\nthe river,mto\nthe moon,mwezi\n")
