@@ -29,6 +29,8 @@ LAYERS = {
     "figures": 0,
     "batching": 2,
     "training_data": 2,
+    "training_arguments": 2,
+    "distillation": 3,
     "step_bar": 2,
     "datasets": 2,
     "negatives": 2,
