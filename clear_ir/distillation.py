@@ -17,7 +17,7 @@ from clear_ir.dropout import fast_dropout
 from clear_ir.encoding import load_encoder
 from clear_ir.files import put_in_place, write_json
 from clear_ir.rows import Translation
-from clear_ir.training_arguments import make_arguments
+from clear_ir.training_arguments import column_prompts, make_arguments
 from clear_ir.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ def distil_model(
     # No more texts go through the teacher than are used.
     used = min(len(pairs), steps * settings.batch_size)
     drawn = random.Random(settings.seed).sample(list(pairs), used)
-    prompt = model.prompts.get("query") or ""
+    prompts = column_prompts(model, ["english", "translation"])
+    prompt = prompts["english"] if prompts else ""
     english = [pair.english for pair in drawn]
     targets = model.encode(english, prompt=prompt, convert_to_numpy=True, show_progress_bar=used > 2000)
     table = {"english": english, "translation": [pair.translation for pair in drawn], "label": targets.tolist()}
     partial = folder.with_name(folder.name + ".partial")
-    prompts = {"english": prompt, "translation": prompt} if prompt else None
     trainer = SentenceTransformerTrainer(
         model=model,
         args=make_arguments(settings, partial / "trainer", steps, save_strategy="no", report_to=[], prompts=prompts),

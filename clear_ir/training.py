@@ -22,7 +22,7 @@ from clear_ir.dropout import fast_dropout
 from clear_ir.encoding import load_encoder
 from clear_ir.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
 from clear_ir.rows import TrainingRows, Translation, hold_out
-from clear_ir.training_arguments import make_arguments
+from clear_ir.training_arguments import column_prompts, make_arguments
 from clear_ir.training_data import lang_of, make_dataset, make_dev_collection
 from clear_ir.training_settings import TrainingSettings
 
@@ -208,7 +208,7 @@ def make_trainer(
         steps,
         batch_sampler=sampler,
         dataloader_drop_last=True,
-        prompts=_prompts(model, [name for name in dataset.column_names if name != "label"]),
+        prompts=column_prompts(model, [name for name in dataset.column_names if name != "label"]),
         eval_strategy="steps" if dev else "no",
         eval_steps=eval_steps,
         save_strategy="steps",
@@ -271,14 +271,6 @@ def _start_or_resume(partial: Path, recipe: str, resume: bool, overwrite: bool) 
     if saved.read_text(encoding="utf-8") != recipe:
         raise InputError(f"The run in {partial} was started with other settings or rows ({saved}); use the same.")
     return last
-
-
-def _prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] | None:
-    """The encoder's own prompts by column, as encode_query and encode_document apply them."""
-    query = model.prompts.get("query") or ""
-    passage = next((p for name in ("document", "passage", "corpus") if (p := model.prompts.get(name))), "")
-    prompts = {column: passage if column.startswith(("positive", "negative")) else query for column in columns}
-    return {column: prompt for column, prompt in prompts.items() if prompt} or None
 
 
 def _reporters() -> list[str]:

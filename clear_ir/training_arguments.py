@@ -10,7 +10,7 @@ import torch
 from clear_ir.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformerTrainingArguments
+    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 
 
 def make_arguments(
@@ -48,6 +48,22 @@ def make_arguments(
         dataloader_pin_memory=torch.cuda.is_available(),
         **more,
     )
+
+
+def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] | None:
+    """The encoder's own prompts by column, as encode_query and encode_document apply them.
+
+    Args:
+        model: The encoder.
+        columns: Of the data; those named positive or negative hold passages, all others queries.
+
+    Returns:
+        The prompts of the columns that have one; None if there are none.
+    """
+    query = model.prompts.get("query") or ""
+    passage = next((p for name in ("document", "passage", "corpus") if (p := model.prompts.get(name))), "")
+    prompts = {column: passage if column.startswith(("positive", "negative")) else query for column in columns}
+    return {column: prompt for column, prompt in prompts.items() if prompt} or None
 
 
 def _half_precision(precision: str) -> tuple[bool, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -80,3 +81,20 @@ def shared_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"the real data are not at {DATA}")
     return DATA
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command; gives exit code, standard output and standard error."""
+    from clear_ir.cli import main
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["clear-ir", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+            raise SystemExit(0)
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return call

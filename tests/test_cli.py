@@ -1,28 +1,10 @@
 """The command line as a user meets it: every stage on small data, and what bad input gets."""
 
 import json
-import sys
 
 import pytest
 
-from clear_ir.cli import main
 from clear_ir.files import write_jsonl, write_text
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command; gives exit code, standard output and standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["clear-ir", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-            raise SystemExit(0)
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -1,17 +1,13 @@
 """Distillation before training: what is drawn where, that training goes on from it, and that a kill loses nothing."""
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 from conftest import WORDS, make_encoder
-from test_cli import own_rows, refused, run  # noqa: F401  # fixtures
-from test_training import make_training_rows, settings
+from test_cli import refused
+from test_training import kill_at, make_training_rows, settings, train_command
 
 from clear_ir.distillation import DISTILLED_FILE, distil_model
 from clear_ir.encoding import load_encoder, weights_hash
@@ -88,32 +84,22 @@ def test_a_run_killed_after_distillation_resumes_to_the_same_model(tmp_path, tin
     rows_file = tmp_path / "rows.jsonl"
     write_jsonl(rows_file, make_training_rows(400).records)
 
-    def command(out, *more):
-        code = "from clear_ir.cli import main; main()"
+    def command(out, more=""):
         flags = "--batch-size 8 --max-steps 60 --set eval_steps=50 --precision fp32 --set distil_steps=20"
-        arguments = ["train", "--model", str(tiny_folder), "--rows", str(rows_file), "--out", str(out), *flags.split()]
-        return [sys.executable, "-c", code, *arguments, *more]
+        return train_command(tiny_folder, rows_file, out, f"{flags} {more}")
 
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(whole), check=True, capture_output=True, env=environment)
-    process = subprocess.Popen(command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-    distilled = tmp_path / "broken.partial" / "distilled" / DISTILLED_FILE
-    limit = time.monotonic() + 120
-    while not distilled.exists() and process.poll() is None and time.monotonic() < limit:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    unbroken = subprocess.run(**command(whole), check=True, capture_output=True, text=True)
+    assert "Distilling" in unbroken.stderr
+    kill_at(command(broken), tmp_path / "broken.partial" / "distilled" / DISTILLED_FILE)
     assert not list(tmp_path.glob("broken.partial/checkpoints/checkpoint-*")), "killed later than meant"
 
-    again = subprocess.run(command(broken), capture_output=True, text=True, env=environment)
+    again = subprocess.run(**command(broken), capture_output=True, text=True)
     assert again.returncode == 2
     assert "--resume it, or --overwrite" in again.stderr
-    made = distilled.stat().st_mtime_ns
-    resumed = subprocess.run(command(broken, "--resume"), capture_output=True, text=True, env=environment)
+    resumed = subprocess.run(**command(broken, "--resume"), capture_output=True, text=True)
     assert resumed.returncode == 0, resumed.stderr
     assert "Distilling" not in resumed.stderr
-    assert made
     assert weights_hash(load_encoder(str(broken))) == weights_hash(load_encoder(str(whole)))
 
 
@@ -123,7 +109,7 @@ def test_translations_without_distillation_are_an_error(tmp_path, tiny_folder):
     assert not list(tmp_path.iterdir())
 
 
-def test_ntrex_is_prepared_to_distil_on(run, tmp_path):  # noqa: F811
+def test_ntrex_is_prepared_to_distil_on(run, tmp_path):
     write_text(tmp_path / "newstest2019-src.eng.txt", "the river\nthe moon\n")
     write_text(tmp_path / "newstest2019-ref.swa.txt", "mto\nmwezi\n")
     write_text(tmp_path / "newstest2019-ref.deu.txt", "der Fluss\nder Mond\n")
@@ -135,7 +121,7 @@ def test_ntrex_is_prepared_to_distil_on(run, tmp_path):  # noqa: F811
     assert {Translation("the river", "mto", "swa"), Translation("the moon", "der Mond", "de")} < set(found)
 
 
-def test_translations_from_the_command_line(run, tmp_path, own_rows, tiny_folder):  # noqa: F811
+def test_translations_from_the_command_line(run, tmp_path, tiny_folder):
     write_jsonl(tmp_path / "rows.jsonl", make_training_rows().records)
     write_text(tmp_path / "pairs.csv", "english,translation\nthe river,mto\nthe moon,mwezi\n")
     assert read_translations(tmp_path / "pairs.csv")[1] == Translation("the moon", "mwezi", "xx")

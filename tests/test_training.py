@@ -91,43 +91,52 @@ def test_the_same_seed_gives_the_same_model(tmp_path, tiny_folder):
     assert a != c
 
 
+def train_command(model, rows, out, flags):
+    """A run of its own process."""
+    code = "from clear_ir.cli import main; main()"
+    arguments = ["train", "--model", str(model), "--rows", str(rows), "--out", str(out), *flags.split()]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+    return {"args": [sys.executable, "-c", code, *arguments], "env": environment}
+
+
+def kill_at(command, made):
+    """Start a command and kill it as soon as it has made a file."""
+    process = subprocess.Popen(**command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    limit = time.monotonic() + 120
+    while not made.exists() and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+
+
 def test_a_killed_run_resumes_to_the_same_model(tmp_path, tiny_folder):
     rows_file = tmp_path / "rows.jsonl"
     write_jsonl(rows_file, make_training_rows(400).records)
     flags = "--batch-size 8 --max-steps 60 --set eval_steps=10 --precision fp32 --learning-rate 1e-3"
     flags += " --set distil_steps=3"
 
-    def command(out, *more):
-        code = "from clear_ir.cli import main; main()"
-        arguments = ["train", "--model", str(tiny_folder), "--rows", str(rows_file), "--out", str(out), *flags.split()]
-        return [sys.executable, "-c", code, *arguments, *more]
+    def command(out, more=""):
+        return train_command(tiny_folder, rows_file, out, f"{flags} {more}")
 
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(whole), check=True, capture_output=True, env=environment)
-    process = subprocess.Popen(command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-    checkpoint = tmp_path / "broken.partial" / "checkpoints" / "checkpoint-20" / "trainer_state.json"
-    limit = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < limit:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    subprocess.run(**command(whole), check=True, capture_output=True)
+    kill_at(command(broken), tmp_path / "broken.partial" / "checkpoints" / "checkpoint-20" / "trainer_state.json")
     assert not broken.exists()
 
     # A checkpoint that the kill cut short is passed over.
     (broken.with_name("broken.partial") / "checkpoints" / "checkpoint-999").mkdir()
-    again = subprocess.run(command(broken), capture_output=True, text=True, env=environment)
+    again = subprocess.run(**command(broken), capture_output=True, text=True)
     assert again.returncode == 2
     assert "--resume it, or --overwrite" in again.stderr
-    changed = command(broken, "--resume", "--alpha", "0.1")
-    other = subprocess.run(changed, capture_output=True, text=True, env=environment)
+    changed = command(broken, "--resume --alpha 0.1")
+    other = subprocess.run(**changed, capture_output=True, text=True)
     assert other.returncode == 2
     assert "other settings" in other.stderr
-    subprocess.run(command(broken, "--resume"), check=True, capture_output=True, env=environment)
+    subprocess.run(**command(broken, "--resume"), check=True, capture_output=True)
     assert weights_hash(load_encoder(str(broken))) == weights_hash(load_encoder(str(whole)))
     steps = [json.loads(line)["step"] for line in (broken / "train_log.jsonl").read_text().splitlines()]
     assert steps[-1] == 60
-    nothing = subprocess.run(command(tmp_path / "new", "--resume"), capture_output=True, text=True, env=environment)
+    nothing = subprocess.run(**command(tmp_path / "new", "--resume"), capture_output=True, text=True)
     assert nothing.returncode == 2
     assert "no interrupted run" in nothing.stderr
 

@@ -15,12 +15,12 @@ TARGET = 0.15
 def gain_table() -> str:
     """How far each low-resource language can get from the paper's baseline: relative gains and their intervals."""
     rows, tried = [], 0
-    wanted = [MATRIX["default"] + length for length in LENGTHS]
     for data in [name for name, plan in MATRIX["data"].items() if plan["dataset"] == "afriqa"]:
         found = found_on(data)
+        of_default = [name for length in LENGTHS for name in found.variants(MATRIX["default"] + length)]
         for label, before, others in _groups(found):
             gains = {name: _relative_gains(found, name, before) for name in others}
-            defaults = [name for name in others if name.split(", merged")[0] in wanted]
+            defaults = [name for name in of_default if name in others]
             for direction, column in found.crossing.items():
                 in_this = {name: gains[name][direction] for name in others}
                 largest = max(in_this, key=lambda name: in_this[name][0])
