@@ -42,7 +42,7 @@ bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=
 	$(BIN)/python benchmarks/tables.py
 
 study: $(VENV)/.dev  ## Run what is left of the study's matrix: make study AFRIQA=DIR XQUAD=DIR NTREX=DIR; hours
-	$(BIN)/python benchmarks/study/run.py --afriqa $(AFRIQA) --xquad $(XQUAD) --ntrex $(NTREX)
+	$(BIN)/python study/run.py --afriqa $(AFRIQA) --xquad $(XQUAD) --ntrex $(NTREX)
 	$(BIN)/python benchmarks/tables.py
 
 clean:           ## Remove what the targets made

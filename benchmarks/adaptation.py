@@ -17,17 +17,17 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from machine import machine
 
-from clear_ir.comparison import compare_results
-from clear_ir.datasets import load_afriqa, load_xquad
-from clear_ir.encoding import load_encoder
-from clear_ir.evaluation import evaluate_model
-from clear_ir.files import write_json, write_jsonl
-from clear_ir.measures import MEASURES
-from clear_ir.mining import mine_hard_negatives
-from clear_ir.recipe import load_recipe
-from clear_ir.results import read_results, write_results
-from clear_ir.rows import read_training_rows
-from clear_ir.training import train_model
+from clear_ir.compare.comparison import compare_results
+from clear_ir.data.files import write_json, write_jsonl
+from clear_ir.data.rows import read_training_rows
+from clear_ir.encode.encoding import load_encoder
+from clear_ir.evaluate.evaluation import evaluate_model
+from clear_ir.evaluate.measures import MEASURES
+from clear_ir.evaluate.results import read_results, write_results
+from clear_ir.mine.mining import mine_hard_negatives
+from clear_ir.prepare import load_afriqa, load_xquad
+from clear_ir.recipes.recipe import load_recipe
+from clear_ir.train.training import train_model
 
 #: What the recipe ``small`` adds to every loss.
 PLAIN = {"guard": 0.0, "divergence": "kl"}

@@ -12,13 +12,13 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from clear_ir.datasets.atlas import load_split
-from clear_ir.directions import Direction
-from clear_ir.encoding import MINILM, load_encoder
-from clear_ir.evaluation import evaluate_directions
-from clear_ir.files import write_json
-from clear_ir.measures import score_run
-from clear_ir.results import DirectionResult
+from clear_ir.data.directions import Direction
+from clear_ir.data.files import write_json
+from clear_ir.encode.encoding import MINILM, load_encoder
+from clear_ir.evaluate.evaluation import evaluate_directions
+from clear_ir.evaluate.measures import score_run
+from clear_ir.evaluate.results import DirectionResult
+from clear_ir.prepare.atlas import load_split
 
 OUT = Path(__file__).parent / "results" / "atlas.json"
 MODEL = Path("quickstart/model")

@@ -19,12 +19,12 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from machine import machine
 
-from clear_ir.datasets import load_afriqa, load_xquad
-from clear_ir.encoding import load_encoder, weights_hash
-from clear_ir.evaluation import evaluate_directions
-from clear_ir.files import write_json
-from clear_ir.measures import MEASURES
-from clear_ir.tables import Table
+from clear_ir.data.files import write_json
+from clear_ir.encode.encoding import load_encoder, weights_hash
+from clear_ir.evaluate.evaluation import evaluate_directions
+from clear_ir.evaluate.measures import MEASURES
+from clear_ir.prepare import load_afriqa, load_xquad
+from clear_ir.report.tables import Table
 
 OUT = Path(__file__).parent / "results" / "baselines.json"
 #: nDCG@10 and R@10.

@@ -28,12 +28,12 @@ from datasets import Dataset
 from machine import machine
 from sentence_transformers.util import mine_hard_negatives as st_mine
 
-from clear_ir.datasets import load_afriqa
-from clear_ir.encoding import load_encoder
-from clear_ir.files import write_json
-from clear_ir.mining import mine_hard_negatives
-from clear_ir.mining_settings import MiningSettings
-from clear_ir.rows import ParallelRow
+from clear_ir.data.files import write_json
+from clear_ir.data.rows import ParallelRow
+from clear_ir.encode.encoding import load_encoder
+from clear_ir.mine.mining import mine_hard_negatives
+from clear_ir.mine.settings import MiningSettings
+from clear_ir.prepare import load_afriqa
 
 OUT = Path(__file__).parent / "results" / "mining-speed.json"
 SETTINGS = MiningSettings(num_negatives=5, range_min=10, range_max=60)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from machine import machine
 
-from clear_ir.files import write_json
+from clear_ir.data.files import write_json
 from clear_ir.quickstart import SUMMARY_FILE
 
 OUT = Path(__file__).parent / "results" / "quickstart.json"

@@ -20,8 +20,8 @@ from statistics import median
 import numpy as np
 from machine import machine, peak_memory
 
-from clear_ir.files import write_json
-from clear_ir.search import top_k
+from clear_ir.data.files import write_json
+from clear_ir.encode.search import top_k
 
 OUT = Path(__file__).parent / "results" / "search-speed.json"
 K, DIM = 100, 384

@@ -11,13 +11,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "study"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "study"))
 
 import gains
 import report as study
 
-from clear_ir.figures import bar_chart
-from clear_ir.tables import Table
+from clear_ir.report.figures import bar_chart
+from clear_ir.report.tables import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -37,16 +37,16 @@ from machine import machine, peak_memory
 from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
 from clear_ir import CachedCLEARLoss, CLEARLoss
-from clear_ir.columns import lay_out
-from clear_ir.datasets import load_afriqa
-from clear_ir.dropout import fast_dropout
-from clear_ir.encoding import load_encoder
-from clear_ir.files import write_json, write_jsonl
-from clear_ir.losses import Step, default_num_tokens
-from clear_ir.mining import mine_hard_negatives
-from clear_ir.mining_settings import MiningSettings
-from clear_ir.packing import Packed, pack_columns, text_keys
-from clear_ir.rows import read_training_rows, training_columns
+from clear_ir.data.files import write_json, write_jsonl
+from clear_ir.data.rows import read_training_rows, training_columns
+from clear_ir.encode.encoding import load_encoder
+from clear_ir.loss.clear_loss import Step, default_num_tokens
+from clear_ir.loss.columns import lay_out
+from clear_ir.loss.dropout import fast_dropout
+from clear_ir.loss.packing import Packed, pack_columns, text_keys
+from clear_ir.mine.mining import mine_hard_negatives
+from clear_ir.mine.settings import MiningSettings
+from clear_ir.prepare import load_afriqa
 
 OUT = Path(__file__).parent / "results" / "training-step.json"
 TEXTS_AT_ONCE = 32

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clear_ir.cached_losses import CachedCLEARLoss
-    from clear_ir.dev_evaluator import CrossLingualEvaluator
-    from clear_ir.dropout import fast_dropout
-    from clear_ir.losses import CLEARLoss
-    from clear_ir.term_log import log_terms
+    from clear_ir.evaluate.evaluator import CrossLingualEvaluator
+    from clear_ir.loss.cached_clear_loss import CachedCLEARLoss
+    from clear_ir.loss.clear_loss import CLEARLoss
+    from clear_ir.loss.dropout import fast_dropout
+    from clear_ir.loss.term_log import log_terms
 
 __version__ = "0.1.0"
 __all__ = ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "fast_dropout", "log_terms", "read_collection"]
 
 _HOMES = {
-    "CLEARLoss": "clear_ir.losses",
-    "CachedCLEARLoss": "clear_ir.cached_losses",
-    "CrossLingualEvaluator": "clear_ir.dev_evaluator",
-    "fast_dropout": "clear_ir.dropout",
-    "log_terms": "clear_ir.term_log",
-    "read_collection": "clear_ir.collection",
+    "CLEARLoss": "clear_ir.loss.clear_loss",
+    "CachedCLEARLoss": "clear_ir.loss.cached_clear_loss",
+    "CrossLingualEvaluator": "clear_ir.evaluate.evaluator",
+    "fast_dropout": "clear_ir.loss.dropout",
+    "log_terms": "clear_ir.loss.term_log",
+    "read_collection": "clear_ir.data.collection",
 }
 
 

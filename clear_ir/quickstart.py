@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from clear_ir.collection import write_collection
-from clear_ir.comparison import Difference, score_intervals
-from clear_ir.datasets import load_atlas
-from clear_ir.encoding import MINILM, load_encoder
-from clear_ir.evaluation import evaluate_model
-from clear_ir.files import new_folder, write_json, write_jsonl
-from clear_ir.mining import mine_hard_negatives
-from clear_ir.recipe import load_recipe
-from clear_ir.report import REPORT_FILE, render_report
-from clear_ir.results import read_train_log, write_results
-from clear_ir.rows import read_training_rows, write_parallel_rows
-from clear_ir.tables import comparison_table
-from clear_ir.training import train_model
+from clear_ir.compare.comparison import Difference, score_intervals
+from clear_ir.data.collection import write_collection
+from clear_ir.data.files import new_folder, write_json, write_jsonl
+from clear_ir.data.rows import read_training_rows, write_parallel_rows
+from clear_ir.encode.encoding import MINILM, load_encoder
+from clear_ir.evaluate.evaluation import evaluate_model
+from clear_ir.evaluate.results import read_train_log, write_results
+from clear_ir.mine.mining import mine_hard_negatives
+from clear_ir.prepare import load_atlas
+from clear_ir.recipes.recipe import load_recipe
+from clear_ir.report.page import REPORT_FILE, render_report
+from clear_ir.report.tables import comparison_table
+from clear_ir.train.training import train_model
 
 #: Marks a finished quickstart: its scores, differences and seconds.
 SUMMARY_FILE = "summary.json"

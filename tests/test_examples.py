@@ -9,9 +9,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from test_training import make_training_rows
+from tiny import make_training_rows
 
-from clear_ir.files import write_jsonl
+from clear_ir.data.files import write_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

@@ -10,76 +10,43 @@ import pytest
 import clear_ir
 
 PACKAGE = Path(clear_ir.__file__).parent
-LAYERS = {
-    "files": 0,
-    "objective": 0,
-    "packing": 0,
-    "dropout": 0,
-    "token_budget": 0,
-    "term_means": 0,
-    "columns": 1,
-    "training_settings": 1,
-    "mining_settings": 1,
-    "rows": 1,
-    "collection": 1,
-    "losses": 2,
-    "cached_losses": 3,
-    "encoding": 2,
-    "search": 2,
-    "figures": 0,
-    "batching": 2,
-    "training_data": 2,
-    "training_arguments": 2,
-    "distillation": 3,
-    "step_bar": 2,
-    "datasets": 2,
-    "negatives": 2,
-    "mining": 3,
-    "directions": 0,
-    "embedding_cache": 1,
-    "space": 2,
-    "measures": 3,
-    "results": 4,
-    "evaluation": 5,
-    "resampling": 5,
-    "mteb_tasks": 1,
-    "mteb_bridge": 8,
-    "term_log": 3,
-    "dev_evaluator": 6,
-    "training": 7,
-    "comparison": 6,
-    "heatmap": 6,
-    "query_changes": 6,
-    "tables": 7,
-    "report": 8,
-    "recipe": 8,
-    "quickstart": 9,
-    "merging": 7,
-    "cli_prepare": 9,
-    "cli_merge": 10,
-    "cli": 11,
-}
+#: From the top down: a folder, or a module of the package, imports only from those that stand after it.
+HOUSE = """
+cli quickstart recipes merge report compare train evaluate mine prepare encode loss data
+""".split()
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def imported(path):
+    """The folder of each import from the package, and the names that it takes."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("clear_ir."):
-            yield node.module.split(".")[1]
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "clear_ir":
+            names = [alias.name for alias in node.names]
+            folders = names if node.module == "clear_ir" else [node.module.split(".")[1]]
+            for folder in folders:
+                yield folder, names
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p != PACKAGE / "__init__.py"], ids=lambda p: p.stem)
-def test_imports_go_downwards_only(path):
-    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    for other in imported(path):
-        if other != name:
-            assert LAYERS[other] < LAYERS[name], f"{name} imports {other}"
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.parent != PACKAGE or p.stem in HOUSE], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_imports_fall(path):
+    folder = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for other, names in imported(path):
+        if other != folder:
+            assert HOUSE.index(folder) < HOUSE.index(other), f"{folder} imports {other}"
+            assert not [name for name in names if name.startswith("_")], f"{path} takes a private name of {other}"
 
 
-def test_objective_imports_torch_alone_beside_the_standard_library():
+def test_the_house_has_no_other_rooms():
+    rooms = {p.name for p in PACKAGE.iterdir() if p.is_dir() and not p.name.startswith("__")}
+    assert rooms | {"quickstart"} == set(HOUSE)
+
+
+def test_the_terms_import_torch_alone_beside_the_standard_library():
     names = [
         alias.name if isinstance(node, ast.Import) else node.module
-        for node in ast.walk(ast.parse((PACKAGE / "objective.py").read_text()))
+        for node in ast.walk(ast.parse((PACKAGE / "loss" / "terms.py").read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     ]
@@ -113,7 +80,7 @@ def test_everything_public_has_a_docstring():
 def test_help_loads_nothing_heavy():
     code = (
         "import sys; sys.argv = ['clear-ir', '--help']\n"
-        "from clear_ir.cli import main\n"
+        "from clear_ir.cli.app import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'transformers', 'scipy', 'matplotlib', 'pandas', 'numpy', 'datasets'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"

@@ -4,7 +4,7 @@ import json
 
 import clear_ir.quickstart
 from clear_ir.quickstart import SUMMARY_FILE, run_quickstart
-from clear_ir.recipe import load_recipe
+from clear_ir.recipes.recipe import load_recipe
 
 
 def test_every_stage_runs_and_something_is_learned(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,164 @@
+"""One model on one collection: every direction and mixed-language pool, each text encoded once."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clear_ir.data.collection import Collection, Text
+from clear_ir.data.directions import Direction
+from clear_ir.encode.encoding import encode_texts, weights_hash
+from clear_ir.encode.search import rank_passages, search_top_k
+from clear_ir.evaluate.measures import DEPTH, score_mixed_run, score_run
+from clear_ir.evaluate.results import DirectionResult, Results
+from clear_ir.evaluate.space import describe_space, map_texts
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+class Embeddings:
+    """The texts of some directions with their embeddings.
+
+    Args:
+        model: The encoder.
+        collection: Queries, passages and judgments.
+        directions: What shall be searched; texts of other languages are not encoded.
+        batch_size: Texts encoded at once; None chooses by device.
+        show_progress: Show progress bars.
+        cache: Folder of embeddings, see :func:`clear_ir.encode.encoding.encode_texts`.
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        collection: Collection,
+        directions: Iterable[Direction],
+        batch_size: int | None = None,
+        show_progress: bool = True,
+        cache: Path | None = None,
+    ) -> None:
+        directions = list(directions)
+        asking = {direction.query_lang for direction in directions}
+        answering = {lang for direction in directions for lang in collection.pool_langs(direction)}
+        self.collection = collection
+        self.queries = [text for text in collection.queries.values() if text.lang in asking]
+        self.passages = [text for text in collection.passages.values() if text.lang in answering]
+
+        def encoded(texts: list[Text], side: str) -> np.ndarray:
+            return encode_texts(model, [t.full_text for t in texts], side, batch_size, show_progress, cache)  # type: ignore[arg-type]
+
+        self.query_vectors, self.passage_vectors = encoded(self.queries, "query"), encoded(self.passages, "passage")
+        self._query_row = {text.id: row for row, text in enumerate(self.queries)}
+
+    def evaluate(self, direction: Direction, depth: int = DEPTH) -> DirectionResult:
+        """Search and score one direction.
+
+        Args:
+            direction: One of those given.
+            depth: Passages kept a query; at least :data:`clear_ir.evaluate.measures.DEPTH`.
+
+        Returns:
+            Scores, run and judgments.
+        """
+        qrels = self.collection.judged(direction)
+        langs = self.collection.pool_langs(direction)
+        rows = [row for row, text in enumerate(self.passages) if text.lang in langs]
+        searched = (
+            self.query_vectors[[self._query_row[query] for query in qrels]],
+            self.passage_vectors[rows],
+            list(qrels),
+            [self.passages[row].id for row in rows],
+        )
+        run = search_top_k(*searched, k=depth)
+        scores = score_run(run, qrels)
+        if direction.mixed:
+            relevant = {query: [p for p, rel in judged.items() if rel > 0] for query, judged in qrels.items()}
+            ranks = rank_passages(*searched, relevant)
+            for query, values in score_mixed_run(run, qrels, ranks, self.collection).items():
+                scores[query] |= values
+        return DirectionResult(scores, len(rows), run, qrels)
+
+
+def evaluate_directions(
+    model: SentenceTransformer,
+    collection: Collection,
+    batch_size: int | None = None,
+    show_progress: bool = True,
+    cache: Path | None = None,
+) -> dict[str, DirectionResult]:
+    """Search and score every direction with one language a side, encoding each text once.
+
+    Args:
+        model: The encoder.
+        collection: Queries, passages and judgments.
+        batch_size: Texts encoded at once; None chooses by device.
+        show_progress: Show progress bars.
+        cache: Folder of embeddings, see :func:`clear_ir.encode.encoding.encode_texts`.
+
+    Returns:
+        Results by direction.
+    """
+    directions = collection.directions
+    embeddings = Embeddings(model, collection, directions, batch_size, show_progress, cache)
+    return {str(direction): embeddings.evaluate(direction) for direction in directions}
+
+
+def evaluate_model(
+    model: SentenceTransformer,
+    collection: Collection,
+    name: str,
+    batch_size: int | None = None,
+    show_progress: bool = True,
+    cache: Path | None = None,
+) -> Results:
+    """Evaluate one model on one collection: every direction, mixed pool, and the space.
+
+    Args:
+        model: The encoder.
+        collection: What to test on.
+        name: The model's name in results and reports.
+        batch_size: Texts encoded at once; None chooses by device.
+        show_progress: Show progress bars.
+        cache: Folder of embeddings, see :func:`clear_ir.encode.encoding.encode_texts`.
+
+    Returns:
+        Scores, runs and what is needed to repeat them.
+    """
+    from tqdm.auto import tqdm
+
+    start = time.perf_counter()
+    directions = [*collection.directions, *collection.mixed_directions]
+    embeddings = Embeddings(model, collection, directions, batch_size, show_progress, cache)
+    shown = show_progress and len(directions) > 10
+    bar = tqdm(directions, desc="Searching and scoring", unit=" directions", disable=not shown)
+    found = {direction: embeddings.evaluate(direction) for direction in bar}
+    libraries = ("clear-ir", "sentence-transformers", "transformers", "torch", "ir_measures")
+    return Results(
+        model=name,
+        weights_hash=weights_hash(model),
+        data=collection.name,
+        data_hash=collection.data_hash,
+        split=collection.split,
+        directions={str(direction): result for direction, result in found.items() if not direction.mixed},
+        mixed={str(direction): result for direction, result in found.items() if direction.mixed},
+        questions={text.id: text.parallel_id or text.id for text in embeddings.queries},
+        space={
+            "queries": describe_space(embeddings.queries, embeddings.query_vectors),
+            "passages": describe_space(embeddings.passages, embeddings.passage_vectors),
+        },
+        map=map_texts(embeddings.queries, embeddings.query_vectors),
+        seconds=time.perf_counter() - start,
+        details={
+            "max_seq_length": model.max_seq_length,
+            "similarity": str(model.similarity_fn_name),
+            "device": model.device.type,
+            "versions": {library: version(library) for library in libraries} | {"python": platform.python_version()},
+        },
+    )

@@ -1,0 +1,262 @@
+"""What an evaluation found, and the folder that keeps it.
+
+A results folder holds ``results.json`` (shaped like mteb's TaskResult), ``per_query.jsonl``, for each direction a
+TREC run and qrels file that ir_measures rescoring confirms, and ``map.json``, a plane's worth of the embeddings.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clear_ir.data.collection import Qrels
+from clear_ir.data.directions import parse_direction
+from clear_ir.data.files import InputError, new_folder, read_jsonl, write_json, write_jsonl, write_text
+from clear_ir.encode.search import Run
+from clear_ir.evaluate.measures import MEASURES, PerQuery
+
+#: The file that marks a results folder.
+RESULTS_FILE = "results.json"
+TRAIN_LOG_FILE = "train_log.jsonl"
+#: The file that marks a folder of mteb's results.
+MTEB_FILE = "mteb.json"
+
+
+@dataclass
+class DirectionResult:
+    """One direction: scores per query, and the run and qrels they come from.
+
+    Args:
+        per_query: ``{query id: {measure: value}}``.
+        num_passages: Size of the pool.
+        run: The passages found.
+        qrels: The judgments.
+    """
+
+    per_query: PerQuery
+    num_passages: int
+    run: Run = field(default_factory=dict)
+    qrels: Qrels = field(default_factory=dict)
+
+    def values(self, measure: str) -> np.ndarray:
+        """The measure of each query that has it, shape (num_queries,)."""
+        return np.array([scores[measure] for scores in self.per_query.values() if measure in scores])
+
+    def mean(self, measure: str) -> float:
+        """Mean over the queries that have the measure."""
+        return float(np.mean(self.values(measure)))
+
+    @property
+    def extra_measures(self) -> list[str]:
+        """The measures besides :data:`MEASURES`: those of mixed pools."""
+        found = dict.fromkeys(measure for scores in self.per_query.values() for measure in scores)
+        return sorted(measure for measure in found if measure not in MEASURES)
+
+
+@dataclass
+class Results:
+    """Scores of one model on one collection.
+
+    Args:
+        model: Name for people.
+        weights_hash: SHA-256 that tells the model's weights and settings.
+        data: Name of the collection.
+        data_hash: SHA-256 that tells its texts and judgments.
+        split: Of the qrels.
+        directions: By name such as ``q-de.p-en``, one language a side, in the collection's order.
+        mixed: The same for pools in several languages, such as ``q-de.p-en+de``.
+        questions: ``{query id: parallel_id}``: which queries are translations of one question.
+        space: Alignment and uniformity, see :func:`clear_ir.evaluate.space.describe_space`.
+        map: Coordinates of parallel texts, see :func:`clear_ir.evaluate.space.map_texts`.
+        seconds: How long it took.
+        details: Versions and settings.
+        folder: Where it was read from, for the runs, which stay on disk.
+    """
+
+    model: str
+    weights_hash: str
+    data: str
+    data_hash: str
+    split: str
+    directions: dict[str, DirectionResult]
+    mixed: dict[str, DirectionResult] = field(default_factory=dict)
+    questions: dict[str, str] = field(default_factory=dict)
+    space: dict[str, Any] = field(default_factory=dict)
+    map: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    details: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @property
+    def all_directions(self) -> Iterator[tuple[str, DirectionResult]]:
+        """Those with one language a side, then the mixed ones."""
+        yield from self.directions.items()
+        yield from self.mixed.items()
+
+
+def write_results(folder: Path, results: Results, overwrite: bool = False, train_log: Path | None = None) -> None:
+    """Write a results folder, whole or not at all.
+
+    Args:
+        folder: Where; refused if it holds anything but earlier results.
+        results: What to write.
+        overwrite: Replace earlier results.
+        train_log: The model's training log, kept with the results for reports.
+
+    Raises:
+        InputError: If the folder is taken.
+    """
+    document = {
+        "task_name": results.data,
+        "dataset_revision": results.data_hash,
+        "model_name": results.model,
+        "model_revision": results.weights_hash,
+        "evaluation_time": round(results.seconds, 2),
+        "scores": {results.split: [_entry(name, result) for name, result in results.all_directions]},
+        "space": results.space,
+        **results.details,
+    }
+    with new_folder(folder, RESULTS_FILE, overwrite) as partial:
+        if train_log:
+            shutil.copyfile(train_log, partial / TRAIN_LOG_FILE)
+        write_json(partial / RESULTS_FILE, document)
+        write_json(partial / "map.json", results.map)
+        write_jsonl(
+            partial / "per_query.jsonl",
+            (
+                {"direction": name, "query_id": query, "question": results.questions.get(query, query), **values}
+                for name, result in results.all_directions
+                for query, values in result.per_query.items()
+            ),
+        )
+        for name, result in results.all_directions:
+            write_text(partial / "runs" / f"{name}.run", _trec_run(result.run))
+            lines = [f"{query} 0 {p} {rel}\n" for query, judged in result.qrels.items() for p, rel in judged.items()]
+            write_text(partial / "qrels" / f"{name}.qrels", "".join(lines))
+
+
+def _entry(name: str, result: DirectionResult) -> dict[str, Any]:
+    extra: dict[str, Any] = {measure: result.mean(measure) for measure in result.extra_measures}
+    if "last_rank" in extra:
+        extra["last_rank_median"] = float(np.median(result.values("last_rank")))
+    return {
+        "hf_subset": name,
+        "direction": name,
+        "languages": [part[2:] for part in name.split(".")],
+        "main_score": result.mean("nDCG@10"),
+        **{measure: result.mean(measure) for measure in MEASURES},
+        **extra,
+        "num_queries": len(result.per_query),
+        "num_passages": result.num_passages,
+    }
+
+
+def _trec_run(run: Run) -> str:
+    # Nine digits give back every float32 exactly, so ties stay ties.
+    return "".join(
+        f"{query} Q0 {passage} {rank} {score:.9g} clear-ir\n"
+        for query, found in run.items()
+        for rank, (passage, score) in enumerate(found.items(), start=1)
+    )
+
+
+def read_results(folder: Path) -> Results:
+    """Read a results folder; runs and qrels stay on disk, see :func:`read_run`.
+
+    Args:
+        folder: As :func:`write_results` wrote it.
+
+    Returns:
+        The results with empty runs and qrels.
+
+    Raises:
+        InputError: If the folder holds no results, or damaged ones.
+    """
+    path = folder / RESULTS_FILE
+    if (folder / MTEB_FILE).exists():
+        raise InputError(f"{folder} holds results of mteb, which have means only; compare needs scores per query.")
+    if not path.exists():
+        raise InputError(f"{folder} holds no {RESULTS_FILE}; give a folder that `clear-ir evaluate` wrote.")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        [(split, scores)] = document["scores"].items()
+        directions = {score["direction"]: DirectionResult({}, score["num_passages"]) for score in scores}
+        questions = {}
+        for _, record in read_jsonl(folder / "per_query.jsonl"):
+            name, query = record.pop("direction"), record.pop("query_id")
+            questions[query] = record.pop("question")
+            values = {measure: float(value) for measure, value in record.items()}
+            if missing := [measure for measure in MEASURES if measure not in values]:
+                raise InputError(f"{folder}/per_query.jsonl lacks {missing[0]}; evaluate again.")
+            directions[name].per_query[query] = values
+        if empty := [name for name, result in directions.items() if not result.per_query]:
+            raise InputError(f"{folder}/per_query.jsonl has no line for {empty[0]}; evaluate again.")
+        return Results(
+            document["model_name"],
+            document["model_revision"],
+            document["task_name"],
+            document["dataset_revision"],
+            split,
+            {name: result for name, result in directions.items() if not parse_direction(name).mixed},
+            {name: result for name, result in directions.items() if parse_direction(name).mixed},
+            questions,
+            document["space"],
+            json.loads((folder / "map.json").read_text(encoding="utf-8")),
+            document["evaluation_time"],
+            folder=folder,
+        )
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} lacks {Path(error.filename).name}; evaluate again.") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:  # JSON and UTF-8 errors are ValueErrors
+        raise InputError(f"{path} is damaged ({type(error).__name__}: {error}); evaluate again.") from None
+
+
+def read_run(folder: Path, direction: str, depth: int, queries: Iterable[str] = ()) -> Run:
+    """Read the first passages of a direction's run.
+
+    Args:
+        folder: A results folder.
+        direction: Such as ``q-de.p-en``.
+        depth: Passages a query.
+        queries: Read the lines of these alone; none reads all.
+
+    Returns:
+        ``{query id: {passage id: score}}``, best first.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    wanted = tuple(f"{query} " for query in queries) or ("",)
+    path = folder / "runs" / f"{direction}.run"
+    run: Run = {}
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if not line.startswith(wanted):
+                continue
+            query, _, passage, rank, score, _ = line.split()
+            if int(rank) <= depth:
+                run.setdefault(query, {})[passage] = float(score)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); evaluate again.") from None
+    return run
+
+
+def read_train_log(folder: Path) -> list[dict[str, Any]]:
+    """Read the training log kept in a results folder.
+
+    Args:
+        folder: As :func:`write_results` wrote it.
+
+    Returns:
+        The log entries; empty where the model was not trained by us.
+    """
+    path = folder / TRAIN_LOG_FILE
+    return [entry for _, entry in read_jsonl(path)] if path.exists() else []

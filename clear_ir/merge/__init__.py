@@ -1,0 +1,1 @@
+"""The best point between an encoder and its base."""

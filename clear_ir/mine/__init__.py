@@ -1,0 +1,1 @@
+"""Hard negatives for both sides of a row."""

@@ -1,0 +1,93 @@
+"""Recipes: YAML in, validated settings of each stage out. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from clear_ir.data.files import InputError
+from clear_ir.mine.settings import MiningSettings
+from clear_ir.train.settings import TrainingSettings
+
+SHIPPED = Path(__file__).resolve().parent
+
+
+class Recipe(BaseModel):
+    """The settings of the stages.
+
+    Args:
+        model: The encoder to start from, if the recipe names one.
+        mine: Of ``clear-ir mine``.
+        train: Of ``clear-ir train``.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = None
+    mine: MiningSettings = MiningSettings()
+    train: TrainingSettings = TrainingSettings()
+
+
+def load_recipe(name: str | None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
+    """Load a recipe and put command-line flags on top.
+
+    Args:
+        name: A YAML file, the name of a recipe that ships with the package, or None for the defaults.
+        flags: Settings by stage that win over the recipe: ``{"train": {"epochs": 1}}``.
+
+    Returns:
+        The recipe, validated.
+
+    Raises:
+        InputError: If there is no such recipe, it is no YAML mapping, a key is unknown, or a value is wrong.
+    """
+    path = _path_of(name) if name else None
+    document: Any = {}
+    if path:
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{path}, line {mark.line + 1}" if mark else str(path)
+            raise InputError(f"{where}: no valid YAML: {getattr(error, 'problem', None) or error}.") from None
+        if not isinstance(document, dict):
+            raise InputError(f"{path} is no mapping of stages; write for example 'train:' and settings below it.")
+        # First alone, so that a message blames the right source.
+        _validate(document, str(path))
+    for stage, settings in (flags or {}).items():
+        document[stage] = {**(document.get(stage) or {}), **settings}
+    return _validate(document, f"the flags on top of {path}" if path else "the flags")
+
+
+def _path_of(name: str) -> Path:
+    for path in (Path(name), SHIPPED / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
+    raise InputError(f"There is no recipe {name!r}; give a YAML file or one of: {shipped}.")
+
+
+def _validate(document: Mapping[str, Any], source: str) -> Recipe:
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{source}: unknown key {key!r}{_suggestion(first['loc'])}.") from None
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        shown = f" (found {first['input']!r})" if not isinstance(first["input"], dict) else ""
+        raise InputError(f"{source}: {key}: {message}{shown}.") from None
+
+
+def _suggestion(location: tuple[str | int, ...]) -> str:
+    stages: dict[str, type[BaseModel]] = {"mine": MiningSettings, "train": TrainingSettings}
+    known = list((stages[str(location[0])] if len(location) > 1 else Recipe).model_fields)
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"

@@ -1,0 +1,195 @@
+"""Figures as SVG with selectable text: bars by direction, loss curves, a map of parallel texts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from math import nan
+from typing import Any
+
+MARKERS = "osD^vP*X"
+#: Okabe and Ito's palette, told apart by colour-blind readers; grey for the base.
+COLOURS = ("#7f7f7f", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
+
+Interval = tuple[float, float, float]
+
+
+def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@10 x 100") -> str:
+    """Bars by direction, one for each model, with their intervals.
+
+    Args:
+        scores: By model, the base first, and direction: value, lower and upper end, between 0 and 1.
+        label: Of the vertical axis.
+
+    Returns:
+        An SVG element.
+    """
+    directions = list(next(iter(scores.values())))
+    with _figure(max(6.0, len(directions) * (0.7 + 0.4 * len(scores))), 3.6) as (figure, axes):
+        width = 0.8 / len(scores)
+        for i, (model, by_direction) in enumerate(scores.items()):
+            values = [tuple(100 * part for part in by_direction[direction]) for direction in directions]
+            means = [mean for mean, _, _ in values]
+            errors = [[mean - low for mean, low, _ in values], [high - mean for mean, _, high in values]]
+            places = [x + (i - (len(scores) - 1) / 2) * width for x in range(len(directions))]
+            axes.bar(places, means, width * 0.92, color=COLOURS[i % len(COLOURS)], label=model)
+            axes.errorbar(places, means, yerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
+            for x, (mean, _, high) in zip(places, values, strict=True):
+                axes.text(x, high + 1.5, f"{mean:.0f}", ha="center", va="bottom", fontsize=8)
+        axes.set_xticks(range(len(directions)), [name.replace(" ", "\n", 1) for name in directions])
+        axes.set_ylabel(label)
+        axes.set_ylim(0, 105)
+        axes.set_yticks(range(0, 101, 20))
+        axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+        figure.legend(loc="outside upper left", ncols=len(scores), frameon=False)
+        return _svg(figure, f"Bars of {label} by direction and model; the numbers stand in the tables.")
+
+
+def loss_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
+    """The training loss of each model, and its unweighted terms where there are several.
+
+    Args:
+        train_logs: Log entries by model.
+
+    Returns:
+        An SVG element.
+    """
+    with _figure(7.5, 3.2) as (figure, axes):
+        for i, (model, log) in enumerate(train_logs.items()):
+            entries = [entry for entry in log if "loss" in entry]
+            steps = [entry["step"] for entry in entries]
+            axes.plot(steps, [entry["loss"] for entry in entries], color=COLOURS[(i + 1) % 8], label=model, lw=1.8)
+            names = {key for entry in entries for key in entry if key.startswith("clear/")}
+            terms = sorted(name for name in names if not name.endswith("_weighted") and "/loss_" not in name)
+            if len(train_logs) == 1 and len(terms) > 1:
+                for term, style in zip(terms, ("--", ":", "-.", (0, (1, 3))), strict=False):
+                    values = [entry.get(term) for entry in entries]
+                    axes.plot(steps, values, ls=style, color=COLOURS[0], lw=1.2, label=term.removeprefix("clear/"))
+        axes.set_xlabel("step")
+        axes.set_ylabel("training loss")
+        axes.set_ylim(bottom=0)
+        axes.grid(color="#dddddd", linewidth=0.6)
+        figure.legend(loc="outside upper left", ncols=5, frameon=False)
+        return _svg(figure, "Training loss by step.")
+
+
+def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
+    """Parallel texts on a plane, one panel for each model, a line from each text to its English translation.
+
+    Args:
+        maps: By model, as :func:`clear_ir.evaluate.space.map_texts` gives them; not empty.
+
+    Returns:
+        An SVG element.
+    """
+    with _figure(4.2 * len(maps), 4.4, len(maps)) as (figure, panels):
+        for axes, (model, plane) in zip([panels] if len(maps) == 1 else panels, maps.items(), strict=True):
+            places: dict[str, dict[str, tuple[float, float]]] = {}
+            for point in plane["points"]:
+                places.setdefault(point["lang"], {})[point["text"]] = (point["x"], point["y"])
+            for i, (lang, by_text) in enumerate(sorted(places.items(), key=lambda item: (item[0] != "en", item[0]))):
+                colour = COLOURS[-1] if lang == "en" else COLOURS[i % 7]
+                pairs = [(place, places["en"][text], (nan, nan)) for text, place in by_text.items()]
+                axes.plot(*zip(*chain(*pairs), strict=True), color=colour, lw=0.4, alpha=0.35, zorder=1)
+                xs, ys = zip(*by_text.values(), strict=True)
+                marker = MARKERS[i % len(MARKERS)]
+                axes.scatter(xs, ys, s=14, color=colour, marker=marker, label=lang, linewidths=0.8, zorder=2)
+            axes.set_title(model, fontsize=10)
+            axes.set_xlabel(f"first component, {100 * plane['explained'][0]:.0f} % of the variance", fontsize=8)
+            axes.set_ylabel(f"second, {100 * plane['explained'][1]:.0f} %", fontsize=8)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.set_aspect("equal", adjustable="datalim")
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, markerscale=1.6)
+        return _svg(figure, "Parallel queries as points on a plane; translations of one question are joined by lines.")
+
+
+def frontier(points: Sequence[tuple[float, float, float]], chosen: float) -> str:
+    """English against the mean across languages, a point for each weight of a merge.
+
+    Args:
+        points: Weight, nDCG@10 of q-en.p-en and mean across languages, between 0 and 1.
+        chosen: The weight to mark.
+
+    Returns:
+        An SVG element.
+    """
+    with _figure(5.2, 4.2) as (figure, axes):
+        weights, english, cross = zip(*points, strict=True)
+        xs, ys = ([100 * value for value in values] for values in (english, cross))
+        axes.plot(xs, ys, color=COLOURS[0], marker="o", ms=4, lw=1.2)
+        for weight, x, y in zip(weights, xs, ys, strict=True):
+            marked = weight == chosen
+            if marked:
+                axes.plot([x], [y], "D", color=COLOURS[1], ms=9, label=f"chosen: {weight:g}")
+            offset = (7, -3)
+            axes.annotate(f"{weight:g}", (x, y), offset, textcoords="offset points", fontsize=8)
+        axes.set_xlabel("q-en.p-en, nDCG@10 x 100")
+        axes.set_ylabel("mean across languages, nDCG@10 x 100")
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.legend(frameon=False)
+        return _svg(
+            figure, "English against the mean across languages, one point a weight; merge.json has the numbers."
+        )
+
+
+def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], float]]) -> str:
+    """Several such lines, each with its chosen weight; of the base, far below, only its English, as a vertical line.
+
+    Args:
+        curves: By name, points as for :func:`frontier` and the weight to mark.
+
+    Returns:
+        An SVG element.
+    """
+    with _figure(9.6, 5.0) as (figure, axes):
+        for of_base in {english for points, _ in curves.values() for weight, english, _ in points if weight == 0}:
+            axes.axvline(100 * of_base, color="#888888", lw=1, ls=":", label="English of the base")
+        for number, (name, (points, chosen)) in enumerate(curves.items()):
+            points = [point for point in points if point[0] > 0]
+            _, english, cross = zip(*points, strict=True)
+            colour = COLOURS[number % len(COLOURS)]
+            style = ("-", "--", ":")[number // len(COLOURS) % 3]
+            xs, ys = ([100 * value for value in values] for values in (english, cross))
+            axes.plot(xs, ys, color=colour, ls=style, marker="o", ms=3, lw=1.2, label=name)
+            for weight, x, y in points:
+                if weight == chosen:
+                    axes.plot([100 * x], [100 * y], "D", color=colour, ms=8)
+        axes.set_xlabel("q-en.p-en, nDCG@10 x 100")
+        axes.set_ylabel("mean across languages, nDCG@10 x 100")
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        return _svg(figure, "English against the mean across languages; a diamond marks the chosen merging weight.")
+
+
+class _figure:
+    """A matplotlib figure that is drawn without a screen and closed again."""
+
+    def __init__(self, width: float, height: float, panels: int = 1) -> None:
+        self.size = (width, height)
+        self.panels = panels
+
+    def __enter__(self) -> tuple[Any, Any]:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
+        self.context = rc_context({"svg.fonttype": "none", "svg.hashsalt": "clear-ir", "font.family": "sans-serif"})
+        self.context.__enter__()
+        figure = Figure(figsize=self.size, layout="constrained")
+        axes = figure.subplots(1, self.panels)
+        for panel in figure.axes:
+            panel.spines[["top", "right"]].set_visible(False)
+        return figure, axes
+
+    def __exit__(self, *error: object) -> None:
+        self.context.__exit__(None, None, None)
+
+
+def _svg(figure: Any, description: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{description}"', 1)

@@ -1,0 +1,79 @@
+"""Language x language heatmaps as HTML tables: numbers stay selectable, and a phone shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from clear_ir.data.directions import parse_direction
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One direction in a heatmap.
+
+    Args:
+        text: The number; empty where there is no such direction.
+        background: CSS colour.
+        ink: CSS colour of the text on it.
+    """
+
+    text: str = ""
+    background: str = "transparent"
+    ink: str = "inherit"
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Queries down, passages across.
+
+    Args:
+        title: What is shown.
+        passage_langs: Columns.
+        rows: Query language and its cells.
+    """
+
+    title: str
+    passage_langs: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+
+def heatmap(title: str, values: Mapping[str, float], marked: Sequence[str] = (), difference: bool = False) -> Heatmap:
+    """Colour a matrix of directions.
+
+    Args:
+        title: What is shown.
+        values: By direction: scores from 0 to 1, or their differences.
+        marked: Directions whose number gets a ``*``.
+        difference: Colour by sign, brown for losses and teal for gains, instead of by size.
+
+    Returns:
+        The matrix, numbers times 100. The colours (cividis, BrBG) are told apart by colour-blind readers.
+    """
+    from matplotlib import colormaps
+
+    parsed = {parse_direction(name): name for name in values}
+    asked = _english_first({direction.query_lang for direction in parsed})
+    answered = _english_first({direction.passage_lang for direction in parsed})
+    colours = colormaps["BrBG" if difference else "cividis"]
+    largest = max((abs(value) for value in values.values()), default=0) or 1.0
+    at = {(direction.query_lang, direction.passage_lang): name for direction, name in parsed.items()}
+
+    def cell(query: str, passage: str) -> Cell:
+        name = at.get((query, passage))
+        if name is None:
+            return Cell()
+        value = values[name]
+        # The ends of BrBG are too dark to read on.
+        red, green, blue, _ = colours(0.5 + 0.4 * value / largest if difference else value)
+        luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+        text = f"{100 * value:{'+' if difference else ''}.1f}{'*' if name in marked else ''}"
+        background = f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
+        return Cell(text, background, "#000000" if luminance > 0.4 else "#ffffff")
+
+    rows = [(query, [cell(query, passage) for passage in answered]) for query in asked]
+    return Heatmap(title, answered, rows)
+
+
+def _english_first(langs: set[str]) -> list[str]:
+    return sorted(langs, key=lambda lang: (lang != "en", lang))

@@ -1,0 +1,1 @@
+"""Training rows in, a model folder out."""

@@ -1,0 +1,121 @@
+import pytest
+
+from clear_ir.data.collection import Collection, Text, make_collection, read_collection, write_collection
+from clear_ir.data.directions import Direction, parse_direction
+from clear_ir.data.files import InputError, write_jsonl, write_text
+
+
+@pytest.fixture
+def collection():
+    passages = [
+        Text(f"p{i}@{lang}", f"text {i} {lang}", lang, "Title", f"p{i}") for lang in ("en", "de") for i in (1, 2)
+    ]
+    queries = {f"q@{lang}": Text(f"q@{lang}", f"query {lang}", lang, parallel_id="q") for lang in ("en", "de", "sw")}
+    qrels = {query: {"p1@en": 1, "p1@de": 1} for query in queries}
+    return Collection("small", {p.id: p for p in passages}, queries, qrels)
+
+
+def test_writing_and_reading_give_the_same(tmp_path, collection):
+    write_collection(tmp_path / "small", collection)
+    again = read_collection(tmp_path / "small")
+    assert (again.passages, again.queries, again.qrels) == (collection.passages, collection.queries, collection.qrels)
+    assert again.data_hash == collection.data_hash
+
+
+def test_directions_are_named_with_both_sides_and_english_comes_first(collection):
+    assert list(map(str, collection.directions)) == [
+        "q-en.p-en", "q-de.p-en", "q-en.p-de", "q-de.p-de", "q-sw.p-en", "q-sw.p-de",
+    ]  # fmt: skip
+    crossing = collection.directions[2]
+    assert collection.judged(crossing) == {"q@en": {"p1@de": 1}}
+    assert [passage.id for passage in collection.pool(crossing)] == ["p1@de", "p2@de"]
+
+
+def test_mixed_pools_are_english_with_each_language_and_all(collection):
+    # With passages in two languages, English + de is the pool of all.
+    assert list(map(str, collection.mixed_directions)) == ["q-en.p-en+de", "q-de.p-en+de"]
+    collection.passages["p1@ru"] = Text("p1@ru", "text", "ru", parallel_id="p1")
+    collection.qrels["q@sw"]["p1@ru"] = 1
+    wider = Collection("wider", collection.passages, collection.queries, collection.qrels)
+    names = list(map(str, wider.mixed_directions))
+    # q@en and q@de have no relevant passage in ru; a query counts where its own language has one, if it is there.
+    assert names == ["q-en.p-en+de", "q-de.p-en+de", "q-de.p-all", "q-en.p-all", "q-sw.p-all"]
+    [everything] = [direction for direction in wider.mixed_directions if str(direction) == "q-sw.p-all"]
+    assert wider.judged(everything) == {"q@sw": {"p1@en": 1, "p1@de": 1, "p1@ru": 1}}
+    assert len(wider.pool(everything)) == 5
+    assert everything.mixed
+    assert not everything.crosses
+
+
+def test_a_query_without_its_own_language_among_the_relevant_is_left_out_of_mixed_pools():
+    # Bitext: a sentence is judged against its translation, never against itself.
+    passages = {f"p{i}@{lang}": Text(f"p{i}@{lang}", "x", lang) for lang in ("en", "de", "sw") for i in (1, 2)}
+    queries = {f"q1@{lang}": Text(f"q1@{lang}", "x", lang) for lang in ("en", "de", "sw")}
+    qrels = {q: {p: 1 for p in passages if p.startswith("p1") and p[-2:] != q[-2:]} for q in queries}
+    bitext = Collection("bitext", passages, queries, qrels)
+    assert len(bitext.directions) == 6
+    assert all(direction.crosses for direction in bitext.directions)
+    assert bitext.mixed_directions == []
+
+
+@pytest.mark.parametrize("name", ["en-de", "q-en", "p-en.q-de", ""])
+def test_names_that_are_no_directions(name):
+    with pytest.raises(ValueError, match="is no direction"):
+        parse_direction(name)
+    assert parse_direction("q-de.p-en+de") == Direction("de", "en+de")
+
+
+def test_the_hash_tells_any_change(collection):
+    before = collection.data_hash
+    changed = Collection("small", collection.passages, collection.queries, {**collection.qrels, "q@en": {"p2@en": 1}})
+    assert changed.data_hash != before
+
+
+def test_plain_beir_folder_counts_as_english(tmp_path):
+    write_jsonl(tmp_path / "corpus.jsonl", [{"_id": "1", "title": "T", "text": "x"}, {"_id": "2", "text": "y"}])
+    write_jsonl(tmp_path / "queries.jsonl", [{"_id": "a", "text": "q"}, {"_id": "unjudged", "text": "r"}])
+    write_text(tmp_path / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore\na\t1\t2\n")
+    found = read_collection(tmp_path)
+    assert list(map(str, found.directions)) == ["q-en.p-en"]
+    assert list(found.queries) == ["a"]
+    assert found.passages["1"].full_text == "T x"
+    assert found.qrels == {"a": {"1": 2}}
+
+
+def test_make_collection_pairs_languages():
+    made = make_collection("m", [Text("p", "x", "en")], [("q1", "p", {"en": "what", "sw": "nini"})])
+    assert made.qrels == {"q1@en": {"p": 1}, "q1@sw": {"p": 1}}
+    assert {query.parallel_id for query in made.queries.values()} == {"q1"}
+
+
+@pytest.mark.parametrize(
+    ("corpus", "queries", "qrels", "message"),
+    [
+        (
+            [{"_id": "1", "text": None}],
+            [{"_id": "a", "text": "q"}],
+            "a\t1\t1\n",
+            "corpus.jsonl, line 1: 'text' is null",
+        ),
+        ([{"id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t1\t1\n", "'_id' is missing among id, text"),
+        ([{"_id": "1", "text": "x"}] * 2, [{"_id": "a", "text": "q"}], "a\t1\t1\n", "line 2: the _id '1' stands there"),
+        ([{"_id": "1 2", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t1\t1\n", "white space"),
+        ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t9\t1\n", "line 1: the passage '9' is not in"),
+        ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "b\t1\t1\n", "line 1: the query 'b' is not in"),
+        ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a 1 1\n", "between tabs"),
+        ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t1\t0\n", "judges no passage relevant"),
+    ],
+)
+def test_bad_collections(tmp_path, corpus, queries, qrels, message):
+    write_jsonl(tmp_path / "corpus.jsonl", corpus)
+    write_jsonl(tmp_path / "queries.jsonl", queries)
+    write_text(tmp_path / "qrels" / "test.tsv", qrels)
+    with pytest.raises(InputError, match=message):
+        read_collection(tmp_path)
+
+
+def test_missing_parts(tmp_path):
+    with pytest.raises(InputError, match="is no folder"):
+        read_collection(tmp_path / "none")
+    with pytest.raises(InputError, match="corpus.jsonl does not exist"):
+        read_collection(tmp_path)

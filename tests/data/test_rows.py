@@ -1,0 +1,101 @@
+import pytest
+
+from clear_ir.data.files import InputError, write_jsonl
+from clear_ir.data.rows import ParallelRow, hold_out, read_parallel_rows, read_training_rows, write_parallel_rows
+
+
+def parallel(**changes):
+    row = {"id": "1", "query": "what", "passage": "the moon", "passage_id": "p1", "cross_query": "nini", "lang": "sw"}
+    return row | changes
+
+
+def training(n=2, **changes):
+    row = {"anchor": "what", "positive": "the moon", "cross_anchor": "nini", "lang": "sw"}
+    row |= {f"negative_{i}": f"passage {i}" for i in range(1, n + 1)}
+    row |= {f"neg_query_{i}": f"swali {i}" for i in range(1, n + 1)}
+    return row | changes
+
+
+def test_parallel_rows_survive_writing_and_reading(tmp_path):
+    rows = [ParallelRow(**parallel()), ParallelRow(**parallel(id="2", cross_query="nani"))]
+    write_parallel_rows(tmp_path / "rows.jsonl", rows)
+    assert read_parallel_rows(tmp_path / "rows.jsonl")[0] == rows
+
+
+def test_mapping_and_language_and_ids_are_filled_in(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [{"q": "what", "passage": "the moon", "frage": "was"}] * 2)
+    rows, _ = read_parallel_rows(tmp_path / "a.jsonl", {"query": "q", "cross_query": "frage"}, lang="de")
+    assert [row.id for row in rows] == ["de-1", "de-2"]
+    assert rows[0].passage_id == rows[1].passage_id
+
+
+def test_null_fields_are_left_out_and_strict_makes_them_an_error(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [parallel(), parallel(id="2", passage=None), parallel(id="3", query=" ")])
+    rows, rejected = read_parallel_rows(tmp_path / "a.jsonl")
+    assert len(rows) == 1
+    assert [reason for _, reason in rejected.reasons] == ["'passage' is null or empty", "'query' is null or empty"]
+    with pytest.raises(InputError, match="line 2: 'passage' is null"):
+        rejected.raise_first()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"query": "a", "passage": "b"}], "line 1: no column 'cross_query' among query, passage; name it with --map"),
+        ([{"query": "a", "passage": "b", "cross_query": "c"}], "no column 'lang' .* give --lang CODE"),
+        ([parallel(), parallel()], "line 2: the id '1' was already used"),
+        ([parallel(query=None)], "no usable row"),
+    ],
+)
+def test_unusable_parallel_rows(tmp_path, rows, message):
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    with pytest.raises(InputError, match=message):
+        read_parallel_rows(tmp_path / "a.jsonl")
+
+
+def test_unknown_name_in_mapping(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [parallel()])
+    with pytest.raises(InputError, match="--map names 'qurey'"):
+        read_parallel_rows(tmp_path / "a.jsonl", {"qurey": "query"})
+
+
+def test_training_rows_come_in_the_order_the_loss_reads(tmp_path):
+    row = training()
+    write_jsonl(tmp_path / "t.jsonl", [dict(reversed(row.items()))])
+    rows = read_training_rows(tmp_path / "t.jsonl")
+    assert rows.columns == [
+        "anchor", "positive", "negative_1", "negative_2", "cross_anchor", "neg_query_1", "neg_query_2",
+    ]  # fmt: skip
+    assert (rows.num_negatives, rows.num_neg_queries) == (2, 2)
+    assert rows.records[0]["lang"] == "sw"
+
+
+def test_the_authors_names_are_understood(tmp_path):
+    row = {"en_question": "what", "paragraphs": "the moon", "neg_1": "a", "lang_question": "was", "neg_query_1": "b"}
+    write_jsonl(tmp_path / "t.jsonl", [row])
+    rows = read_training_rows(tmp_path / "t.jsonl")
+    assert [rows.records[0][column] for column in rows.columns] == ["what", "the moon", "a", "was", "b"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"anchor": "a", "positive": "b"}, "no column 'cross_anchor'"),
+        (training(negative_1=None), "'negative_1' is null or empty"),
+        (training() | {"negative_4": "x"}, "not numbered 1, 2"),
+    ],
+)
+def test_unusable_training_rows(tmp_path, row, message):
+    write_jsonl(tmp_path / "t.jsonl", [row])
+    with pytest.raises(InputError, match=message):
+        read_training_rows(tmp_path / "t.jsonl")
+
+
+def test_hold_out_never_splits_a_group():
+    rows = [(f"g{i % 10}", i) for i in range(40)]
+    kept, held = hold_out(rows, 0.2, 0, lambda row: row[0])
+    assert sorted(kept + held) == sorted(rows)
+    assert len({group for group, _ in held}) == 2
+    assert not {group for group, _ in held} & {group for group, _ in kept}
+    assert hold_out(rows, 0.0, 0, lambda row: row[0]) == (rows, [])
+    assert hold_out(rows, 0.2, 1, lambda row: row[0])[1] != held

@@ -1,0 +1,143 @@
+import shutil
+
+import numpy as np
+import pytest
+from tiny import make_encoder
+
+from clear_ir.encode.cache import EmbeddingCache, default_cache
+from clear_ir.encode.encoding import encode_texts, load_encoder, weights_hash
+
+TEXTS = ["river desert", "moon bread", "tree", "river desert"]
+
+
+@pytest.fixture
+def count(monkeypatch):
+    """Encode with a cache; gives the embeddings and the texts that the encoder really read."""
+
+    def call(encoder, texts, cache, side="query"):
+        seen = []
+        for name in ("encode_query", "encode_document"):
+            original = getattr(type(encoder), name)
+
+            def counting(batch, _original=original, **settings):
+                seen.extend(batch)
+                return _original(encoder, batch, **settings)
+
+            monkeypatch.setattr(encoder, name, counting)
+        return encode_texts(encoder, texts, side, show_progress=False, cache=cache), seen
+
+    return call
+
+
+def test_the_second_time_nothing_is_encoded(tmp_path, count):
+    encoder = make_encoder(double=False)
+    first, seen = count(encoder, TEXTS, tmp_path)
+    assert sorted(seen) == ["moon bread", "river desert", "tree"]
+    second, seen = count(encoder, TEXTS, tmp_path)
+    assert seen == []
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first, encode_texts(encoder, TEXTS, "query", show_progress=False))
+    third, seen = count(encoder, [*TEXTS, "drum"], tmp_path)
+    assert seen == ["drum"]
+    np.testing.assert_array_equal(third[:4], first)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_whatever_changes_embeddings_has_its_own_entries(tmp_path, count):
+    encoder = make_encoder(double=False)
+    plain, _ = count(encoder, TEXTS, tmp_path)
+
+    def fresh(change, side="query"):
+        changed = make_encoder(double=False)
+        change(changed)
+        vectors, seen = count(changed, TEXTS, tmp_path, side)
+        assert len(seen) == 3
+        np.testing.assert_array_equal(vectors, encode_texts(changed, TEXTS, side, show_progress=False))
+        return vectors
+
+    def pool_by_first(changed):
+        changed[1].pooling_mode = "cls"
+
+    assert np.abs(fresh(lambda changed: changed.prompts.update(query="query: ")) - plain).max() > 1e-3
+    fresh(lambda changed: setattr(changed, "max_seq_length", 3))
+    fresh(lambda changed: changed.double())
+    fresh(lambda changed: setattr(changed, "similarity_fn_name", "dot"))
+    fresh(lambda changed: None, side="passage")
+    assert np.abs(fresh(pool_by_first) - plain).max() > 1e-3
+
+
+def test_two_local_checkpoints_never_share_an_entry(tmp_path, count, tiny_folder):
+    other = tmp_path / "elsewhere" / tiny_folder.name
+    make_encoder(double=False, seed=1).save_pretrained(str(other), create_model_card=False)
+    same = tmp_path / "copy"
+    shutil.copytree(tiny_folder, same)
+    first, _ = count(load_encoder(str(tiny_folder)), TEXTS, tmp_path / "cache")
+    second, seen = count(load_encoder(str(other)), TEXTS, tmp_path / "cache")
+    assert len(seen) == 3
+    assert np.abs(first - second).max() > 1e-3
+    third, seen = count(load_encoder(str(same)), TEXTS, tmp_path / "cache")
+    assert seen == [], "a copy of the folder is the same encoder"
+    np.testing.assert_array_equal(first, third)
+
+
+def test_the_hash_sees_pooling_and_tokenizer(tiny_folder):
+    encoder = load_encoder(str(tiny_folder))
+    before = weights_hash(encoder)
+    encode_texts(encoder, TEXTS, "query", show_progress=False)
+    assert weights_hash(encoder) == before, "encoding must not change the hash"
+    encoder[1].pooling_mode = "cls"
+    assert weights_hash(encoder) != before
+    encoder[1].pooling_mode = "mean"
+    assert weights_hash(encoder) == before
+    encoder.tokenizer.add_tokens(["jangwa2"])
+    assert weights_hash(encoder) != before
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "text"])
+def test_damaged_files_are_found_and_rebuilt(tmp_path, count, damage):
+    encoder = make_encoder(double=False)
+    first, _ = count(encoder, TEXTS, tmp_path)
+    [file] = tmp_path.rglob("*.safetensors")
+    data = bytearray(file.read_bytes())
+    if damage == "flipped":
+        data[-5] ^= 1  # one bit of one number
+    file.write_bytes({"cut": data[: len(data) // 2], "flipped": data, "text": b"no tensors"}[damage])
+    with pytest.warns(UserWarning, match=f"Damaged in the cache, removed, encoded again: {file}"):
+        second, seen = count(encoder, TEXTS, tmp_path)
+    assert len(seen) == 3
+    np.testing.assert_array_equal(first, second)
+    third, seen = count(encoder, TEXTS, tmp_path)
+    assert seen == []
+    np.testing.assert_array_equal(first, third)
+
+
+def test_an_interrupted_run_keeps_what_it_encoded(tmp_path, monkeypatch):
+    encoder = make_encoder(double=False)
+    texts = [f"river {'moon ' * (i % 7)}{i}" for i in range(300)]
+    calls = iter(range(100))
+    original = type(encoder).encode_query
+
+    def stopping(batch, **settings):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return original(encoder, batch, **settings)
+
+    monkeypatch.setattr(encoder, "encode_query", stopping)
+    monkeypatch.setattr("clear_ir.encode.encoding.KEPT_EVERY", 0.0)
+    monkeypatch.setattr("clear_ir.encode.encoding.NUM_TOKENS", {"cpu": 512})
+    with pytest.raises(KeyboardInterrupt):
+        encode_texts(encoder, texts, "query", show_progress=False, cache=tmp_path)
+    [folder] = tmp_path.iterdir()
+    kept = EmbeddingCache(tmp_path, "none")
+    kept.folder = folder
+    # The longest come first: two batches of 512 tokens.
+    assert 60 < len(found := kept.get(texts)) < 160
+    assert set(found) <= set(sorted(texts, key=len, reverse=True)[:200])
+
+
+def test_where_the_cache_lies(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLEAR_IR_CACHE", str(tmp_path / "mine"))
+    assert default_cache() == tmp_path / "mine"
+    monkeypatch.delenv("CLEAR_IR_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache().parts[-2:] == ("clear-ir", "embeddings")

@@ -1,0 +1,44 @@
+"""Two processes that gather compute what one process computes over all rows, with two negatives a side."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from loss_batches import make_texts, value_and_gradient
+from tiny import make_encoder
+
+from clear_ir import CLEARLoss
+
+
+def test_two_processes_with_gather_equal_one(tmp_path):
+    make_encoder()  # so that both find its folder
+    texts = make_texts(2, rows=8)
+    texts[2][6] = texts[1][1]
+    texts[2][1] = texts[3][2] = texts[1][0]
+    encoder = make_encoder()
+    value, gradient = value_and_gradient(CLEARLoss(encoder, gamma=0.1), encoder, texts)
+    worker = Path(__file__).parent / "gather_worker.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(worker)]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{worker.parent}:{worker.parents[1]}",
+    }
+    done = subprocess.run(
+        [*command, str(tmp_path / "out.json")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads((tmp_path / "out.json").read_text())
+    for name in ("plain", "cached"):
+        assert found[name][0] == pytest.approx(value, rel=1e-10), name
+        torch.testing.assert_close(torch.tensor(found[name][1], dtype=torch.float64), gradient, rtol=1e-7, atol=1e-9)
+    assert found["apart"][0] != pytest.approx(value, rel=1e-3), "gathering changed nothing, so the test shows nothing"

@@ -1,0 +1,28 @@
+"""Batches of texts for a loss, and what a loss and its gradient come to on them."""
+
+import random
+
+import torch
+from tiny import WORDS
+
+ROWS = 7
+
+
+def make_texts(n, m=None, seed=0, rows=ROWS):
+    rng = random.Random(seed)
+    count = 3 + n + (n if m is None else m)
+    return [[" ".join(rng.choices(WORDS, k=rng.randint(2, 9))) for _ in range(rows)] for _ in range(count)]
+
+
+def features_of(encoder, texts):
+    return [encoder.preprocess(column) for column in texts]
+
+
+def value_and_gradient(loss, encoder, texts, seed=3):
+    torch.manual_seed(seed)
+    encoder.zero_grad()
+    value = loss(features_of(encoder, texts), None)
+    value.backward()
+    gradient = torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
+    assert gradient.norm() > 1e-3, "the gradient vanished, so the comparison shows nothing"
+    return value.item(), gradient

@@ -1,0 +1,121 @@
+"""The loaders on small files in the upstream formats, and on the real data where they are."""
+
+import json
+
+import pytest
+
+from clear_ir.data.files import InputError, write_jsonl
+from clear_ir.prepare.afriqa import load_afriqa
+from clear_ir.prepare.parallel import load_parallel
+from clear_ir.prepare.xquad import load_xquad
+
+
+@pytest.fixture
+def afriqa(tmp_path):
+    def record(i, context):
+        return {
+            "id": str(i),
+            "context": context,
+            "title": "t",
+            "question_lang": f"wa {i}",
+            "question_translated": f"who {i}",
+        }
+
+    for lang, split, records in (
+        ("hau", "train", [record(0, "a"), record(1, "b"), record(2, None), record(3, "tested")]),
+        ("hau", "dev", [record(0, "c")]),
+        ("hau", "test", [record(0, "tested"), record(1, "d")]),
+        ("swa", "test", [record(0, "e")]),
+    ):
+        write_jsonl(tmp_path / f"gold_span_passages.afriqa.{lang}.en.{split}.json", records)
+    write_jsonl(tmp_path / "gold_span_passages.afriqa.fon.fr.train.json", [record(0, "french")])
+    return tmp_path
+
+
+def test_afriqa_never_trains_on_a_test_passage(afriqa):
+    prepared = load_afriqa(afriqa, ["hau"])
+    assert [row.passage for row in prepared.rows] == ["a", "b", "c"]
+    assert len(prepared.rejected.reasons) == 1
+    assert prepared.notes == ["1 training rows dropped: their passage is a test passage."]
+    assert sorted(p.text for p in prepared.collection.passages.values()) == ["a", "b", "c", "d", "e", "tested"]
+    assert list(map(str, prepared.collection.directions)) == ["q-en.p-en", "q-hau.p-en"]
+
+
+def test_afriqa_judged_on_dev_does_not_see_test(afriqa):
+    prepared = load_afriqa(afriqa, ["hau"], "dev")
+    assert [row.id for row in prepared.rows] == ["hau-train-0", "hau-train-1"]
+    assert {query.parallel_id for query in prepared.collection.queries.values()} == {"hau-dev-0"}
+
+
+def test_afriqa_languages(afriqa):
+    assert load_afriqa(afriqa, ["swa"]).rows == []
+    with pytest.raises(InputError, match="no language 'fon'; choose among hau, swa"):
+        load_afriqa(afriqa, ["fon"])
+    with pytest.raises(InputError, match="check --data"):
+        load_afriqa(afriqa / "none", ["hau"])
+
+
+def squad(lang, articles=5):
+    return {
+        "data": [
+            {
+                "title": "t",
+                "paragraphs": [{"context": f"{lang} {a}", "qas": [{"id": f"q{a}", "question": f"{lang}? {a}"}]}],
+            }
+            for a in range(articles)
+        ]
+    }
+
+
+def test_xquad_splits_by_article(tmp_path):
+    for lang in ("en", "de"):
+        (tmp_path / f"xquad.{lang}.json").write_text(json.dumps(squad(lang)))
+    prepared = load_xquad(tmp_path, ["de"])
+    assert [row.passage for row in prepared.rows] == ["en 1", "en 2", "en 3"]
+    assert prepared.rows[0].cross_query == "de? 1"
+    assert set(prepared.collection.queries) == {"q0@en", "q0@de", "q4@en", "q4@de"}
+    assert len(prepared.collection.passages) == 10
+    dev = load_xquad(tmp_path, ["de"], "dev")
+    assert [row.passage for row in dev.rows] == ["en 2", "en 3"]
+    assert set(dev.collection.queries) == {"q1@en", "q1@de"}
+
+
+def test_xquad_bad_files(tmp_path):
+    (tmp_path / "xquad.en.json").write_text(json.dumps(squad("en")))
+    with pytest.raises(InputError, match=r"no language 'de'; choose among en"):
+        load_xquad(tmp_path, ["de"])
+    (tmp_path / "xquad.de.json").write_text("{}")
+    with pytest.raises(InputError, match="is no SQuAD JSON file"):
+        load_xquad(tmp_path, ["de"])
+    (tmp_path / "xquad.de.json").write_text(json.dumps(squad("de", articles=4)))
+    with pytest.raises(InputError, match="does not run parallel"):
+        load_xquad(tmp_path, ["de"])
+
+
+def test_own_data_holds_passages_out(tmp_path):
+    rows = [{"query": f"q{i}", "passage": f"p{i // 2}", "cross_query": f"c{i}"} for i in range(40)]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    prepared = load_parallel(tmp_path / "rows.jsonl", lang="de")
+    tested = {p for judged in prepared.collection.qrels.values() for p in judged}
+    assert len(tested) == 4
+    assert not tested & {row.passage_id for row in prepared.rows}
+    assert len(prepared.collection.passages) == 20
+    assert load_parallel(tmp_path / "rows.jsonl", lang="de", test_share=0.0).collection is None
+    with pytest.raises(InputError, match="no rows in language 'sw'"):
+        load_parallel(tmp_path / "rows.jsonl", lang="de", langs=["sw"])
+
+
+def test_real_afriqa(shared_data):
+    prepared = load_afriqa(shared_data / "afriqa", ["hau", "kin"])
+    assert len(prepared.collection.passages) == 3187
+    assert sum(query.lang == "hau" for query in prepared.collection.queries.values()) == 300
+    tested = {p for judged in prepared.collection.qrels.values() for p in judged}
+    assert not tested & {row.passage_id for row in prepared.rows}
+    assert len(prepared.rejected.reasons) == 82
+
+
+def test_real_xquad(shared_data):
+    prepared = load_xquad(shared_data / "xquad", ["de", "zh"])
+    assert len(prepared.collection.passages) == 3 * 240
+    assert len(prepared.rows) == 2 * 836
+    assert sum(query.lang == "en" for query in prepared.collection.queries.values()) == 354

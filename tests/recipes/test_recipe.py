@@ -1,0 +1,100 @@
+import pytest
+import torch
+import transformers
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from tiny import make_encoder, make_training_rows
+
+from clear_ir.data.files import InputError
+from clear_ir.encode.encoding import add_known_prompts, load_encoder, weights_hash
+from clear_ir.recipes.recipe import SHIPPED, load_recipe
+from clear_ir.train.settings import TrainingSettings
+from clear_ir.train.training import train_model
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.yaml")])
+def test_shipped_recipes_load(name):
+    assert load_recipe(name).model
+
+
+def test_the_papers_recipe_is_the_papers():
+    train = load_recipe("paper").train
+    assert (train.alpha, train.beta, train.gamma, train.scale, train.learning_rate) == (0.4, 0.2, 0.0, 20, 5e-5)
+    assert (train.weights.guard, train.divergence) == (0.0, "kl")
+
+
+def test_the_small_recipe_has_the_default_objective():
+    train, default = load_recipe("small").train, TrainingSettings()
+    assert (train.weights, train.divergence) == (default.weights, default.divergence)
+
+
+@pytest.mark.parametrize("name", ["multilingual-e5", "gte"])
+def test_the_papers_other_encoders_get_the_papers_settings(name):
+    assert load_recipe(name).train == load_recipe("paper").train
+    assert load_recipe(name).mine == load_recipe("paper").mine
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"), [("paper", "XLMRoberta"), ("multilingual-e5", "XLMRoberta"), ("gte", "Gte")]
+)
+def test_recipes_train_a_tiny_model_of_their_architecture(tmp_path, name, architecture):
+    if not hasattr(transformers, f"{architecture}Model"):
+        pytest.skip(f"transformers {transformers.__version__} has no {architecture}Model")
+    tokenizer = make_encoder().tokenizer
+    config = getattr(transformers, f"{architecture}Config")(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=514,
+        pad_token_id=0,
+    )
+    torch.manual_seed(0)
+    getattr(transformers, f"{architecture}Model")(config).save_pretrained(tmp_path / "transformer")
+    tokenizer.save_pretrained(tmp_path / "transformer")
+    modules = [Transformer(str(tmp_path / "transformer")), Pooling(32, pooling_mode="cls")]
+    encoder = SentenceTransformer(modules=modules, device="cpu")
+    recipe = load_recipe(name)
+    add_known_prompts(encoder, recipe.model)
+    assert encoder.prompts["query"] == ("query: " if name == "multilingual-e5" else "")
+    encoder.save_pretrained(str(tmp_path / "base"))
+    short = recipe.train.model_copy(update={"batch_size": 8, "max_steps": 3, "precision": "fp32", "eval_steps": 3})
+    log = train_model(str(tmp_path / "base"), make_training_rows(n=5), short, tmp_path / "m")
+    assert len([entry for entry in log if "loss" in entry]) == 3
+    trained = load_encoder(str(tmp_path / "m"))
+    assert weights_hash(trained) != weights_hash(encoder)
+    assert trained.prompts["query"] == encoder.prompts["query"], "the prompts stay with the model"
+
+
+def test_flags_win_over_the_recipe(tmp_path):
+    (tmp_path / "r.yaml").write_text("model: m\ntrain:\n  epochs: 7\n  alpha: 0.1\n")
+    recipe = load_recipe(str(tmp_path / "r.yaml"), {"train": {"alpha": 0.2}})
+    assert (recipe.model, recipe.train.epochs, recipe.train.alpha) == ("m", 7, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train:\n  lerning_rate: 1\n", "unknown key 'train.lerning_rate'; did you mean 'learning_rate'"),
+        ("trian: {}\n", "unknown key 'trian'"),
+        ("train:\n  alpha: 0.9\n", "sum to at most 1"),
+        ("train:\n  loss: triplet\n", "train.loss: input should be"),
+        ("mine:\n  num_negatives: many\n", "mine.num_negatives: .*found 'many'"),
+        ("- a\n", "no mapping of stages"),
+        ("train: [\n", "line 2: no valid YAML"),
+    ],
+)
+def test_wrong_recipes_name_file_and_key(tmp_path, text, message):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_recipe(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_recipe_and_wrong_flag():
+    with pytest.raises(InputError, match=r"no recipe 'papre'.*paper"):
+        load_recipe("papre")
+    with pytest.raises(InputError, match="the flags: unknown key 'train.batchsize'; did you mean 'batch_size'"):
+        load_recipe(None, {"train": {"batchsize": 3}})

@@ -1,0 +1,282 @@
+"""Training for real on the tiny encoder: it learns, resumes after a kill, records what it did."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from commands import kill_at, train_command
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
+from tiny import make_encoder, make_training_rows, settings
+
+from clear_ir import CachedCLEARLoss, CLEARLoss, CrossLingualEvaluator, log_terms
+from clear_ir.data.collection import Text, make_collection
+from clear_ir.data.files import InputError, write_jsonl
+from clear_ir.data.rows import read_training_rows, training_columns
+from clear_ir.encode.encoding import load_encoder, weights_hash
+from clear_ir.recipes.recipe import load_recipe
+from clear_ir.train.batches import LanguageBatchSampler
+from clear_ir.train.settings import LOSSES
+from clear_ir.train.training import make_loss, make_trainer, train_model
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+@pytest.mark.parametrize("cached", [False, True])
+def test_every_loss_trains_and_records_its_recipe(tmp_path, tiny_folder, loss, cached):
+    chosen = settings(loss=loss, cached=cached, mini_batch_size=3)
+    log = train_model(str(tiny_folder), make_training_rows(), chosen, tmp_path / "m")
+    losses = [entry["loss"] for entry in log if "loss" in entry]
+    assert len(losses) == 6
+    assert losses[-1] < losses[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m"], "nothing but the model is left"
+    assert load_recipe(str(tmp_path / "m" / "recipe.yaml")).train == chosen
+    trained = load_encoder(str(tmp_path / "m"))
+    assert weights_hash(trained) != weights_hash(load_encoder(str(tiny_folder)))
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "CachedCLEARLoss" in card if cached else "CLEARLoss" in card
+    assert "2604.05821" in card
+    assert [json.loads(line) for line in (tmp_path / "m" / "train_log.jsonl").read_text().splitlines()] == log
+
+
+def test_terms_and_dev_scores_are_logged_at_every_step(tmp_path, tiny_folder):
+    log = train_model(str(tiny_folder), make_training_rows(), settings(gamma=0.1), tmp_path / "m")
+    steps = [entry for entry in log if "loss" in entry]
+    for entry in steps:
+        weighted = sum(value for name, value in entry.items() if name.endswith("_weighted"))
+        assert weighted == pytest.approx(entry["loss"], rel=1e-4)
+    assert {"clear/forward", "clear/reverse", "clear/kl", "clear/cross"} <= set(steps[0])
+    dev = [entry for entry in log if "eval_cross_lingual_nDCG@10" in entry]
+    assert [entry["step"] for entry in dev] == [3, 6]
+    assert {"eval_q-en.p-en_nDCG@10", "eval_q-sw.p-en_nDCG@10"} <= set(dev[0])
+
+
+def test_the_best_checkpoint_is_kept(tmp_path, tiny_folder):
+    # A learning rate that ruins the encoder at once: whatever is kept must score what the log's best scored.
+    rows = make_training_rows()
+    log = train_model(str(tiny_folder), rows, settings(max_steps=8, eval_steps=2, learning_rate=5e-2), tmp_path / "m")
+    scores = [entry["eval_cross_lingual_nDCG@10"] for entry in log if "eval_cross_lingual_nDCG@10" in entry]
+    assert len(set(scores)) > 1, "all checkpoints are alike, so the test shows nothing"
+    kept = load_encoder(str(tmp_path / "m"))
+    trainer = make_trainer(kept, rows, settings(), tmp_path / "again")
+    assert trainer.evaluator(kept)["cross_lingual_nDCG@10"] == pytest.approx(max(scores), abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path, tiny_folder):
+    rows = make_training_rows()
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train_model(str(tiny_folder), rows, settings(seed=seed, dev_share=0.0), tmp_path / name)
+    a, b, c = (weights_hash(load_encoder(str(tmp_path / name))) for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_a_killed_run_resumes_to_the_same_model(tmp_path, tiny_folder):
+    rows_file = tmp_path / "rows.jsonl"
+    write_jsonl(rows_file, make_training_rows(400).records)
+    flags = "--batch-size 8 --max-steps 60 --set eval_steps=10 --precision fp32 --learning-rate 1e-3"
+    flags += " --set distil_steps=3"
+
+    def command(out, more=""):
+        return train_command(tiny_folder, rows_file, out, f"{flags} {more}")
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(**command(whole), check=True, capture_output=True)
+    kill_at(command(broken), tmp_path / "broken.partial" / "checkpoints" / "checkpoint-20" / "trainer_state.json")
+    assert not broken.exists()
+
+    # A checkpoint that the kill cut short is passed over.
+    (broken.with_name("broken.partial") / "checkpoints" / "checkpoint-999").mkdir()
+    again = subprocess.run(**command(broken), capture_output=True, text=True)
+    assert again.returncode == 2
+    assert "--resume it, or --overwrite" in again.stderr
+    changed = command(broken, "--resume --alpha 0.1")
+    other = subprocess.run(**changed, capture_output=True, text=True)
+    assert other.returncode == 2
+    assert "other settings" in other.stderr
+    subprocess.run(**command(broken, "--resume"), check=True, capture_output=True)
+    assert weights_hash(load_encoder(str(broken))) == weights_hash(load_encoder(str(whole)))
+    steps = [json.loads(line)["step"] for line in (broken / "train_log.jsonl").read_text().splitlines()]
+    assert steps[-1] == 60
+    nothing = subprocess.run(**command(tmp_path / "new", "--resume"), capture_output=True, text=True)
+    assert nothing.returncode == 2
+    assert "no interrupted run" in nothing.stderr
+
+
+def test_fewer_negatives_than_the_rows_have(tmp_path, tiny_folder):
+    encoder = load_encoder(str(tiny_folder))
+    trainer = make_trainer(encoder, make_training_rows(n=3), settings(num_negatives=1), tmp_path)
+    assert trainer.train_dataset.column_names == training_columns(1, 1)
+    with pytest.raises(InputError, match="num_negatives is 4, but the rows have 3"):
+        make_trainer(encoder, make_training_rows(n=3), settings(num_negatives=4), tmp_path)
+
+
+def test_rows_without_negative_queries_need_beta_zero(tmp_path, tiny_folder):
+    columns = training_columns(2, 0)
+    records = [
+        {column: f"{record['anchor']} {column}" for column in columns} for record in make_training_rows().records
+    ]
+    write_jsonl(tmp_path / "rows.jsonl", records)
+    rows = read_training_rows(tmp_path / "rows.jsonl")
+    encoder = load_encoder(str(tiny_folder))
+    with pytest.raises(InputError, match="as many negative queries"):
+        make_trainer(encoder, rows, settings(), tmp_path)
+    make_trainer(encoder, rows, settings(loss="infonce"), tmp_path).train()
+
+
+def test_too_few_rows(tmp_path, tiny_folder):
+    with pytest.raises(InputError, match="fewer than batch_size 64"):
+        train_model(str(tiny_folder), make_training_rows(), settings(batch_size=64), tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_prompts_of_the_encoder_reach_their_columns(tmp_path):
+    encoder = make_encoder(double=False)
+    encoder.prompts = {"query": "query: ", "document": "the "}
+    trainer = make_trainer(encoder, make_training_rows(), settings(), tmp_path)
+    assert trainer.args.prompts == {
+        "anchor": "query: ",
+        "positive": "the ",
+        "negative_1": "the ",
+        "cross_anchor": "query: ",
+        "neg_query_1": "query: ",
+    }
+    batch = next(iter(trainer.get_train_dataloader()))
+    words = encoder.tokenizer.convert_ids_to_tokens(batch["cross_anchor_input_ids"][0])
+    assert words[1:3] == ["query", ":"]
+
+
+def test_batches_hold_no_anchor_or_positive_twice_and_lose_no_row():
+    from datasets import Dataset
+
+    rows = make_training_rows(64).records
+    for i in range(0, 64, 4):  # pairs of rows with one passage, all rows with one hard negative
+        rows[i + 1]["positive"] = rows[i]["positive"]
+    for row in rows:
+        row["negative_1"] = "the same"
+    dataset = Dataset.from_list(rows).select_columns(training_columns(1, 1))
+    sampler = LanguageBatchSampler(dataset, batch_size=8, drop_last=False, generator=torch.Generator(), seed=0)
+    batches = list(sampler)
+    assert sorted(i for batch in batches for i in batch) == list(range(64))
+    for batch in batches:
+        assert len({rows[i]["positive"] for i in batch}) == len(batch)
+    assert max(map(len, batches)) == 8
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_several_languages_in_one_run(tmp_path, tiny_folder, cached):
+    rows = make_training_rows(40)
+    for i, record in enumerate(rows.records):
+        record["lang"] = "hau" if i % 3 else "ibo"
+    chosen = settings(cached=cached, sampling="uniform", mini_batch_size=3 if cached else None)
+    log = train_model(str(tiny_folder), rows, chosen, tmp_path / "m")
+    assert log[0]["step"] == 0
+    counts = log[0]["rows_by_language"]
+    assert counts["hau"] == counts["ibo"], "as many of each"
+    assert log[0]["rows_left_out"] == 0
+    entries = [entry for entry in log if "loss" in entry]
+    for entry in entries:
+        # Each language's mean, weighted by its rows, would be the loss; the loss lies between them.
+        low, high = sorted(entry[f"clear/loss_{lang}"] for lang in ("hau", "ibo"))
+        assert low - 1e-4 <= entry["loss"] <= high + 1e-4
+        assert low < high
+    assert "eval_q-ibo.p-en_nDCG@10" in next(entry for entry in log if "eval_q-hau.p-en_nDCG@10" in entry)
+    single = settings(batch_languages="single", batch_size=16)
+    with pytest.raises(InputError, match=r"ibo has \d+; give more rows, a smaller --batch-size"):
+        train_model(str(tiny_folder), rows, single, tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_losses_by_name(encoder):
+    assert type(make_loss(encoder, settings(), 2)) is CLEARLoss
+    cached = make_loss(encoder, settings(loss="infonce-both", cached=True, mini_batch_num_tokens=50), 2)
+    assert isinstance(cached, CachedCLEARLoss)
+    assert cached.weights.by_term() == {"forward": 0.5, "cross": 0.5}
+    assert cached.mini_batch_num_tokens == 50
+    guarded = make_loss(encoder, settings(loss="infonce-symmetric", guard=0.5, divergence="js"), 2)
+    assert guarded.weights.by_term() == {"reverse": 0.5, "cross": 0.5, "guard": 0.5}
+    assert guarded.divergence == "js"
+    assert make_loss(encoder, settings(loss="infonce-en"), 2).weights.by_term() == {"forward": 1.0}
+
+
+def test_terms_of_a_loss_in_any_trainer(tmp_path):
+    from datasets import Dataset
+
+    encoder = make_encoder(double=False)
+    rows = make_training_rows()
+    dataset = Dataset.from_list(rows.records).select_columns(rows.columns)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(tmp_path), max_steps=2, per_device_train_batch_size=8, logging_steps=1, report_to=[],
+        save_strategy="no", use_cpu=True, dataloader_pin_memory=False,
+    )  # fmt: skip
+    loss = MatryoshkaLoss(encoder, CachedCLEARLoss(encoder, mini_batch_size=3), [32, 16])
+    trainer = SentenceTransformerTrainer(encoder, arguments, train_dataset=dataset, loss=loss)
+    log_terms(trainer)
+    trainer.train()
+    assert [set(e) >= {"clear/forward", "clear/kl_weighted"} for e in trainer.state.log_history if "loss" in e] == [
+        True
+    ] * 2
+    plain = SentenceTransformerTrainer(
+        encoder, arguments, train_dataset=dataset, loss=MultipleNegativesRankingLoss(encoder)
+    )
+    with pytest.raises(ValueError, match="no CLEARLoss"):
+        log_terms(plain)
+
+
+def test_evaluator_scores_each_direction(encoder):
+    passages = [Text("p0", "river desert", "en"), Text("p1", "moon bread", "en")]
+    questions = [("a", "p0", {"en": "river", "sw": "mto"}), ("b", "p1", {"en": "moon", "sw": "mwezi"})]
+    scores = CrossLingualEvaluator(make_collection("c", passages, questions))(encoder)
+    assert set(scores) == {"q-en.p-en_nDCG@10", "q-sw.p-en_nDCG@10", "cross_lingual_nDCG@10"}
+    assert scores["cross_lingual_nDCG@10"] == scores["q-sw.p-en_nDCG@10"]
+    assert 0 < scores["q-en.p-en_nDCG@10"] <= 1
+
+
+def test_evaluator_vetoes_what_costs_english(encoder):
+    passages = [Text(f"p{i}", text, "en") for i, text in enumerate(("river desert", "moon bread", "tree bird"))]
+    questions = [(str(i), f"p{i}", {"en": p.text, "sw": "mto"}) for i, p in enumerate(passages)]
+    judged = make_collection("c", passages, questions)
+    evaluator = CrossLingualEvaluator(judged, max_english_loss=5.0, base=encoder)
+    free = CrossLingualEvaluator(judged)
+    scores = evaluator(encoder)
+    assert scores["vetoed"] == 0.0
+    assert scores["cross_lingual_nDCG@10"] == free(encoder)["cross_lingual_nDCG@10"]
+    for parameter in encoder.parameters():
+        parameter.data.zero_()
+    ruined = evaluator(encoder)
+    assert ruined["q-en.p-en_nDCG@10"] < scores["q-en.p-en_nDCG@10"] - 0.05
+    assert ruined["vetoed"] == 1.0
+    assert ruined["cross_lingual_nDCG@10"] == free(encoder)["cross_lingual_nDCG@10"] - 1
+    assert "vetoed" not in free(encoder)
+    with pytest.raises(ValueError, match="needs base"):
+        CrossLingualEvaluator(judged, max_english_loss=1.0)
+
+
+def test_training_keeps_no_checkpoint_that_costs_english(tmp_path, tiny_folder):
+    rows = make_training_rows()
+    train_model(str(tiny_folder), rows, settings(max_steps=20, eval_steps=20), tmp_path / "good")
+    # A learning rate that ruins what was learnt.
+    ruin = settings(max_steps=8, eval_steps=2, learning_rate=1.0, max_english_loss=0.0)
+    log = train_model(str(tmp_path / "good"), rows, ruin, tmp_path / "ruined")
+    dev = [entry for entry in log if "eval_vetoed" in entry]
+    assert len(dev) == 4
+    assert any(entry["eval_vetoed"] for entry in dev), "nothing was vetoed, so the test shows nothing"
+    for entry in dev:
+        assert (entry["eval_cross_lingual_nDCG@10"] < 0) == bool(entry["eval_vetoed"])
+    with pytest.raises(ValueError, match="dev_share above 0"):
+        settings(max_english_loss=1.0, dev_share=0.0)
+
+
+def test_only_safetensors_are_loaded(tmp_path, tiny_folder):
+    import shutil
+
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny_folder, folder)
+    weights = next(folder.rglob("*.safetensors"))
+    weights.rename(weights.with_name("pytorch_model.bin"))
+    with pytest.raises(InputError, match=r"no weights \(\*\.safetensors\); pytorch_model\.bin is not read"):
+        load_encoder(str(folder))
+    assert isinstance(load_encoder(str(tiny_folder)), SentenceTransformer)
+    with pytest.raises(InputError, match="no model folder"):
+        load_encoder(str(Path(tmp_path / "none")))
