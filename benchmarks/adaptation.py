@@ -20,14 +20,15 @@ from machine import machine
 from clear_ir.compare.comparison import compare_results
 from clear_ir.data.files import write_json, write_jsonl
 from clear_ir.data.rows import read_training_rows
-from clear_ir.encode.encoding import load_encoder
+from clear_ir.encode.models import load_encoder
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.measures import MEASURES
 from clear_ir.evaluate.results import read_results, write_results
-from clear_ir.mine.mining import mine_hard_negatives
+from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.prepare import load_afriqa, load_xquad
 from clear_ir.recipes.recipe import load_recipe
-from clear_ir.train.training import train_model
+from clear_ir.train.run import train_model
 
 #: What the recipe ``small`` adds to every loss.
 PLAIN = {"guard": 0.0, "divergence": "kl"}
@@ -58,7 +59,7 @@ def main() -> None:
     encoder = load_encoder(recipe.model)
     rows_file = folder / "train.jsonl"
     if not rows_file.exists():
-        write_jsonl(rows_file, mine_hard_negatives(encoder, prepared.rows, recipe.mine).records)
+        write_jsonl(rows_file, mine_hard_negatives(TextEncoder(encoder), prepared.rows, recipe.mine).records)
     rows = read_training_rows(rows_file)
 
     def evaluated(name, model_folder):
@@ -66,7 +67,7 @@ def main() -> None:
         if not results.exists():
             model = encoder if model_folder is None else load_encoder(str(model_folder))
             log = model_folder / "train_log.jsonl" if model_folder else None
-            write_results(results, evaluate_model(model, prepared.collection, name), train_log=log)
+            write_results(results, evaluate_model(TextEncoder(model), prepared.collection, name), train_log=log)
         return read_results(results)
 
     base = evaluated("base", None)

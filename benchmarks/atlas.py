@@ -14,7 +14,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from clear_ir.data.directions import Direction
 from clear_ir.data.files import write_json
-from clear_ir.encode.encoding import MINILM, load_encoder
+from clear_ir.encode.models import MINILM, load_encoder
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.measures import score_run
 from clear_ir.evaluate.results import DirectionResult
@@ -41,7 +42,7 @@ def main() -> None:
     collection = load_split("test")
     scores = {"TF-IDF": {"q-en.p-en": round(tfidf(collection, Direction("en", "en")), 6)}}
     for name, model in (("MiniLM", MINILM), ("MiniLM + CLEAR", str(MODEL))):
-        found = evaluate_directions(load_encoder(model), collection)
+        found = evaluate_directions(TextEncoder(load_encoder(model)), collection)
         scores[name] = {direction: round(result.mean("nDCG@10"), 6) for direction, result in found.items()}
     write_json(OUT, {"scores": scores})
     print(f"Wrote {OUT}")

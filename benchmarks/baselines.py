@@ -20,7 +20,8 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 from machine import machine
 
 from clear_ir.data.files import write_json
-from clear_ir.encode.encoding import load_encoder, weights_hash
+from clear_ir.encode.models import load_encoder, weights_hash
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.measures import MEASURES
 from clear_ir.prepare import load_afriqa, load_xquad
@@ -52,7 +53,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as cache:  # the collections share passages
         for collection in collections:
             name = f"{collection.name}, {collection.split}"
-            for direction, result in evaluate_directions(encoder, collection, cache=Path(cache)).items():
+            for direction, result in evaluate_directions(TextEncoder(encoder, cache=Path(cache)), collection).items():
                 scores = {measure: round(result.mean(measure), 6) for measure in MEASURES}
                 cell = {"data": name, "direction": direction, "queries": len(result.per_query)}
                 cell |= {"pool": result.num_passages, "scores": scores}

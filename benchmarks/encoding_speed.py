@@ -23,7 +23,8 @@ import numpy as np
 from machine import machine
 
 from clear_ir.data.files import write_json
-from clear_ir.encode.encoding import encode_texts, load_encoder
+from clear_ir.encode.models import load_encoder
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.prepare import load_afriqa
 
 OUT = Path(__file__).parent / "results" / "encoding-speed.json"
@@ -52,7 +53,7 @@ def main() -> None:
                     if name == "encode":
                         found[name] = encoder.encode(chosen, normalize_embeddings=True, show_progress_bar=False)
                     else:
-                        found[name] = encode_texts(encoder, chosen, side, show_progress=False, cache=Path(folder))
+                        found[name] = TextEncoder(encoder, cache=Path(folder), show_progress=False).encode(chosen, side)
                     seconds[name].append(time.perf_counter() - start)
         medians = {name: median(times) for name, times in seconds.items()}
         document[kind] = {

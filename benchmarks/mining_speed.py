@@ -30,8 +30,9 @@ from sentence_transformers.util import mine_hard_negatives as st_mine
 
 from clear_ir.data.files import write_json
 from clear_ir.data.rows import ParallelRow
-from clear_ir.encode.encoding import load_encoder
-from clear_ir.mine.mining import mine_hard_negatives
+from clear_ir.encode.models import load_encoder
+from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
 from clear_ir.prepare import load_afriqa
 
@@ -88,7 +89,7 @@ def theirs(model, rows: list[ParallelRow]) -> int:
 
 
 def ours(model, rows: list[ParallelRow]) -> int:
-    return 2 * len(mine_hard_negatives(model, rows, SETTINGS, show_progress=False).records)
+    return 2 * len(mine_hard_negatives(TextEncoder(model, show_progress=False), rows, SETTINGS).records)
 
 
 def compare(model, rows: list[ParallelRow], rounds: int) -> dict:

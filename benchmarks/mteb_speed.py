@@ -25,7 +25,9 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 from machine import machine
 
 from clear_ir.data.files import hash_of, write_json
-from clear_ir.encode.encoding import encode_texts, load_encoder
+from clear_ir.encode.backends import InProcess
+from clear_ir.encode.models import load_encoder
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.mteb_bridge import as_mteb_task
 from clear_ir.prepare import load_xquad
@@ -63,12 +65,12 @@ def main() -> int:
         collection.queries = {query: collection.queries[query] for query in collection.qrels}
     task = as_mteb_task(collection).filter_languages(None, hf_subsets=PART)
     task.load_data()
-    encode_texts(encoder, ["warm up"] * 8, "query", show_progress=False)
+    TextEncoder(encoder, show_progress=False).encode(["warm up"] * 8, "query")
 
     rounds = []
     for number in range(1 if given.quick else given.rounds):
         start = time.perf_counter()
-        ours = evaluate_directions(encoder, collection, given.batch_size, show_progress=False)
+        ours = evaluate_directions(TextEncoder(encoder, InProcess(given.batch_size)), collection)
         taken = {"ours": time.perf_counter() - start, "mteb": {}}
         worst = 0.0
         for direction in PART:

@@ -39,12 +39,14 @@ from sentence_transformers.sentence_transformer.losses import CachedMultipleNega
 from clear_ir import CachedCLEARLoss, CLEARLoss
 from clear_ir.data.files import write_json, write_jsonl
 from clear_ir.data.rows import read_training_rows, training_columns
-from clear_ir.encode.encoding import load_encoder
-from clear_ir.loss.clear_loss import Step, default_num_tokens
+from clear_ir.encode.models import load_encoder
+from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.loss.clear_loss import PackedBatch
 from clear_ir.loss.columns import lay_out
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.loss.packing import Packed, pack_columns, text_keys
-from clear_ir.mine.mining import mine_hard_negatives
+from clear_ir.loss.token_budget import NUM_TOKENS, for_device
+from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
 from clear_ir.prepare import load_afriqa
 
@@ -63,7 +65,7 @@ class ColumnByColumn(CachedCLEARLoss):
         used = {column: features[column] for column in columns.used}
         places = {column: (i, torch.arange(len(f["input_ids"]))) for i, (column, f) in enumerate(used.items())}
         keys = {column: text_keys(f) for column, f in used.items()}
-        return Step(columns, keys, Packed(list(used.values()), [False] * len(used), places))
+        return PackedBatch(columns, keys, Packed(list(used.values()), [False] * len(used), places))
 
 
 def main() -> None:
@@ -139,7 +141,7 @@ def measure_time(given: argparse.Namespace) -> dict:
         "texts": bench.texts,
         "distinct_texts": bench.distinct,
         "distinct_tokens": tokens,
-        "num_tokens": default_num_tokens(bench.model.device),
+        "num_tokens": for_device(NUM_TOKENS, bench.model.device),
         "seconds": {name: [step["seconds"] for step in found] for name, found in steps.items()},
         "median": medians,
         "rows_per_second": {name: round(given.batch_size / seconds, 3) for name, seconds in medians.items()},
@@ -224,7 +226,7 @@ def mined_rows(given: argparse.Namespace, model, negatives: int):
     if not path.exists():
         rows = load_afriqa(given.afriqa, ["hau", "ibo", "kin", "zul"]).rows
         settings = MiningSettings(num_negatives=negatives, range_min=10, range_max=60)
-        write_jsonl(path, mine_hard_negatives(model.eval(), rows, settings).records)
+        write_jsonl(path, mine_hard_negatives(TextEncoder(model.eval()), rows, settings).records)
         model.train()
     return read_training_rows(path)
 

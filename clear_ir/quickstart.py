@@ -9,15 +9,16 @@ from clear_ir.compare.comparison import Difference, score_intervals
 from clear_ir.data.collection import write_collection
 from clear_ir.data.files import new_folder, write_json, write_jsonl
 from clear_ir.data.rows import read_training_rows, write_parallel_rows
-from clear_ir.encode.encoding import MINILM, load_encoder
+from clear_ir.encode.models import MINILM, load_encoder
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.results import read_train_log, write_results
-from clear_ir.mine.mining import mine_hard_negatives
+from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.prepare import load_atlas
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.report.page import REPORT_FILE, render_report
 from clear_ir.report.tables import comparison_table
-from clear_ir.train.training import train_model
+from clear_ir.train.run import train_model
 
 #: Marks a finished quickstart: its scores, differences and seconds.
 SUMMARY_FILE = "summary.json"
@@ -44,7 +45,7 @@ def run_quickstart(
     recipe = load_recipe("quickstart", {"mine": {"seed": seed}, "train": {"seed": seed}})
     prepared = load_atlas(langs)
     assert prepared.collection is not None
-    encoder = load_encoder(MINILM)
+    encoder = TextEncoder(load_encoder(MINILM))
     with new_folder(out, SUMMARY_FILE, overwrite) as folder:
         _say(1, f"Atlas: {len(prepared.rows)} rows to train on, {len(prepared.collection.queries)} test queries")
         write_parallel_rows(folder / "rows.jsonl", prepared.rows)
@@ -62,7 +63,8 @@ def run_quickstart(
         train_model(MINILM, read_training_rows(folder / "train.jsonl"), recipe.train, folder / "model")
 
         _say(5, "Evaluating the trained encoder")
-        after = evaluate_model(load_encoder(str(folder / "model")), prepared.collection, f"{MINILM} + CLEAR")
+        trained = encoder.with_model(load_encoder(str(folder / "model")))
+        after = evaluate_model(trained, prepared.collection, f"{MINILM} + CLEAR")
         write_results(folder / "results" / "clear", after, train_log=folder / "model" / "train_log.jsonl")
 
         _say(6, "Comparing and reporting")

@@ -41,16 +41,17 @@ from machine import machine
 from clear_ir.data.collection import Collection
 from clear_ir.data.files import write_json, write_jsonl
 from clear_ir.data.rows import TrainingRows, Translation, read_training_rows
-from clear_ir.encode.encoding import load_encoder
+from clear_ir.encode.models import load_encoder
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.merge.interpolation import merge_encoders
-from clear_ir.mine.mining import mine_hard_negatives
+from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
 from clear_ir.prepare import load_afriqa, load_ntrex, load_xquad
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.train.distillation import distil_model
+from clear_ir.train.run import train_model
 from clear_ir.train.settings import TrainingSettings
-from clear_ir.train.training import train_model
 
 MEASURE = "nDCG@10"
 #: Folder of the distilled models that several cells go on from, within the folder of runs.
@@ -172,7 +173,9 @@ def prepare(data: str, stage: str, given: argparse.Namespace) -> tuple[Collectio
     collection = small_pool(prepared) if stage == "dev" else prepared.collection
     rows_file = given.runs / f"{stage}-{data}.jsonl"
     if not rows_file.exists():
-        mined = mine_hard_negatives(load_encoder(MATRIX["model"]), prepared.rows, MiningSettings(**MATRIX["mine"]))
+        mined = mine_hard_negatives(
+            TextEncoder(load_encoder(MATRIX["model"])), prepared.rows, MiningSettings(**MATRIX["mine"])
+        )
         write_jsonl(rows_file, mined.records)
     return collection, rows_file
 
@@ -245,7 +248,7 @@ def scores_of(model, collection: Collection, bf16: bool) -> dict[str, str]:
     directions = directions_of(collection)
     model.max_seq_length = MATRIX["evaluation_max_seq_length"]
     with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
-        embeddings = Embeddings(model, collection, directions, show_progress=False)
+        embeddings = Embeddings(TextEncoder(model, show_progress=False), collection, directions)
     scores = {}
     for direction in directions:
         per_query = embeddings.evaluate(direction).per_query

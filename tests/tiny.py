@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from clear_ir.data.rows import TrainingRows, training_columns
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.train.settings import TrainingSettings
 
 WORDS = (
@@ -50,6 +51,11 @@ def make_encoder(dropout: float = 0.0, double: bool = True, seed: int = 0) -> Se
     transformer = Transformer(str(folder), max_seq_length=32)
     encoder = SentenceTransformer(modules=[transformer, Pooling(32, pooling_mode="mean")], device="cpu")
     return encoder.double() if double else encoder
+
+
+def quiet(model: SentenceTransformer, **options) -> TextEncoder:
+    """A text encoder without bars and, unless told otherwise, without a cache."""
+    return TextEncoder(model, show_progress=False, **options)
 
 
 def make_training_rows(count=40, n=1):

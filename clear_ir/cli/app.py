@@ -82,8 +82,9 @@ def mine(
     flags = _given(names, locals()) | _settings(settings)
     from clear_ir.data.files import check_new, write_jsonl
     from clear_ir.data.rows import read_parallel_rows
-    from clear_ir.encode.encoding import load_encoder
-    from clear_ir.mine.mining import mine_hard_negatives
+    from clear_ir.encode.models import load_encoder
+    from clear_ir.encode.text_encoder import TextEncoder
+    from clear_ir.mine.hard_negatives import mine_hard_negatives
     from clear_ir.recipes.recipe import load_recipe
 
     chosen = load_recipe(recipe, {"mine": flags})
@@ -91,7 +92,8 @@ def mine(
     parallel, rejected = read_parallel_rows(rows, parse_mapping(mapping))
     rejected.raise_first()
     name = _model_name(model, chosen.model)
-    mined = mine_hard_negatives(load_encoder(name, trust_remote_code), parallel, chosen.mine)
+    encoder = TextEncoder.from_settings(load_encoder(name, trust_remote_code), chosen.encode)
+    mined = mine_hard_negatives(encoder, parallel, chosen.mine)
     write_jsonl(out, mined.records)
     print_summary(mined.summary())
     if mined.left_out:
@@ -135,7 +137,7 @@ def train(
     flags = _given(f"{names} precision mini_batch_num_tokens dev_share seed", locals()) | _settings(settings)
     from clear_ir.data.rows import read_training_rows, read_translations
     from clear_ir.recipes.recipe import load_recipe
-    from clear_ir.train.training import train_model
+    from clear_ir.train.run import train_model
 
     chosen = load_recipe(recipe, {"train": flags})
     name = _model_name(model, chosen.model)
@@ -191,13 +193,14 @@ def evaluate(
     """Score a model in every direction that a collection allows, and in pools of several languages."""
     from clear_ir.data.collection import read_collection
     from clear_ir.data.files import check_new
-    from clear_ir.encode.cache import default_cache
-    from clear_ir.encode.encoding import load_encoder
+    from clear_ir.encode.models import load_encoder
+    from clear_ir.encode.settings import EncodingSettings
+    from clear_ir.encode.text_encoder import TextEncoder
     from clear_ir.evaluate.evaluation import evaluate_model
     from clear_ir.evaluate.results import MTEB_FILE, RESULTS_FILE, write_results
     from clear_ir.report.tables import measures_table, mixed_table, mteb_table, summary_table
 
-    kept = None if no_cache else cache or default_cache()
+    encoding = EncodingSettings(batch_size=batch_size, cache=cache, no_cache=no_cache)
     if mteb and data is None:
         from clear_ir.evaluate.mteb_bridge import evaluate_mteb
         from clear_ir.evaluate.mteb_tasks import select_tasks
@@ -205,8 +208,8 @@ def evaluate(
         check_new(out, MTEB_FILE, overwrite)
         wanted = parse_langs(langs) if langs else None
         select_tasks(mteb, wanted, split)  # refuses what it does not know before the model is loaded
-        encoder = load_encoder(model, trust_remote_code)
-        scores = evaluate_mteb(name or Path(model).name, encoder, mteb, out, wanted, split, batch_size, kept, overwrite)
+        encoder = TextEncoder.from_settings(load_encoder(model, trust_remote_code), encoding)
+        scores = evaluate_mteb(name or Path(model).name, encoder, mteb, out, wanted, split, overwrite)
         typer.echo(mteb_table(scores).markdown())
         print_made(f"Scores by mteb, x 100: {out} (none per query, so compare and report cannot read them)")
         return
@@ -214,16 +217,16 @@ def evaluate(
         raise InputError("Give either --data COLLECTION, or --mteb TASK with or without --langs.")
     check_new(out, RESULTS_FILE, overwrite)
     collection = read_collection(data, split or only_split(data))
-    encoder = load_encoder(model, trust_remote_code)
-    results = evaluate_model(encoder, collection, name or Path(model).name, batch_size, cache=kept)
+    encoder = TextEncoder.from_settings(load_encoder(model, trust_remote_code), encoding)
+    results = evaluate_model(encoder, collection, name or Path(model).name)
     log = Path(model) / "train_log.jsonl"
     write_results(out, results, overwrite, log if log.exists() else None)
     typer.echo(measures_table([results]).markdown())
     if results.mixed:
         typer.echo(mixed_table([results]).markdown())
     typer.echo(summary_table(results, [], []).markdown())
-    if kept:
-        typer.echo(f"Embeddings kept in {kept}, for the next time; --no-cache keeps none.")
+    if encoder.cache:
+        typer.echo(f"Embeddings kept in {encoder.cache}, for the next time; --no-cache keeps none.")
     print_made(f"Results: {out}", f"clear-ir compare BASE {out}")
 
 

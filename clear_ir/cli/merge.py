@@ -31,6 +31,8 @@ def merge(
     overwrite: Overwrite = False,
 ) -> None:
     """Interpolate between an encoder and its base: keep English, and most of what was learnt."""
+    from clear_ir.merge.settings import parse_weights
+
     chosen = parse_weights(weights)
     if len(chosen) > 1 and data is None:
         raise InputError(
@@ -38,7 +40,9 @@ def merge(
         )
     from clear_ir.data.collection import read_collection
     from clear_ir.data.files import check_new
-    from clear_ir.encode.encoding import load_encoder
+    from clear_ir.encode.cache import default_cache
+    from clear_ir.encode.models import load_encoder
+    from clear_ir.encode.text_encoder import TextEncoder
     from clear_ir.merge.interpolation import MERGE_FILE, best_point, merge_encoders, sweep_weights, write_merged
     from clear_ir.report.tables import Table
 
@@ -52,7 +56,7 @@ def merge(
             f"Merged at weight {chosen[0]:g}: {out}", f"clear-ir evaluate --model {out} --data COLLECTION --out R"
         )
         return
-    points = sweep_weights(first, second, sorted({0.0, *chosen}), collection)
+    points = sweep_weights(TextEncoder(first, cache=default_cache()), second, sorted({0.0, *chosen}), collection)
     best = best_point(points, max_english_loss)
     settings |= {"data": collection.name, "data_hash": collection.data_hash, "max_english_loss": str(max_english_loss)}
     write_merged(out, merge_encoders(first, second, best.weight), best.weight, points, settings, overwrite)
@@ -65,19 +69,3 @@ def merge(
     print_made(
         f"Model, merge.json and merge.svg: {out}", f"clear-ir evaluate --model {out} --data TEST_COLLECTION --out R"
     )
-
-
-def parse_weights(text: str) -> list[float]:
-    """``0:1:0.1`` or ``0.3,0.5`` as numbers, each from 0 to 1."""
-    try:
-        if ":" in text:
-            first, last, step = (float(part) for part in text.split(":"))
-            count = round((last - first) / step) if step > 0 else -1
-            found = [round(first + i * step, 10) for i in range(count + 1)]
-        else:
-            found = [float(part) for part in text.replace(",", " ").split()]
-    except ValueError:
-        found = []
-    if not found or not all(0 <= weight <= 1 for weight in found):
-        raise InputError(f"--weights {text!r} is not of the form FROM:TO:STEP or A,B,C with numbers from 0 to 1.")
-    return found

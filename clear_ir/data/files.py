@@ -14,7 +14,16 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """Input that cannot be used, told in one sentence: what is wrong, where, and what to do."""
+    """Input that cannot be used, told in one sentence: what is wrong, where, and what to do.
+
+    Args:
+        message: The sentence. It names no flag of the command line, because a script has none.
+        settings: Names of the settings that may be wrong, such as ``data``. The command line adds its flags for them.
+    """
+
+    def __init__(self, message: str, *settings: str) -> None:
+        super().__init__(message)
+        self.settings = settings
 
 
 Record = tuple[str, dict[str, Any]]

@@ -6,44 +6,29 @@ import platform
 import time
 from collections.abc import Iterable
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clear_ir.data.collection import Collection, Text
 from clear_ir.data.directions import Direction
-from clear_ir.encode.encoding import encode_texts, weights_hash
+from clear_ir.encode.backends import Side
 from clear_ir.encode.search import rank_passages, search_top_k
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.measures import DEPTH, score_mixed_run, score_run
 from clear_ir.evaluate.results import DirectionResult, Results
 from clear_ir.evaluate.space import describe_space, map_texts
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 
 class Embeddings:
     """The texts of some directions with their embeddings.
 
     Args:
-        model: The encoder.
+        encoder: Encodes them.
         collection: Queries, passages and judgments.
-        directions: What shall be searched; texts of other languages are not encoded.
-        batch_size: Texts encoded at once; None chooses by device.
-        show_progress: Show progress bars.
-        cache: Folder of embeddings, see :func:`clear_ir.encode.encoding.encode_texts`.
+        directions: What is to be searched; texts of other languages are not encoded.
     """
 
-    def __init__(
-        self,
-        model: SentenceTransformer,
-        collection: Collection,
-        directions: Iterable[Direction],
-        batch_size: int | None = None,
-        show_progress: bool = True,
-        cache: Path | None = None,
-    ) -> None:
+    def __init__(self, encoder: TextEncoder, collection: Collection, directions: Iterable[Direction]) -> None:
         directions = list(directions)
         asking = {direction.query_lang for direction in directions}
         answering = {lang for direction in directions for lang in collection.pool_langs(direction)}
@@ -51,8 +36,8 @@ class Embeddings:
         self.queries = [text for text in collection.queries.values() if text.lang in asking]
         self.passages = [text for text in collection.passages.values() if text.lang in answering]
 
-        def encoded(texts: list[Text], side: str) -> np.ndarray:
-            return encode_texts(model, [t.full_text for t in texts], side, batch_size, show_progress, cache)  # type: ignore[arg-type]
+        def encoded(texts: list[Text], side: Side) -> np.ndarray:
+            return encoder.encode([text.full_text for text in texts], side)
 
         self.query_vectors, self.passage_vectors = encoded(self.queries, "query"), encoded(self.passages, "passage")
         self._query_row = {text.id: row for row, text in enumerate(self.queries)}
@@ -86,47 +71,28 @@ class Embeddings:
         return DirectionResult(scores, len(rows), run, qrels)
 
 
-def evaluate_directions(
-    model: SentenceTransformer,
-    collection: Collection,
-    batch_size: int | None = None,
-    show_progress: bool = True,
-    cache: Path | None = None,
-) -> dict[str, DirectionResult]:
+def evaluate_directions(encoder: TextEncoder, collection: Collection) -> dict[str, DirectionResult]:
     """Search and score every direction with one language a side, encoding each text once.
 
     Args:
-        model: The encoder.
+        encoder: What is evaluated.
         collection: Queries, passages and judgments.
-        batch_size: Texts encoded at once; None chooses by device.
-        show_progress: Show progress bars.
-        cache: Folder of embeddings, see :func:`clear_ir.encode.encoding.encode_texts`.
 
     Returns:
         Results by direction.
     """
     directions = collection.directions
-    embeddings = Embeddings(model, collection, directions, batch_size, show_progress, cache)
+    embeddings = Embeddings(encoder, collection, directions)
     return {str(direction): embeddings.evaluate(direction) for direction in directions}
 
 
-def evaluate_model(
-    model: SentenceTransformer,
-    collection: Collection,
-    name: str,
-    batch_size: int | None = None,
-    show_progress: bool = True,
-    cache: Path | None = None,
-) -> Results:
+def evaluate_model(encoder: TextEncoder, collection: Collection, name: str) -> Results:
     """Evaluate one model on one collection: every direction, mixed pool, and the space.
 
     Args:
-        model: The encoder.
+        encoder: What is evaluated.
         collection: What to test on.
         name: The model's name in results and reports.
-        batch_size: Texts encoded at once; None chooses by device.
-        show_progress: Show progress bars.
-        cache: Folder of embeddings, see :func:`clear_ir.encode.encoding.encode_texts`.
 
     Returns:
         Scores, runs and what is needed to repeat them.
@@ -134,15 +100,16 @@ def evaluate_model(
     from tqdm.auto import tqdm
 
     start = time.perf_counter()
+    model = encoder.model
     directions = [*collection.directions, *collection.mixed_directions]
-    embeddings = Embeddings(model, collection, directions, batch_size, show_progress, cache)
-    shown = show_progress and len(directions) > 10
+    embeddings = Embeddings(encoder, collection, directions)
+    shown = encoder.show_progress and len(directions) > 10
     bar = tqdm(directions, desc="Searching and scoring", unit=" directions", disable=not shown)
     found = {direction: embeddings.evaluate(direction) for direction in bar}
     libraries = ("clear-ir", "sentence-transformers", "transformers", "torch", "ir_measures")
     return Results(
         model=name,
-        weights_hash=weights_hash(model),
+        weights_hash=encoder.weights_hash,
         data=collection.name,
         data_hash=collection.data_hash,
         split=collection.split,
@@ -158,6 +125,7 @@ def evaluate_model(
         details={
             "max_seq_length": model.max_seq_length,
             "similarity": str(model.similarity_fn_name),
+            "precision": encoder.precision,
             "device": model.device.type,
             "versions": {library: version(library) for library in libraries} | {"python": platform.python_version()},
         },

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from sentence_transformers.base.evaluation import BaseEvaluator
 
 from clear_ir.data.collection import Collection
+from clear_ir.encode.backends import Backend, InProcess
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ class CrossLingualEvaluator(BaseEvaluator):
 
     Args:
         collection: Queries, passages and judgments.
-        batch_size: Texts encoded at once; None chooses by device.
+        backend: Where texts are encoded; in this process by default.
         max_english_loss: Veto checkpoints that lose more than so many points of nDCG@10 x 100 on q-en.p-en
             against ``base``: 1 is taken off their primary metric, so that any other checkpoint is better. None
             vetoes nothing.
@@ -38,13 +40,13 @@ class CrossLingualEvaluator(BaseEvaluator):
     def __init__(
         self,
         collection: Collection,
-        batch_size: int | None = None,
+        backend: Backend | None = None,
         max_english_loss: float | None = None,
         base: SentenceTransformer | None = None,
     ) -> None:
         super().__init__()
         self.collection = collection
-        self.batch_size = batch_size
+        self.backend = backend or InProcess()
         self.primary_metric = self.primary
         #: nDCG@10 on q-en.p-en below which a checkpoint is vetoed.
         self.english_floor: float | None = None
@@ -83,5 +85,6 @@ class CrossLingualEvaluator(BaseEvaluator):
         return metrics
 
     def _scores(self, model: SentenceTransformer) -> dict[str, float]:
-        found = evaluate_directions(model, self.collection, self.batch_size, show_progress=False)
+        encoder = TextEncoder(model, self.backend, show_progress=False)
+        found = evaluate_directions(encoder, self.collection)
         return {direction: result.mean("nDCG@10") for direction, result in found.items()}

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import parse_direction
 from clear_ir.data.files import InputError, check_new, new_folder, write_json
-from clear_ir.encode.encoding import encode_texts, weights_hash
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.mteb_tasks import code_of, direction_in, langscript_of, load_mteb, select_tasks
 from clear_ir.evaluate.results import MTEB_FILE
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 #: Our measures by mteb's names.
 MTEB_MEASURES = {"nDCG@10": "ndcg_at_10", "R@10": "recall_at_10", "R@100": "recall_at_100"}
@@ -25,13 +22,11 @@ MTEB_MEASURES = {"nDCG@10": "ndcg_at_10", "R@10": "recall_at_10", "R@100": "reca
 
 def evaluate_mteb(
     name: str,
-    encoder: SentenceTransformer,
+    encoder: TextEncoder,
     tasks: Sequence[str],
     out: Path,
     langs: Sequence[str] | None = None,
     split: str | None = None,
-    batch_size: int | None = None,
-    cache: Path | None = None,
     overwrite: bool = False,
 ) -> list[dict[str, Any]]:
     """Evaluate an encoder on retrieval tasks of mteb, and write what mteb found.
@@ -40,14 +35,12 @@ def evaluate_mteb(
 
     Args:
         name: The model's name in the results.
-        encoder: The encoder.
+        encoder: What is evaluated.
         tasks: Names of tasks, such as ``BelebeleRetrieval``.
         out: Folder to make: ``<task>.json`` as mteb writes it, and ``mteb.json``, the scores by direction.
         langs: Keep the subsets in which all languages are among these; None keeps every subset. ``de``, ``deu``
             and ``deu_Latn`` mean the same.
         split: Evaluate only this split; None takes all that mteb evaluates.
-        batch_size: Texts encoded at once; None chooses by device.
-        cache: Folder of embeddings, see :func:`clear_ir.encode.encoding.encode_texts`.
         overwrite: Replace earlier results of mteb in ``out``.
 
     Returns:
@@ -71,7 +64,7 @@ def evaluate_mteb(
                 f"The data of {task.metadata.name} cannot be loaded: {reason.rstrip('.')}; mteb fetches "
                 f"{task.metadata.dataset['path']} from the Hugging Face hub, so run it once with a network."
             ) from error
-    model = as_mteb_model(encoder, name, batch_size, cache)
+    model = as_mteb_model(encoder, name)
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()  # one for every subset, done at once
     try:
@@ -105,13 +98,7 @@ def _entries(task: Any, result: Any, names: dict[str, str]) -> Iterable[dict[str
             }
 
 
-def as_mteb_model(
-    encoder: SentenceTransformer,
-    name: str,
-    batch_size: int | None = None,
-    cache: Path | None = None,
-    show_progress: bool = True,
-) -> Any:
+def as_mteb_model(encoder: TextEncoder, name: str) -> Any:
     """Dress an encoder for ``mteb.evaluate``, with a name and revision that are its own.
 
     mteb's cache of results goes by name and revision, which all local checkpoints share if mteb is given the bare
@@ -121,9 +108,6 @@ def as_mteb_model(
     Args:
         encoder: The encoder.
         name: Its name; ``local/`` goes before one without a slash, which mteb requires.
-        batch_size: Texts encoded at once; None chooses by device.
-        cache: Folder of embeddings, see :func:`clear_ir.encode.encoding.encode_texts`.
-        show_progress: Show a bar where encoding takes long.
 
     Returns:
         A model for ``mteb.evaluate``.
@@ -137,23 +121,23 @@ def as_mteb_model(
     from mteb.models.model_meta import ScoringFunction
     from mteb.types import PromptType
 
+    sentence_transformer = encoder.model
     described = {
         "name": name if "/" in name else f"local/{name}",
-        "revision": weights_hash(encoder),
-        "similarity_fn_name": ScoringFunction.from_str(str(encoder.similarity_fn_name)),
-        "embed_dim": encoder.get_embedding_dimension(),
-        "max_tokens": encoder.max_seq_length,
+        "revision": encoder.weights_hash,
+        "similarity_fn_name": ScoringFunction.from_str(str(sentence_transformer.similarity_fn_name)),
+        "embed_dim": sentence_transformer.get_embedding_dimension(),
+        "max_tokens": sentence_transformer.max_seq_length,
         "framework": ["Sentence Transformers", "PyTorch"],
     }
 
     class Encoder(AbsEncoder):
         mteb_model_meta = ModelMeta.create_empty(overwrites=described)
-        model = encoder
+        model = sentence_transformer
 
         def encode(self, inputs: Any, *, prompt_type: Any = None, **_: Any) -> Any:
             texts = [text for batch in inputs for text in batch["text"]]
-            side = "query" if prompt_type == PromptType.query else "passage"
-            return encode_texts(encoder, texts, side, batch_size, show_progress, cache)  # type: ignore[arg-type]
+            return encoder.encode(texts, "query" if prompt_type == PromptType.query else "passage")
 
     return Encoder()
 

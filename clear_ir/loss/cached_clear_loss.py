@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.losses.gradcache import (
-    CachedLossMixin,
-    RandContext,
-    _create_minibatch,
-    _get_batch_size,
-    has_static_embedding_input,
-)
-from sentence_transformers.util import cos_sim
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from clear_ir.loss.clear_loss import CLEARLoss, Step, default_num_tokens
+from clear_ir.loss.clear_loss import CLEARLoss, PackedBatch
 from clear_ir.loss.packing import Packed
-from clear_ir.loss.terms import Divergence
-from clear_ir.loss.token_budget import choose_num_tokens, is_out_of_memory
+from clear_ir.loss.token_budget import NUM_TOKENS, choose_num_tokens, for_device, is_out_of_memory
+from clear_ir.loss.upstream import (
+    CachedLossMixin,
+    RandContext,
+    batch_size_of,
+    cut_features,
+    has_static_embedding_input,
+)
 
 #: Texts at once where columns cannot be packed, and so tokens not be counted.
 UNPACKED_SIZE = 32
@@ -58,7 +57,7 @@ class _Replay:
         self._entered.__exit__(*error)
 
 
-class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the mixin wants mini_batch_size set
+class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
     """:class:`CLEARLoss` with a gradient cache (Gao et al., arXiv 2101.06983): large batches in bounded memory.
 
     Distinct texts, sorted by length, are embedded in mini-batches without gradients, the loss is taken over the
@@ -68,14 +67,16 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
     one mini-batch is embedded once, without the cache.
 
     Args:
-        model: As in :class:`CLEARLoss`, like all arguments not listed here.
+        model: The encoder to train.
+        args: As in :class:`CLEARLoss`, in its order.
         mini_batch_num_tokens: The one knob for memory: tokens, padding included, embedded at once. None takes
             1,024 on a CPU, where more is slower, and 8,192 elsewhere. ``"auto"`` measures rate and memory on the
             first batch, says what it chose, and halves it whenever memory runs out while embedding; the choice
-            hangs on the machine's mood, so two runs may differ in the last digits. Rule of thumb for the memory in
+            depends on the machine's load, so two runs may differ in the last digits. Rule of thumb for the memory in
             half precision: tokens x layers x hidden size x 34 bytes (Korthikanti et al., arXiv 2205.05198).
         mini_batch_size: Cut by number of texts instead, as sentence-transformers' cached losses do.
         show_progress_bar: Show a bar over the mini-batches of each step.
+        kwargs: As in :class:`CLEARLoss`, by name.
 
     Raises:
         ValueError: As :class:`CLEARLoss`; also for models with a ``StaticEmbedding``.
@@ -84,37 +85,13 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
     def __init__(
         self,
         model: SentenceTransformer,
-        alpha: float = 0.4,
-        beta: float = 0.2,
-        gamma: float = 0.0,
-        scale: float = 20.0,
-        similarity_fct: Callable[[Tensor, Tensor], Tensor] = cos_sim,
-        num_negatives: int | None = None,
-        gather_across_devices: bool = False,
-        false_negative_margin: float | None = None,
-        mini_batch_size: int | None = None,
+        *args: Any,
         mini_batch_num_tokens: int | Literal["auto"] | None = None,
-        deduplicate: bool = True,
-        languages: Sequence[str] | None = None,
-        guard: float = 0.0,
-        divergence: Divergence = "kl",
+        mini_batch_size: int | None = None,
         show_progress_bar: bool = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            model,
-            alpha=alpha,
-            beta=beta,
-            gamma=gamma,
-            scale=scale,
-            similarity_fct=similarity_fct,
-            num_negatives=num_negatives,
-            gather_across_devices=gather_across_devices,
-            false_negative_margin=false_negative_margin,
-            deduplicate=deduplicate,
-            languages=languages,
-            guard=guard,
-            divergence=divergence,
-        )
+        super().__init__(model, *args, **kwargs)
         if has_static_embedding_input(model):
             raise ValueError(
                 "CachedCLEARLoss cannot cut the inputs of a StaticEmbedding model into mini-batches. "
@@ -131,19 +108,19 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         # Not the mixin's show_progress_bar, which would be a bar for each of the columns it is handed.
         self._show_bar = show_progress_bar
         self._bar: Any = None
-        self._in_step: Step | None = None
+        self._packed_batch: PackedBatch | None = None
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """As :meth:`CLEARLoss.forward`; the gradients flow when the returned loss is back-propagated."""
-        step = self._pack(list(sentence_features), labels)
-        self._settle(step.packed)
+        packed_batch = self._pack(list(sentence_features), labels)
+        self._settle(packed_batch.packed)
         while True:
             means = copy.deepcopy(self._means)
             try:
-                parts = self._mini_batches(step.packed)
-                if torch.is_grad_enabled() and self._fits_one_pass(step.packed, parts):
-                    return self._one_pass(step)
-                self._in_step = step
+                parts = self._mini_batches(packed_batch.packed)
+                if torch.is_grad_enabled() and self._fits_one_pass(packed_batch.packed, parts):
+                    return self._loss_in_one_pass(packed_batch)
+                self._packed_batch = packed_batch
                 # What the mixin takes for columns: mini-batches of merged groups, and other groups, which it cuts.
                 columns = [part for of_group in parts for part in of_group]
                 total = len(columns) * (2 if torch.is_grad_enabled() else 1)
@@ -167,7 +144,11 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
             model = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
             self.mini_batch_num_tokens = choose_num_tokens(model, packed.groups[0])
         elif not self._auto and self._mini_batch_size is None:
-            self.mini_batch_num_tokens = default_num_tokens(packed.groups[0]["input_ids"].device)
+            self.mini_batch_num_tokens = for_device(NUM_TOKENS, packed.groups[0]["input_ids"].device)
+
+    def _mini_batch_limits(self, group: dict[str, Any]) -> tuple[int, int | None]:
+        """As :class:`CLEARLoss`'s, by the arguments."""
+        return self.mini_batch_size, self.mini_batch_num_tokens
 
     def _fits_one_pass(self, packed: Packed, parts: list[list[dict[str, Any]]]) -> bool:
         """Whether a cache would save nothing: the whole batch is one mini-batch."""
@@ -184,8 +165,8 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         random_state: Any = None,
     ) -> tuple[Tensor, Any]:
         """As the mixin's, but a mini-batch keeps its width, and the second pass the first one's autocast."""
-        whole = begin == 0 and end >= _get_batch_size(sentence_feature)
-        features = dict(sentence_feature) if whole else _create_minibatch(sentence_feature, begin, end)
+        uncut = begin == 0 and end >= batch_size_of(sentence_feature)
+        features = dict(sentence_feature) if uncut else cut_features(sentence_feature, begin, end)
         replay = _Replay(features) if copy_random_state else None
         self._bar.update()
         with random_state or nullcontext(), torch.set_grad_enabled(with_grad):
@@ -201,10 +182,11 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
             labels: Ignored.
             with_backward: Also back-propagate into ``reps``, chunk by chunk, and return the loss detached.
         """
-        assert self._in_step is not None
+        packed_batch = self._packed_batch
+        assert packed_batch is not None
         embedded = torch.cat([part for of_column in reps for part in of_column])
-        sizes = [_get_batch_size(group) for group in self._in_step.packed.groups]
-        batch, first, count = self._batch(self._in_step, list(embedded.split(sizes)))
+        sizes = [batch_size_of(group) for group in packed_batch.packed.groups]
+        batch, first, count = self._gather(packed_batch, list(embedded.split(sizes)))
         # Gathered once and cut off from its graph: each chunk's gradients are added up here, and one
         # backward pass takes them through the gathering.
         leaf_of: dict[str, Any] = {}
@@ -217,9 +199,9 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         at_once = self._mini_batch_size or max(1, SCORES_AT_ONCE // len(batch.passages))
         for begin in range(0, count, at_once):
             end = min(begin + at_once, count)
-            own = torch.arange(first + begin, first + end, device=batch.passages.device)
-            langs = None if self._in_step.langs is None else self._in_step.langs[begin:end]
-            chunk = self._loss(leaves, own, count, langs)
+            rows = torch.arange(first + begin, first + end, device=batch.passages.device)
+            langs = None if packed_batch.langs is None else packed_batch.langs[begin:end]
+            chunk = self._loss(leaves, rows, count, langs)
             if with_backward:
                 chunk.backward()
                 chunk = chunk.detach()
@@ -235,3 +217,15 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
             "mini_batch_size": self._mini_batch_size,
             "mini_batch_num_tokens": self.mini_batch_num_tokens,
         }
+
+
+def _joined_signature() -> inspect.Signature:
+    """The arguments of :class:`CLEARLoss`, then those of the cached loss, for ``help`` and editors."""
+    plain = inspect.signature(CLEARLoss)
+    cached = inspect.signature(CachedCLEARLoss.__init__).parameters.values()
+    added = [parameter for parameter in cached if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    *named, other_weights = plain.parameters.values()
+    return plain.replace(parameters=[*named, *added, other_weights])
+
+
+CachedCLEARLoss.__signature__ = _joined_signature()  # type: ignore[attr-defined]

@@ -17,34 +17,33 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, similarity_fct_name
 from torch import Tensor, nn
 
+from clear_ir.loss import Divergence
 from clear_ir.loss.columns import Columns, lay_out
 from clear_ir.loss.packing import Packed, mini_batches, pack_columns, text_keys
-from clear_ir.loss.term_means import TermMeans
-from clear_ir.loss.terms import Batch, Divergence, Weights, clear_terms
+from clear_ir.loss.term_log import TermMeans
+from clear_ir.loss.terms import Batch, Rows, Weights, clear_terms
+from clear_ir.loss.token_budget import NUM_TOKENS, for_device
 
 logger = logging.getLogger(__name__)
 
-#: Tokens embedded at once where nothing else is said. On a CPU larger buffers are fresh pages each time, and slower.
-NUM_TOKENS = {"cpu": 1024, "other": 8192}
-
-
-def default_num_tokens(device: torch.device) -> int:
-    """:data:`NUM_TOKENS` of a device."""
-    return NUM_TOKENS["cpu" if device.type == "cpu" else "other"]
-
 
 @dataclass(frozen=True)
-class Step:
-    """One batch on its way through the loss: layout, keys of the texts, packed texts, languages of the rows.
+class PackedBatch:
+    """One batch on its way through the loss.
 
-    ``guarded`` holds anchors and positives once more, for the frozen base.
+    Args:
+        columns: Layout of its columns.
+        keys: Of the texts of each column, see :func:`clear_ir.loss.packing.text_keys`.
+        packed: The texts of all columns, to be embedded.
+        langs: Shape (batch_size,): each row's language; None where they are not logged.
+        for_base: The texts that the frozen base embeds; None where no term asks for it.
     """
 
     columns: Columns
     keys: dict[int, Tensor | None]
     packed: Packed
     langs: Tensor | None = None
-    guarded: Packed | None = None
+    for_base: Packed | None = None
 
 
 class CLEARLoss(nn.Module):
@@ -75,7 +74,8 @@ class CLEARLoss(nn.Module):
             row's language as a number that counts through them. None ignores labels.
         guard: Weight of the term that keeps English queries and passages where the encoder, as it is handed over,
             has them: a frozen copy embeds them in each step. 0 makes no copy.
-        divergence: What stands in the KL's place, see :data:`clear_ir.loss.terms.Divergence`.
+        divergence: What stands in the KL's place, see :data:`clear_ir.loss.Divergence`.
+        other_weights: Weights of terms that :data:`clear_ir.loss.terms.TERMS` has beside these, by name.
 
     Requirements:
         1. Columns in this order: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m.
@@ -118,9 +118,10 @@ class CLEARLoss(nn.Module):
         languages: Sequence[str] | None = None,
         guard: float = 0.0,
         divergence: Divergence = "kl",
+        **other_weights: float,
     ) -> None:
         super().__init__()
-        self.weights = Weights(alpha, beta, gamma, guard)
+        self.weights = Weights(alpha=alpha, beta=beta, gamma=gamma, guard=guard, **other_weights)
         if divergence not in get_args(Divergence):
             raise ValueError(f"divergence is {divergence!r}; give one of {', '.join(get_args(Divergence))}.")
         if num_negatives is not None and num_negatives < 0:
@@ -135,16 +136,15 @@ class CLEARLoss(nn.Module):
         self.languages = list(languages or [])
         self.divergence = divergence
         self.freeze_base()
-        # The plain loss cuts by NUM_TOKENS; subclasses and tests may say otherwise.
-        self.mini_batch_size: int | None = None
-        self.mini_batch_num_tokens: int | None = None
-        self._told = False
+        self._warned_of_unpacked = False
         self._means = TermMeans(self.weights.by_term(), self.languages)
 
     def freeze_base(self) -> None:
-        """Take the encoder as it is now for the guard's frozen base; done when the loss is made."""
-        # In a list, so that it is no part of this module: the trainer shall neither train nor save it.
-        self._base = [copy.deepcopy(self.model).eval().requires_grad_(False)] if self.weights.guard else []
+        """Take the encoder as it is now for the frozen base; done when the loss is made."""
+        #: Columns that a term compares with what the frozen base makes of them.
+        self._base_columns = sorted({column for term in self.weights.terms for column in term.reads_base})
+        # In a list, so that it is no part of this module: the trainer would train and save it.
+        self._base = [copy.deepcopy(self.model).eval().requires_grad_(False)] if self._base_columns else []
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """Compute the loss of one batch.
@@ -156,32 +156,34 @@ class CLEARLoss(nn.Module):
         Returns:
             The loss, a scalar.
         """
-        return self._one_pass(self._pack(list(sentence_features), labels))
+        return self._loss_in_one_pass(self._pack(list(sentence_features), labels))
 
-    def _one_pass(self, step: Step) -> Tensor:
-        batch, first, count = self._batch(step, self._embed(step.packed))
-        return self._loss(batch, torch.arange(first, first + count, device=batch.passages.device), count, step.langs)
+    def _loss_in_one_pass(self, packed_batch: PackedBatch) -> Tensor:
+        batch, first, count = self._gather(packed_batch, self._embed(packed_batch.packed))
+        rows = torch.arange(first, first + count, device=batch.passages.device)
+        return self._loss(batch, rows, count, packed_batch.langs)
 
-    def _pack(self, features: list[dict[str, Any]], labels: Tensor | None = None) -> Step:
+    def _pack(self, features: list[dict[str, Any]], labels: Tensor | None = None) -> PackedBatch:
+        """Lay the columns out and put the texts of those in use together."""
         columns = lay_out(len(features), self.weights, self.num_negatives)
         used = {column: features[column] for column in columns.used}
         keys = {column: text_keys(column_features) for column, column_features in used.items()}
         encoder = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
         pad_id = getattr(getattr(encoder, "tokenizer", None), "pad_token_id", None) or 0
         packed = pack_columns(used, keys, pad_id, self.deduplicate)
-        if not (self._told or all(packed.merged)):
-            self._told = True
+        if not (self._warned_of_unpacked or all(packed.merged)):
+            self._warned_of_unpacked = True
             logger.warning(
                 "%d of %d columns are embedded on their own, padded and with repeats: flattened inputs, images and "
                 "left padding cannot be put together.",
                 packed.merged.count(False),
                 len(used),
             )
-        guarded = None
+        for_base = None
         if self._base:
-            english = {column: used[column] for column in (columns.anchor, columns.positive)}
-            guarded = pack_columns(english, keys, pad_id, self.deduplicate)
-        return Step(columns, keys, packed, labels if self.languages else None, guarded)
+            compared = {number: used[number] for number in (getattr(columns, name) for name in self._base_columns)}
+            for_base = pack_columns(compared, keys, pad_id, self.deduplicate)
+        return PackedBatch(columns, keys, packed, labels if self.languages else None, for_base)
 
     def _embed(self, packed: Packed, model: nn.Module | None = None) -> list[Tensor]:
         """Embed each group, rows of like length together, to waste little on padding."""
@@ -193,75 +195,77 @@ class CLEARLoss(nn.Module):
     def _mini_batches(self, packed: Packed) -> list[list[dict[str, Any]]]:
         """The mini-batches of each group; a group that is not merged is one."""
         return [
-            mini_batches(group, *self._cut(group)) if merged else [group]
+            mini_batches(group, *self._mini_batch_limits(group)) if merged else [group]
             for group, merged in zip(packed.groups, packed.merged, strict=True)
         ]
 
-    def _cut(self, group: dict[str, Any]) -> tuple[int, int | None]:
-        """How a group is cut into mini-batches: by texts, or, where the second is given, by tokens."""
-        if self.mini_batch_size is None and self.mini_batch_num_tokens is None:
-            return 1, default_num_tokens(group["input_ids"].device)
-        return self.mini_batch_size or 1, self.mini_batch_num_tokens
+    def _mini_batch_limits(self, group: dict[str, Any]) -> tuple[int, int | None]:
+        """Texts and tokens of a mini-batch; where tokens are given, texts do not count."""
+        return 1, for_device(NUM_TOKENS, group["input_ids"].device)
 
-    def _batch(self, step: Step, embedded: list[Tensor]) -> tuple[Batch, int, int]:
-        """Put the columns together, from all devices if asked.
+    def _gather(self, packed_batch: PackedBatch, embedded: list[Tensor]) -> tuple[Batch, int, int]:
+        """Put the columns side by side, from all devices if asked.
 
         Args:
-            step: Layout, keys and packing of the columns.
+            packed_batch: Layout, keys and packing of the columns.
             embedded: The embeddings of each group of the packing.
 
         Returns:
-            The batch, the index of this device's first row in it, and this device's number of rows.
+            The batch, the number of this device's first row in it, and this device's number of rows.
         """
-        columns, keys = step.columns, step.keys
-        embeddings = {column: embedded[group][rows] for column, (group, rows) in step.packed.places.items()}
+        columns, keys = packed_batch.columns, packed_batch.keys
+        embeddings = {column: embedded[group][rows] for column, (group, rows) in packed_batch.packed.places.items()}
         count = len(embeddings[columns.positive])
         gather = self.gather_across_devices and torch.distributed.is_available() and torch.distributed.is_initialized()
 
-        def whole(column: int) -> Tensor:
-            embedding = _full_precision(embeddings[column])
-            return all_gather_with_grad(embedding) if gather else embedding
-
-        def together(first: int, negatives: range) -> tuple[Tensor | None, Tensor | None]:
+        def side(first: int, negatives: range) -> tuple[Tensor | None, Tensor | None]:
+            """Embeddings and keys of the columns of one side that are in use."""
             present = [column for column in (first, *negatives) if column in columns.used]
             if not present:
                 return None, None
-            found = [key for column in present if (key := keys[column]) is not None]
+            vectors = [_full_precision(embeddings[column]) for column in present]
+            known_keys = [key for column in present if (key := keys[column]) is not None]
             if gather:
-                found = [all_gather(key) for key in found]
-            key = torch.cat(found) if len(found) == len(present) else None
-            return torch.cat([whole(column) for column in present]), key
+                vectors = [all_gather_with_grad(vector) for vector in vectors]
+                known_keys = [all_gather(key) for key in known_keys]
+            return torch.cat(vectors), torch.cat(known_keys) if len(known_keys) == len(present) else None
 
-        anchors, anchor_keys = together(columns.anchor, range(0))
-        passages, passage_keys = together(columns.positive, columns.negatives)
-        queries, query_keys = together(columns.cross_anchor, columns.neg_queries)
+        anchors, anchor_keys = side(columns.anchor, range(0))
+        passages, passage_keys = side(columns.positive, columns.negatives)
+        queries, query_keys = side(columns.cross_anchor, columns.neg_queries)
         assert passages is not None
         world = torch.distributed.get_world_size() if gather else 1
-        base = self._embed_by_base(step.guarded, columns, passages, gather) if step.guarded else ()
-        batch = Batch(count * world, passages, anchors, queries, passage_keys, anchor_keys, query_keys, *base)
+        base = self._embed_by_base(packed_batch, passages, gather)
+        batch = Batch(count * world, passages, anchors, queries, passage_keys, anchor_keys, query_keys, base)
         return batch, get_rank() * count if gather else 0, count
 
     @torch.no_grad()
-    def _embed_by_base(self, packed: Packed, columns: Columns, like: Tensor, gather: bool) -> list[Tensor]:
-        """The anchors and the positives, of all devices if asked, as the frozen base has them."""
+    def _embed_by_base(self, packed_batch: PackedBatch, like: Tensor, gather: bool) -> dict[str, Tensor]:
+        """The columns that a term compares, of all devices if asked, as the frozen base has them."""
+        packed = packed_batch.for_base
+        if packed is None:
+            return {}
         embedded = self._embed(packed, self._base[0].to(like.device))
-        places = [packed.places[column] for column in (columns.anchor, columns.positive)]
-        # Within MatryoshkaLoss the first dimensions are compared.
-        base = [_full_precision(embedded[group][rows, : like.shape[1]]) for group, rows in places]
-        return [all_gather(side) for side in base] if gather else base
+        base = {}
+        for name in self._base_columns:
+            group, rows = packed.places[getattr(packed_batch.columns, name)]
+            # Within MatryoshkaLoss the first dimensions are compared.
+            vectors = _full_precision(embedded[group][rows, : like.shape[1]])
+            base[name] = all_gather(vectors) if gather else vectors
+        return base
 
-    def _loss(self, batch: Batch, own: Tensor, count: int, langs: Tensor | None = None) -> Tensor:
-        """The share of the rows ``own``, whose languages are ``langs``, in the mean loss over ``count`` rows."""
+    def _loss(self, batch: Batch, rows: Tensor, count: int, langs: Tensor | None = None) -> Tensor:
+        """The share of ``rows``, whose languages are ``langs``, in the mean loss over ``count`` rows."""
         with torch.autocast(batch.passages.device.type, enabled=False):
-            terms = clear_terms(
+            chosen = Rows(
                 batch,
-                own,
-                weights=self.weights,
+                rows,
                 scale=self.scale,
                 similarity=self.similarity_fct,
                 margin=self.false_negative_margin,
                 kind=self.divergence,
             )
+            terms = clear_terms(chosen, self.weights)
             if torch.is_grad_enabled():
                 self._means.add(terms, count, langs)
             weights = self.weights.by_term()
@@ -280,16 +284,13 @@ class CLEARLoss(nn.Module):
     def get_config_dict(self) -> dict[str, Any]:
         """All hyperparameters, for model cards."""
         return {
-            "alpha": self.weights.alpha,
-            "beta": self.weights.beta,
-            "gamma": self.weights.gamma,
+            **self.weights.by_name,
             "scale": self.scale,
             "similarity_fct": similarity_fct_name(self.similarity_fct),
             "num_negatives": self.num_negatives,
             "gather_across_devices": self.gather_across_devices,
             "false_negative_margin": self.false_negative_margin,
             "deduplicate": self.deduplicate,
-            "guard": self.weights.guard,
             "divergence": self.divergence,
         }
 

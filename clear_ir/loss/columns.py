@@ -41,7 +41,7 @@ def lay_out(count: int, weights: Weights, num_negatives: int | None) -> Columns:
         The layout.
 
     Raises:
-        ValueError: If there are too few columns, or the negatives cannot be told apart or paired.
+        ValueError: If there are too few columns, or the negatives cannot be split or paired.
     """
     rest = count - 3
     if rest < 0:
@@ -59,20 +59,19 @@ def lay_out(count: int, weights: Weights, num_negatives: int | None) -> Columns:
             f"num_negatives={negatives} needs at least {3 + negatives} columns ({ORDER}); the CLEAR loss was given "
             f"{count}."
         )
-    if weights.beta > 0 and queries != negatives:
+    if (pairing := weights.pairing_term) and queries != negatives:
         raise ValueError(
-            f"The KL term pairs negatives by index, but {count} columns with num_negatives={negatives} hold "
-            f"{negatives} negative passages and {queries} negative queries. Give equal numbers or set beta=0."
+            f"The {pairing.name} term pairs negatives by index, but {count} columns with num_negatives={negatives} "
+            f"hold {negatives} negative passages and {queries} negative queries. Give equal numbers or set "
+            f"{pairing.weight}=0."
         )
-    wanted = set(weights.by_term())
     cross_anchor = 2 + negatives
-    used = {1}
-    if wanted & {"forward", "kl", "guard"}:
-        used.add(0)
-    if wanted & {"forward", "kl", "cross"}:
-        used.update(range(2, cross_anchor))
-    if wanted & {"reverse", "kl", "cross"}:
-        used.add(cross_anchor)
-    if wanted & {"reverse", "kl"}:
-        used.update(range(cross_anchor + 1, count))
-    return Columns(range(2, cross_anchor), cross_anchor, range(cross_anchor + 1, count), tuple(sorted(used)))
+    columns_of = {
+        "anchor": range(1),
+        "negatives": range(2, cross_anchor),
+        "cross_anchor": range(cross_anchor, cross_anchor + 1),
+        "neg_queries": range(cross_anchor + 1, count),
+    }
+    used = {column for term in weights.terms for kind in term.reads for column in columns_of[kind]}
+    used.add(Columns.positive)
+    return Columns(columns_of["negatives"], cross_anchor, columns_of["neg_queries"], tuple(sorted(used)))

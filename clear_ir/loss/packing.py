@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sentence_transformers.base.losses.gradcache import _get_batch_size
 from torch import Tensor
+
+from clear_ir.loss.upstream import batch_size_of
 
 #: Mini-batches are a multiple of this wide, so that their shapes recur: a CPU keeps code made for each shape it meets,
 #: a GPU multiplies matrices faster.
@@ -69,7 +70,7 @@ def pack_columns(
             features = columns[members[0]]
             packed.groups.append(features)
             key = keys[members[0]]
-            count = _get_batch_size(features) if key is None else len(key)
+            count = batch_size_of(features) if key is None else len(key)
             device = next(value.device for value in features.values() if isinstance(value, Tensor))
             packed.places[members[0]] = group, torch.arange(count, device=device)
             continue

@@ -1,4 +1,4 @@
-"""The CLEAR objective as pure tensor mathematics (Lee et al., ACL 2026, arXiv 2604.05821).
+"""The terms of the CLEAR loss as tensor mathematics (Lee et al., ACL 2026, arXiv 2604.05821).
 
 For a batch of B rows, row i holds an English query (anchor), its English passage (positive), the query
 in the target language (cross_anchor), n negative passages and m negative target-language queries.
@@ -13,84 +13,41 @@ With ``s(a, b) = scale * similarity(a, b)``:
 
 ``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term``
 
-Every term is computed as one value per row, so a caller may cut the rows into chunks and add up:
-the sum over rows divided by B is the batch's loss whatever the chunks. Nothing here knows of
-sentence-transformers.
+Each term is one :class:`Term` in :data:`TERMS`; weights, columns, log and curve follow from it. A term gives one value
+per row, so a caller may cut the rows into chunks and add up: the sum over rows divided by B is the batch's loss
+whatever the chunks. Nothing here knows of sentence-transformers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import log
-from typing import Literal
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from clear_ir.loss import Divergence
+
 Similarity = Callable[[Tensor, Tensor], Tensor]
-#: What the kl term is: the paper's KL; the same with forward as a fixed teacher; KL(forward || reverse);
-#: Jensen-Shannon.
-Divergence = Literal["kl", "kl-detached", "kl-reversed", "js"]
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The weights of the terms.
-
-    Args:
-        alpha: Weight of the reverse term.
-        beta: Weight of the KL term; 0 switches it off.
-        gamma: Weight of the cross-lingual forward term; 0, the paper's value, switches it off.
-        guard: Weight of the term that keeps English near the frozen base, on top of the others.
-
-    Raises:
-        ValueError: If a weight is negative or alpha, beta and gamma sum to more than 1.
-    """
-
-    alpha: float = 0.4
-    beta: float = 0.2
-    gamma: float = 0.0
-    guard: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("alpha", "beta", "gamma", "guard"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; give a weight >= 0.")
-        if self.alpha + self.beta + self.gamma > 1 + 1e-9:
-            raise ValueError(
-                f"alpha + beta + gamma is {self.alpha + self.beta + self.gamma:g}; the forward term gets the rest "
-                "of 1, so lower them until they sum to at most 1."
-            )
-
-    @property
-    def forward(self) -> float:
-        """Weight of the forward term: what the others leave of 1."""
-        rest = 1.0 - self.alpha - self.beta - self.gamma
-        return rest if rest > 1e-9 else 0.0
-
-    def by_term(self) -> dict[str, float]:
-        """The weights above zero, by the name of their term."""
-        weights = {"forward": self.forward, "reverse": self.alpha, "kl": self.beta, "cross": self.gamma}
-        weights["guard"] = self.guard
-        return {name: weight for name, weight in weights.items() if weight > 0}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The embeddings of W rows, column by column, and keys that tell equal texts.
+    """The embeddings of W rows, column by column, and keys that are equal for equal texts.
 
     Args:
         num_rows: W, the number of rows; across all devices where they are gathered.
         passages: Shape (W * (1 + n), dim): all positives, then negative_1 of all rows, and so on.
-        anchors: Shape (W, dim): the English queries; needed by the forward, KL and guard terms.
-        queries: Shape (W * (1 + m), dim): all cross_anchors, then neg_query_1 of all rows, and so on;
-            needed by the reverse, KL and cross terms. KL pairs its columns with those of ``passages``.
+        anchors: Shape (W, dim): the English queries.
+        queries: Shape (W * (1 + m), dim): all cross_anchors, then neg_query_1 of all rows, and so on. The KL term
+            pairs its columns with those of ``passages``.
         passage_keys: Shape (W * (1 + n),), int64, equal for equal texts; None masks no duplicates.
         anchor_keys: As ``passage_keys``, for ``anchors``.
         query_keys: As ``passage_keys``, for ``queries``.
-        base_anchors: Shape (W, dim): what the frozen base makes of the anchors; needed by the guard term.
-        base_positives: Shape (W, dim): the same of the positives.
+        base: What the frozen base makes of the columns that a term's ``reads_base`` names, each of shape (W, dim).
     """
 
     num_rows: int
@@ -100,60 +57,278 @@ class Batch:
     passage_keys: Tensor | None = None
     anchor_keys: Tensor | None = None
     query_keys: Tensor | None = None
-    base_anchors: Tensor | None = None
-    base_positives: Tensor | None = None
+    base: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def duplicate_mask(candidate_keys: Tensor, anchor_keys: Tensor, own: Tensor) -> Tensor:
-    """Mark candidates known to be as right as the row's own.
+class Scores(NamedTuple):
+    """Some rows against all candidates, both of shape (chunk, num_candidates): scaled scores, and what is masked."""
 
-    That is a candidate with the same text as the row's own, and the own candidate of another row that
+    scores: Tensor
+    masked: Tensor
+
+
+class Rows:
+    """Some rows of a batch; a term asks it for scores, and each matrix is computed once for all terms.
+
+    Args:
+        batch: All rows, so that each of the chosen sees every candidate of the batch.
+        numbers: Shape (chunk,), int64: which rows. The right candidate of row i stands in column i.
+        scale: 1 / temperature.
+        similarity: Maps (a, dim) and (b, dim) to (a, b).
+        margin: See :func:`margin_mask`; None for no such mask. Known duplicates are masked regardless.
+        kind: Of :func:`divergence`.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        numbers: Tensor,
+        *,
+        scale: float,
+        similarity: Similarity,
+        margin: float | None = None,
+        kind: Divergence = "kl",
+    ) -> None:
+        self.batch, self.numbers, self.kind = batch, numbers, kind
+        self._scale, self._similarity, self._margin = scale, similarity, margin
+
+    @cached_property
+    def forward(self) -> Scores:
+        """English queries against all passages."""
+        batch = self.batch
+        return self._score(batch.anchors, batch.anchor_keys, batch.passages, batch.passage_keys)
+
+    @cached_property
+    def reverse(self) -> Scores:
+        """Positive passages against all target-language queries."""
+        batch = self.batch
+        return self._score(batch.passages, batch.passage_keys, batch.queries, batch.query_keys)
+
+    @cached_property
+    def cross(self) -> Scores:
+        """Target-language queries against all passages."""
+        batch = self.batch
+        return self._score(batch.queries, batch.query_keys, batch.passages, batch.passage_keys)
+
+    def info_nce(self, side: Scores) -> Tensor:
+        """InfoNCE of each row on one of the matrices, shape (chunk,)."""
+        return info_nce(side.scores, self.numbers, side.masked)
+
+    def cosine_with_base(self, column: str) -> Tensor:
+        """Cosine of a column, ``anchor`` or ``positive``, with what the frozen base makes of it, shape (chunk,)."""
+        now = self.batch.anchors if column == "anchor" else self.batch.passages
+        assert now is not None, "a term with a weight lacks its columns"
+        return torch.cosine_similarity(now[self.numbers], self.batch.base[column][self.numbers])
+
+    def _score(
+        self, asking: Tensor | None, asking_keys: Tensor | None, answers: Tensor | None, answer_keys: Tensor | None
+    ) -> Scores:
+        assert asking is not None, "a term with a weight lacks its columns"
+        assert answers is not None, "a term with a weight lacks its columns"
+        similarities = self._similarity(asking[self.numbers], answers)
+        masked = torch.zeros_like(similarities, dtype=torch.bool)
+        if asking_keys is not None and answer_keys is not None:
+            masked |= duplicate_mask(answer_keys, asking_keys[: self.batch.num_rows], self.numbers)
+        if self._margin is not None:
+            masked |= margin_mask(similarities, self.numbers, self._margin)
+        return Scores(similarities * self._scale, masked)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the loss, said once.
+
+    Args:
+        name: In the training log and the curve.
+        weight: Name of its weight: an argument of the loss and a field of the training settings. None for the term
+            that gets what the others leave of 1.
+        reads: The kinds of columns that it reads beside the positive: ``anchor``, ``negatives``, ``cross_anchor``,
+            ``neg_queries``. Columns that no term with a weight reads are not embedded.
+        formula: From some rows to one value each, shape (chunk,).
+        teaches: What it teaches, a clause for the docs.
+        colour: Of its curve in the report.
+        shares: Whether its weight is taken out of the 1 that the terms share, or comes on top.
+        pairs_negatives: Whether it needs as many negative queries as negative passages.
+        reads_base: Columns that it compares with what the frozen base makes of them.
+    """
+
+    name: str
+    weight: str | None
+    reads: tuple[str, ...]
+    formula: Callable[[Rows], Tensor]
+    teaches: str
+    colour: str
+    shares: bool = True
+    pairs_negatives: bool = False
+    reads_base: tuple[str, ...] = ()
+
+
+def _kl(rows: Rows) -> Tensor:
+    masked = rows.reverse.masked | rows.forward.masked
+    return divergence(rows.reverse.scores, rows.forward.scores, masked, rows.kind)
+
+
+#: The terms by name, in the order in which they are logged and drawn. Colours are Okabe and Ito's.
+TERMS: dict[str, Term] = {
+    term.name: term
+    for term in (
+        Term(
+            "forward",
+            weight=None,
+            reads=("anchor", "negatives"),
+            formula=lambda rows: rows.info_nce(rows.forward),
+            teaches="InfoNCE, English query to English passages: keeps English",
+            colour="#0072b2",
+        ),
+        Term(
+            "reverse",
+            weight="alpha",
+            reads=("cross_anchor", "neg_queries"),
+            formula=lambda rows: rows.info_nce(rows.reverse),
+            teaches="InfoNCE, English passage to target-language queries: the bridge",
+            colour="#e69f00",
+        ),
+        Term(
+            "kl",
+            weight="beta",
+            reads=("anchor", "negatives", "cross_anchor", "neg_queries"),
+            formula=_kl,
+            teaches="KL(reverse \\|\\| forward): the two distributions agree",
+            colour="#009e73",
+            pairs_negatives=True,
+        ),
+        Term(
+            "cross",
+            weight="gamma",
+            reads=("negatives", "cross_anchor"),
+            formula=lambda rows: rows.info_nce(rows.cross),
+            teaches="InfoNCE, target-language query to English passages; not in the paper",
+            colour="#cc79a7",
+        ),
+        Term(
+            "guard",
+            weight="guard",
+            reads=("anchor",),
+            formula=lambda rows: 1 - (rows.cosine_with_base("anchor") + rows.cosine_with_base("positive")) / 2,
+            teaches="English queries and passages stay where the frozen base has them; not in the paper",
+            colour="#56b4e9",
+            shares=False,
+            reads_base=("anchor", "positive"),
+        ),
+    )
+}
+
+
+@dataclass(init=False)
+class Weights:
+    """The weights of the terms, each by its own name: ``Weights(alpha=0.4, beta=0.2)``.
+
+    Args:
+        values: Weights in the order of :data:`TERMS`: alpha, beta, gamma, guard.
+        named: Weights by name. One that is not given is 0, which switches its term off.
+
+    Raises:
+        TypeError: If there is no weight of that name.
+        ValueError: If a weight is negative, or those that share 1 sum to more.
+    """
+
+    by_name: dict[str, float]
+
+    def __init__(self, *values: float, **named: float) -> None:
+        names = [term.weight for term in TERMS.values() if term.weight]
+        if unknown := sorted(named.keys() - set(names)):
+            raise TypeError(f"There is no weight {unknown[0]!r}; the weights are {', '.join(names)}.")
+        given = dict(zip(names, values, strict=False)) | named
+        self.by_name = {name: float(given.get(name, 0.0)) for name in names}
+        for name, value in self.by_name.items():
+            if not value >= 0:
+                raise ValueError(f"{name} is {value}; give a weight >= 0.")
+        if self._shared > 1 + 1e-9:
+            sharing = " + ".join(term.weight for term in TERMS.values() if term.weight and term.shares)
+            raise ValueError(
+                f"{sharing} is {self._shared:g}; the forward term gets the rest of 1, so lower them until they sum to "
+                "at most 1."
+            )
+
+    def __getitem__(self, name: str) -> float:
+        return self.by_name[name]
+
+    @property
+    def _shared(self) -> float:
+        return sum(self.by_name[term.weight] for term in TERMS.values() if term.weight and term.shares)
+
+    @property
+    def forward(self) -> float:
+        """Weight of the forward term: what the others leave of 1."""
+        rest = 1.0 - self._shared
+        return rest if rest > 1e-9 else 0.0
+
+    @property
+    def terms(self) -> list[Term]:
+        """The terms with a weight above zero."""
+        return [TERMS[name] for name in self.by_term()]
+
+    @property
+    def pairing_term(self) -> Term | None:
+        """A term with a weight that needs as many negative queries as negative passages, if there is one."""
+        return next((term for term in self.terms if term.pairs_negatives), None)
+
+    def by_term(self) -> dict[str, float]:
+        """The weights above zero, by the name of their term."""
+        weights = {name: self.by_name[term.weight] if term.weight else self.forward for name, term in TERMS.items()}
+        return {name: weight for name, weight in weights.items() if weight > 0}
+
+
+def duplicate_mask(candidate_keys: Tensor, anchor_keys: Tensor, rows: Tensor) -> Tensor:
+    """Mark candidates known to be as right as the row's right one.
+
+    That is a candidate with the same text as the row's right one, and the right one of another row that
     asks with the same anchor text.
 
     Args:
-        candidate_keys: Shape (num_candidates,): keys of the candidates, the rows' own first.
+        candidate_keys: Shape (num_candidates,): keys of the candidates, those of the rows first.
         anchor_keys: Shape (num_rows,): keys of all rows' anchors.
-        own: Shape (chunk,): each row's own column.
+        rows: Shape (chunk,): numbers of the rows, which are the columns of their right candidates.
 
     Returns:
-        Boolean mask of shape (chunk, num_candidates), False at each row's own column.
+        Boolean mask of shape (chunk, num_candidates), False at each row's right column.
     """
-    mask = candidate_keys[own].unsqueeze(1) == candidate_keys.unsqueeze(0)
-    mask[:, : len(anchor_keys)] |= anchor_keys[own].unsqueeze(1) == anchor_keys.unsqueeze(0)
-    mask[torch.arange(len(own), device=own.device), own] = False
+    mask = candidate_keys[rows].unsqueeze(1) == candidate_keys.unsqueeze(0)
+    mask[:, : len(anchor_keys)] |= anchor_keys[rows].unsqueeze(1) == anchor_keys.unsqueeze(0)
+    mask[torch.arange(len(rows), device=rows.device), rows] = False
     return mask
 
 
-def margin_mask(similarities: Tensor, own: Tensor, margin: float) -> Tensor:
-    """Mark candidates more similar to the anchor than the row's own by more than ``margin``.
+def margin_mask(similarities: Tensor, right: Tensor, margin: float) -> Tensor:
+    """Mark candidates more similar to the anchor than the right one by more than ``margin``.
 
     Args:
         similarities: Shape (chunk, num_candidates), before scaling.
-        own: Shape (chunk,): each row's own column.
+        right: Shape (chunk,): each row's right column.
         margin: In units of the similarity (cosine: -2 to 2).
 
     Returns:
-        Boolean mask of shape (chunk, num_candidates), False at each row's own column.
+        Boolean mask of shape (chunk, num_candidates), False at each row's right column.
     """
-    limits = similarities.detach().gather(1, own.unsqueeze(1)) + margin
+    limits = similarities.detach().gather(1, right.unsqueeze(1)) + margin
     # A negative margin would otherwise mask the positive itself.
-    return (similarities.detach() > limits).scatter(1, own.unsqueeze(1), False)
+    return (similarities.detach() > limits).scatter(1, right.unsqueeze(1), False)
 
 
-def info_nce(scores: Tensor, own: Tensor, masked: Tensor | None = None) -> Tensor:
+def info_nce(scores: Tensor, right: Tensor, masked: Tensor | None = None) -> Tensor:
     """InfoNCE (van den Oord et al., arXiv 1807.03748) of each row.
 
     Args:
         scores: Shape (chunk, num_candidates), scaled.
-        own: Shape (chunk,): each row's own column, never masked.
+        right: Shape (chunk,): each row's right column, never masked.
         masked: Optional boolean mask, shape of ``scores``: candidates to leave out.
 
     Returns:
-        Shape (chunk,): ``-log softmax(scores)[own]``.
+        Shape (chunk,): ``-log softmax(scores)[right]``.
     """
     if masked is not None:
         scores = scores.masked_fill(masked, -torch.inf)
-    return torch.nn.functional.cross_entropy(scores, own, reduction="none")
+    return torch.nn.functional.cross_entropy(scores, right, reduction="none")
 
 
 def divergence(
@@ -188,65 +363,14 @@ def divergence(
     return (p * (log_p - middle) + q * (log_q - middle)).sum(dim=1) / 2
 
 
-def clear_terms(
-    batch: Batch,
-    own: Tensor,
-    *,
-    weights: Weights,
-    scale: float,
-    similarity: Similarity,
-    margin: float | None = None,
-    kind: Divergence = "kl",
-) -> dict[str, Tensor]:
-    """The terms of the CLEAR loss that have a weight, one value for each row of ``own``.
+def clear_terms(rows: Rows, weights: Weights) -> dict[str, Tensor]:
+    """The terms of the CLEAR loss that have a weight, one value for each row.
 
     Args:
-        batch: All rows, so that each sees every in-batch candidate.
-        own: Shape (chunk,), int64: which of the rows to compute.
+        rows: Some rows of a batch.
         weights: Terms without weight are not computed.
-        scale: 1 / temperature.
-        similarity: Maps (a, dim) and (b, dim) to (a, b).
-        margin: See :func:`margin_mask`; None for no such mask. Known duplicates are masked regardless.
-        kind: Of :func:`divergence`.
 
     Returns:
-        ``{term: values of shape (chunk,)}`` for each of forward, reverse, kl, cross and guard with a weight.
+        ``{term: values of shape (chunk,)}``.
     """
-    rows = batch.num_rows
-
-    def scores(
-        asking: Tensor | None, asking_keys: Tensor | None, answers: Tensor | None, keys: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        assert asking is not None, "a term with a weight lacks its columns"
-        assert answers is not None, "a term with a weight lacks its columns"
-        similarities = similarity(asking[own], answers)
-        masked = torch.zeros_like(similarities, dtype=torch.bool)
-        if asking_keys is not None and keys is not None:
-            masked |= duplicate_mask(keys, asking_keys[:rows], own)
-        if margin is not None:
-            masked |= margin_mask(similarities, own, margin)
-        return similarities * scale, masked
-
-    wanted = weights.by_term()
-    terms: dict[str, Tensor] = {}
-    if "forward" in wanted or "kl" in wanted:
-        forward, forward_masked = scores(batch.anchors, batch.anchor_keys, batch.passages, batch.passage_keys)
-        if "forward" in wanted:
-            terms["forward"] = info_nce(forward, own, forward_masked)
-    if "reverse" in wanted or "kl" in wanted:
-        reverse, reverse_masked = scores(batch.passages, batch.passage_keys, batch.queries, batch.query_keys)
-        if "reverse" in wanted:
-            terms["reverse"] = info_nce(reverse, own, reverse_masked)
-    if "kl" in wanted:
-        terms["kl"] = divergence(reverse, forward, reverse_masked | forward_masked, kind)
-    if "cross" in wanted:
-        cross, cross_masked = scores(batch.queries, batch.query_keys, batch.passages, batch.passage_keys)
-        terms["cross"] = info_nce(cross, own, cross_masked)
-    if "guard" in wanted:
-        pairs = (batch.anchors, batch.base_anchors), (batch.passages, batch.base_positives)
-        kept = [
-            torch.cosine_similarity(now[own], base[own]) for now, base in pairs if now is not None and base is not None
-        ]
-        assert len(kept) == 2, "the guard term lacks its columns"
-        terms["guard"] = 1 - (kept[0] + kept[1]) / 2
-    return terms
+    return {term.name: term.formula(rows) for term in weights.terms}

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-#: Budgets tried, smallest first, by type of device.
+#: Tokens embedded at once with gradients where nothing else is asked for. On a CPU larger buffers are fresh pages each
+#: time, and slower.
+NUM_TOKENS = {"cpu": 1024, "other": 8192}
+#: Budgets tried, smallest first.
 TRIED = {"cpu": (512, 1024, 2048, 4096, 8192), "other": (4096, 8192, 16384, 32768, 65536, 131072)}
 #: The smallest budget that reaches this share of the best rate is chosen: more would cost memory alone.
 GOOD_ENOUGH = 0.95
 #: Share of an accelerator's memory that a trial may fill; the optimizer's state is yet to come.
 MOST_MEMORY = 0.7
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
+
+
+def for_device(by_kind: Mapping[str, T], device: torch.device) -> T:
+    """What a table of ``cpu`` and ``other`` says of a device.
+
+    Args:
+        by_kind: The table.
+        device: The device.
+
+    Returns:
+        Its entry.
+    """
+    return by_kind["cpu" if device.type == "cpu" else "other"]
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -43,7 +62,7 @@ def choose_num_tokens(model: nn.Module, features: dict[str, Any]) -> int:
         RuntimeError: If even the smallest budget does not fit into memory.
     """
     device = features["input_ids"].device
-    tried = TRIED["cpu" if device.type == "cpu" else "other"]
+    tried = for_device(TRIED, device)
     rates: dict[int, float] = {}
     for budget in tried:
         try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from clear_ir.compare.comparison import ENGLISH
 from clear_ir.data.collection import Collection
 from clear_ir.data.files import InputError, new_folder, write_json, write_text
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.report.figures import frontier
 
@@ -79,22 +80,15 @@ def merge_encoders(base: SentenceTransformer, model: SentenceTransformer, weight
 
 
 def sweep_weights(
-    base: SentenceTransformer,
-    model: SentenceTransformer,
-    weights: Sequence[float],
-    collection: Collection,
-    batch_size: int | None = None,
-    show_progress: bool = True,
+    base: TextEncoder, model: SentenceTransformer, weights: Sequence[float], collection: Collection
 ) -> list[MergePoint]:
     """Evaluate the merged encoder at each weight.
 
     Args:
-        base: The encoder at weight 0.
+        base: The encoder at weight 0; the others are encoded with its backend and cache.
         model: The one at weight 1.
         weights: To try.
         collection: What to judge on; a dev split, since the best weight is chosen by it.
-        batch_size: Texts encoded at once; None chooses by their tokens.
-        show_progress: Show a bar over the weights.
 
     Returns:
         One point a weight, in their order.
@@ -111,9 +105,9 @@ def sweep_weights(
             "against the other, so give one with both."
         )
     points = []
-    for weight in tqdm(weights, desc="Merging", unit=" weights", disable=not show_progress):
-        merged = merge_encoders(base, model, weight)
-        found = evaluate_directions(merged, collection, batch_size, show_progress=False)
+    for weight in tqdm(weights, desc="Merging", unit=" weights", disable=not base.show_progress):
+        merged = base.with_model(merge_encoders(base.model, model, weight)).quiet()
+        found = evaluate_directions(merged, collection)
         scores = {direction: result.mean("nDCG@10") for direction, result in found.items()}
         cross = sum(scores[direction] for direction in crossing) / len(crossing)
         points.append(MergePoint(weight, scores[ENGLISH], cross, scores))

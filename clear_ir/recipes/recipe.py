@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clear_ir.data.files import InputError
+from clear_ir.encode.settings import EncodingSettings
+from clear_ir.merge.settings import MergeSettings
 from clear_ir.mine.settings import MiningSettings
 from clear_ir.train.settings import TrainingSettings
 
@@ -22,15 +24,19 @@ class Recipe(BaseModel):
 
     Args:
         model: The encoder to start from, if the recipe names one.
+        encode: Of every command that encodes.
         mine: Of ``clear-ir mine``.
         train: Of ``clear-ir train``.
+        merge: Of ``clear-ir merge``.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     model: str | None = None
-    mine: MiningSettings = MiningSettings()
-    train: TrainingSettings = TrainingSettings()
+    encode: EncodingSettings = Field(default_factory=EncodingSettings)
+    mine: MiningSettings = Field(default_factory=MiningSettings)
+    train: TrainingSettings = Field(default_factory=TrainingSettings)
+    merge: MergeSettings = Field(default_factory=MergeSettings)
 
 
 def load_recipe(name: str | None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
@@ -87,7 +93,7 @@ def _validate(document: Mapping[str, Any], source: str) -> Recipe:
 
 
 def _suggestion(location: tuple[str | int, ...]) -> str:
-    stages: dict[str, type[BaseModel]] = {"mine": MiningSettings, "train": TrainingSettings}
-    known = list((stages[str(location[0])] if len(location) > 1 else Recipe).model_fields)
+    stage = Recipe.model_fields[str(location[0])].annotation if len(location) > 1 else Recipe
+    known = list(stage.model_fields) if stage else []
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"

@@ -8,6 +8,8 @@ from itertools import chain
 from math import nan
 from typing import Any
 
+from clear_ir.loss.terms import TERMS
+
 MARKERS = "osD^vP*X"
 #: Okabe and Ito's palette, told apart by colour-blind readers; grey for the base.
 COLOURS = ("#7f7f7f", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
@@ -60,13 +62,13 @@ def loss_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
         for i, (model, log) in enumerate(train_logs.items()):
             entries = [entry for entry in log if "loss" in entry]
             steps = [entry["step"] for entry in entries]
-            axes.plot(steps, [entry["loss"] for entry in entries], color=COLOURS[(i + 1) % 8], label=model, lw=1.8)
-            names = {key for entry in entries for key in entry if key.startswith("clear/")}
-            terms = sorted(name for name in names if not name.endswith("_weighted") and "/loss_" not in name)
+            colour = COLOURS[-1] if len(train_logs) == 1 else COLOURS[(i + 1) % len(COLOURS)]
+            axes.plot(steps, [entry["loss"] for entry in entries], color=colour, label=model, lw=1.8)
+            terms = [term for term in TERMS.values() if any(f"clear/{term.name}" in entry for entry in entries)]
             if len(train_logs) == 1 and len(terms) > 1:
-                for term, style in zip(terms, ("--", ":", "-.", (0, (1, 3))), strict=False):
-                    values = [entry.get(term) for entry in entries]
-                    axes.plot(steps, values, ls=style, color=COLOURS[0], lw=1.2, label=term.removeprefix("clear/"))
+                for term in terms:
+                    values = [entry.get(f"clear/{term.name}", nan) for entry in entries]
+                    axes.plot(steps, values, ls="--", color=term.colour, lw=1.2, label=term.name)
         axes.set_xlabel("step")
         axes.set_ylabel("training loss")
         axes.set_ylim(bottom=0)

@@ -11,19 +11,16 @@ import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from clear_ir.data.files import put_in_place, write_json
 from clear_ir.data.rows import Translation
-from clear_ir.encode.encoding import load_encoder
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.settings import TrainingSettings
-from clear_ir.train.training_arguments import column_prompts, make_arguments
+from clear_ir.train.trainer import StepBar, column_prompts, make_arguments
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
-
-    from clear_ir.loss.clear_loss import CLEARLoss
+    from sentence_transformers import SentenceTransformer
 
 #: In the folder of a distilled encoder: what it was made from.
 DISTILLED_FILE = "distilled.json"
@@ -40,15 +37,13 @@ def distil_model(
         model: The encoder; trained in place.
         pairs: English texts and their translations.
         settings: ``distil_steps``, batch size, learning rate, schedule, precision and seed.
-        folder: The model folder to make. ``distilled.json`` in it says ``distil_pairs``, how many there are;
-            ``distil_steps``; and ``distil_loss``, the first and the last.
+        folder: The model folder to make, with what :func:`read_distilled` reads. Go on from a model loaded from it:
+            the trainer leaves its precision's wrapping on ``model``.
     """
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer
     from sentence_transformers.sentence_transformer.losses import MSELoss
     from transformers import PrinterCallback
-
-    from clear_ir.train.step_bar import StepBar
 
     steps = settings.distil_steps
     # No more texts go through the teacher than are used.
@@ -71,31 +66,24 @@ def distil_model(
     with fast_dropout():
         trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    told = {"distil_pairs": len(pairs), "distil_steps": steps, "distil_loss": [losses[0], losses[-1]]}
+    summary = {"distil_pairs": len(pairs), "distil_steps": steps, "distil_loss": [losses[0], losses[-1]]}
     if trainer.is_world_process_zero():
         model.save_pretrained(str(partial / "model"))
-        write_json(partial / "model" / DISTILLED_FILE, told)
+        write_json(partial / "model" / DISTILLED_FILE, summary)
         put_in_place(partial / "model", folder)
         shutil.rmtree(partial)
     trainer.accelerator.wait_for_everyone()
 
 
-def take_over(trainer: SentenceTransformerTrainer, folder: Path, trust_remote_code: bool = False) -> dict[str, Any]:
-    """Let a trainer that has not begun go on from a distilled encoder.
+def read_distilled(folder: Path) -> dict[str, Any]:
+    """What a distilled encoder was made from.
 
     Args:
-        trainer: Of the encoder that was distilled, with a :class:`clear_ir.loss.clear_loss.CLEARLoss`; the guard's
-            frozen base is the distilled encoder too.
         folder: What :func:`distil_model` made.
-        trust_remote_code: Run Python code that the model brings along.
 
     Returns:
-        What ``distilled.json`` says.
+        ``distil_pairs``, how many there were; ``distil_steps``; ``distil_loss``, the first and the last. Empty where
+        there is no such folder.
     """
-    from transformers import set_seed
-
-    trainer.model.load_state_dict(load_encoder(str(folder), trust_remote_code).state_dict())
-    cast("CLEARLoss", trainer.loss).freeze_base()
-    set_seed(trainer.args.seed)  # a resumed run skips distillation and shall draw the same
-    found: dict[str, Any] = json.loads((folder / DISTILLED_FILE).read_text(encoding="utf-8"))
-    return found
+    path = folder / DISTILLED_FILE
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}

@@ -1,103 +1,120 @@
-"""How a model is trained: the settings of ``clear-ir train``, validated."""
+"""What ``clear-ir train`` can be told."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from clear_ir.loss.terms import Divergence, Weights
+from clear_ir.data.settings import Settings
+from clear_ir.loss import Divergence
 
-#: Weights (alpha, beta, gamma) by loss name; None leaves them to the settings.
-LOSSES: dict[str, tuple[float, float, float] | None] = {
+if TYPE_CHECKING:
+    from clear_ir.loss.terms import Weights
+
+#: The weights that a loss by name fixes; None leaves them to the settings.
+LOSSES: dict[str, dict[str, float] | None] = {
     "clear": None,
-    "infonce": (0.0, 0.0, 1.0),
-    "infonce-en": (0.0, 0.0, 0.0),
-    "infonce-symmetric": (0.5, 0.0, 0.5),
-    "infonce-both": (0.0, 0.0, 0.5),
+    "infonce": {"gamma": 1.0},
+    "infonce-en": {},
+    "infonce-both": {"gamma": 0.5},
+    "infonce-symmetric": {"alpha": 0.5, "gamma": 0.5},
 }
+#: Weight of the guard with ``clear``, where none is given.
+GUARD_OF_CLEAR = 0.5
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Settings):
     """How a model is trained.
 
-    Args:
-        loss: ``clear``; ``infonce``, InfoNCE from the target-language query to the passages, the paper's
-            baseline; ``infonce-en``, from the English query instead; ``infonce-both``, from both, half each; or
-            ``infonce-symmetric``, from the target-language query and back from the passage, half each.
-        cached: Use the gradient cache: large batches in bounded memory.
-        alpha: Weight of the reverse term of ``clear``. The defaults of the four weights and of the divergence are what
-            docs/study.md supports; the recipe ``paper`` has the paper's.
-        beta: Weight of its KL term.
-        gamma: Weight of its cross-lingual forward term.
-        guard: Weight of the term that keeps English near the frozen base, with any loss; see
-            :class:`clear_ir.loss.clear_loss.CLEARLoss`. None takes 0.5 with ``clear`` and 0 with the baselines.
-        divergence: The KL term: ``kl-detached``, in which English is the target and carries no gradient; ``kl``, the
-            paper's, gradients through both sides; ``kl-reversed``; or ``js``, Jensen-Shannon.
-        distil_steps: Steps of distillation before training, on the rows' queries and other translations that are given;
-            see :mod:`clear_ir.train.distillation`.
-        scale: 1 / temperature.
-        false_negative_margin: See :class:`clear_ir.loss.clear_loss.CLEARLoss`.
-        num_negatives: Use only this many of the rows' negatives on each side; None uses all.
-        mini_batch_num_tokens: Of the gradient cache: tokens embedded at once, ``auto`` to measure; see
-            :class:`clear_ir.loss.cached_clear_loss.CachedCLEARLoss`.
-        mini_batch_size: Of the gradient cache: cut by number of texts instead.
-        batch_size: Rows a step and device.
-        sampling: Of languages, where the rows have several: ``proportional`` takes each row once an epoch;
-            ``uniform`` as many of each language; ``temperature`` in proportion to n_l ** temperature.
-        temperature: Exponent of ``sampling: temperature``.
-        batch_languages: ``mixed`` batches hold rows of any languages, ``single`` ones of one each.
-        epochs: Passes over the rows, if ``max_steps`` is None.
-        max_steps: Optimizer steps.
-        learning_rate: Highest learning rate.
-        lr_scheduler: Name of the schedule.
-        warmup_ratio: Share of the steps in which the learning rate rises.
-        weight_decay: Of AdamW.
-        max_seq_length: Tokens a text; None keeps the encoder's.
-        precision: ``auto`` takes bf16 or fp16 where the hardware has it.
-        gradient_checkpointing: Trade time for memory.
-        dev_share: Share of the passages whose rows judge checkpoints and are not trained on. 0 keeps the
-            last checkpoint.
-        max_english_loss: Never keep a checkpoint that loses more than so many points of nDCG@10 x 100 in English
-            on the dev share, unless all do; None lets English go.
-        eval_steps: Steps between looks at the dev share; None looks ten times.
-        logging_steps: Steps between log entries.
-        seed: Of batches and dropout.
+    The defaults of the weights and of the divergence are what docs/study.md supports; the recipe ``paper`` has the
+    paper's.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    groups: ClassVar = {
+        "loss": "Loss",
+        "distil_steps": "Distillation before training",
+        "batch_size": "Batches and languages",
+        "epochs": "Steps and learning rate",
+        "cached": "Memory and speed",
+        "dev_share": "Choosing a checkpoint",
+        "logging_steps": "Log and seed",
+    }
 
     loss: Literal["clear", "infonce", "infonce-en", "infonce-both", "infonce-symmetric"] = "clear"
-    cached: bool = False
+    """clear, or a baseline. infonce: from the target-language query to the passages, the paper's baseline. infonce-en:
+    from the English query instead. infonce-both: from both, half each. infonce-symmetric: from the target-language
+    query and back from the passage, half each."""
     alpha: float = 0.3
+    """Weight of the reverse term of clear."""
     beta: float = 0.1
+    """Weight of the KL term of clear."""
     gamma: float = 0.3
+    """Weight of the cross-lingual forward term of clear."""
     guard: float | None = None
+    """Weight of the term that keeps English near the frozen base, with any loss. None: 0.5 with clear, 0 with the
+    baselines."""
     divergence: Divergence = "kl-detached"
-    distil_steps: int = Field(0, ge=0)
+    """The KL term. kl-detached: English is the target and carries no gradient. kl: the paper's, gradients through both
+    sides. kl-reversed: KL(forward || reverse). js: Jensen-Shannon."""
     scale: float = Field(20.0, gt=0)
+    """1 / temperature."""
     false_negative_margin: float | None = None
+    """Mask candidates that score higher than the row's right one by more than this. None masks duplicates only."""
     num_negatives: int | None = Field(None, ge=0)
-    mini_batch_num_tokens: int | Literal["auto"] | None = None
-    mini_batch_size: int | None = Field(None, ge=1)
+    """Use only this many of the rows' negatives on each side. None uses all."""
+
+    distil_steps: int = Field(0, ge=0)
+    """Steps of distillation before training, on the rows' queries and on translations that are given."""
+
     batch_size: int = Field(64, ge=2)
+    """Rows a step and device."""
     sampling: Literal["proportional", "uniform", "temperature"] = "proportional"
+    """Of languages. proportional: each row once an epoch. uniform: as many rows of each language. temperature: in
+    proportion to n_l ** temperature."""
     temperature: float = Field(0.5, ge=0, le=1)
+    """Exponent of sampling temperature."""
     batch_languages: Literal["mixed", "single"] = "mixed"
+    """mixed: a batch holds rows of any languages. single: of one language each."""
+
     epochs: float = Field(3.0, gt=0)
+    """Passes over the rows, where max_steps is none."""
     max_steps: int | None = Field(None, ge=1)
+    """Optimizer steps."""
     learning_rate: float = Field(5e-5, gt=0)
+    """Highest learning rate."""
     lr_scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    """How the learning rate changes."""
     warmup_ratio: float = Field(0.05, ge=0, le=1)
+    """Share of the steps in which the learning rate rises."""
     weight_decay: float = Field(0.0, ge=0)
+    """Of AdamW."""
+
+    cached: bool = Field(False, json_schema_extra={"flag": "--cached/--plain"})
+    """Use the gradient cache: large batches in bounded memory."""
+    mini_batch_num_tokens: int | Literal["auto"] | None = None
+    """Of the gradient cache: tokens embedded at once, the knob for memory; auto measures. None: 1,024 on a CPU, 8,192
+    elsewhere."""
+    mini_batch_size: int | None = Field(None, ge=1)
+    """Of the gradient cache: cut by number of texts instead."""
     max_seq_length: int | None = Field(None, ge=8)
+    """Tokens of a text; longer texts are cut. None keeps the encoder's."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto takes bf16 or fp16 where the hardware has it."""
     gradient_checkpointing: bool = False
+    """Trade time for memory."""
+
     dev_share: float = Field(0.1, ge=0, lt=1)
+    """Share of the passages whose rows choose the checkpoint and are not trained on. 0 keeps the last checkpoint."""
     max_english_loss: float | None = Field(None, ge=0)
+    """Never keep a checkpoint that loses more points of nDCG@10 x 100 in English than this, unless all do."""
     eval_steps: int | None = Field(None, ge=1)
+    """Steps between looks at the dev questions. None looks ten times."""
+
     logging_steps: int = Field(1, ge=1)
+    """Steps between log entries."""
     seed: int = 0
+    """Of batches and dropout."""
 
     @field_validator("mini_batch_num_tokens", mode="before")
     @classmethod
@@ -115,7 +132,21 @@ class TrainingSettings(BaseModel):
 
     @property
     def weights(self) -> Weights:
-        """The weights of the loss's terms."""
+        """The weights of the loss's terms.
+
+        A loss by name fixes the weights that share 1; a weight that comes on top, the guard's, is its own field's.
+        """
+        from clear_ir.loss.terms import TERMS, Weights  # imports torch
+
         fixed = LOSSES[self.loss]
-        guard = self.guard if self.guard is not None else (0.0 if fixed else 0.5)
-        return Weights(*(fixed or (self.alpha, self.beta, self.gamma)), guard=guard)
+        weights = {}
+        for term in TERMS.values():
+            if term.weight is None:
+                continue
+            if fixed is not None and term.shares:
+                weights[term.weight] = fixed.get(term.weight, 0.0)
+            else:
+                weights[term.weight] = getattr(self, term.weight, 0.0)  # a term without a field stays off
+        if self.guard is None:
+            weights["guard"] = GUARD_OF_CLEAR if fixed is None else 0.0
+        return Weights(**weights)

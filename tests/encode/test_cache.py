@@ -2,10 +2,10 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny import make_encoder
+from tiny import make_encoder, quiet
 
 from clear_ir.encode.cache import EmbeddingCache, default_cache
-from clear_ir.encode.encoding import encode_texts, load_encoder, weights_hash
+from clear_ir.encode.models import load_encoder, weights_hash
 
 TEXTS = ["river desert", "moon bread", "tree", "river desert"]
 
@@ -24,7 +24,7 @@ def count(monkeypatch):
                 return _original(encoder, batch, **settings)
 
             monkeypatch.setattr(encoder, name, counting)
-        return encode_texts(encoder, texts, side, show_progress=False, cache=cache), seen
+        return quiet(encoder, cache=cache).encode(texts, side), seen
 
     return call
 
@@ -36,7 +36,7 @@ def test_the_second_time_nothing_is_encoded(tmp_path, count):
     second, seen = count(encoder, TEXTS, tmp_path)
     assert seen == []
     np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(first, encode_texts(encoder, TEXTS, "query", show_progress=False))
+    np.testing.assert_array_equal(first, quiet(encoder).encode(TEXTS, "query"))
     third, seen = count(encoder, [*TEXTS, "drum"], tmp_path)
     assert seen == ["drum"]
     np.testing.assert_array_equal(third[:4], first)
@@ -52,7 +52,7 @@ def test_whatever_changes_embeddings_has_its_own_entries(tmp_path, count):
         change(changed)
         vectors, seen = count(changed, TEXTS, tmp_path, side)
         assert len(seen) == 3
-        np.testing.assert_array_equal(vectors, encode_texts(changed, TEXTS, side, show_progress=False))
+        np.testing.assert_array_equal(vectors, quiet(changed).encode(TEXTS, side))
         return vectors
 
     def pool_by_first(changed):
@@ -83,7 +83,7 @@ def test_two_local_checkpoints_never_share_an_entry(tmp_path, count, tiny_folder
 def test_the_hash_sees_pooling_and_tokenizer(tiny_folder):
     encoder = load_encoder(str(tiny_folder))
     before = weights_hash(encoder)
-    encode_texts(encoder, TEXTS, "query", show_progress=False)
+    quiet(encoder).encode(TEXTS, "query")
     assert weights_hash(encoder) == before, "encoding must not change the hash"
     encoder[1].pooling_mode = "cls"
     assert weights_hash(encoder) != before
@@ -123,10 +123,10 @@ def test_an_interrupted_run_keeps_what_it_encoded(tmp_path, monkeypatch):
         return original(encoder, batch, **settings)
 
     monkeypatch.setattr(encoder, "encode_query", stopping)
-    monkeypatch.setattr("clear_ir.encode.encoding.KEPT_EVERY", 0.0)
-    monkeypatch.setattr("clear_ir.encode.encoding.NUM_TOKENS", {"cpu": 512})
+    monkeypatch.setattr("clear_ir.encode.text_encoder.KEPT_EVERY", 0.0)
+    monkeypatch.setattr("clear_ir.encode.backends.NUM_TOKENS", {"cpu": 512})
     with pytest.raises(KeyboardInterrupt):
-        encode_texts(encoder, texts, "query", show_progress=False, cache=tmp_path)
+        quiet(encoder, cache=tmp_path).encode(texts, "query")
     [folder] = tmp_path.iterdir()
     kept = EmbeddingCache(tmp_path, "none")
     kept.folder = folder

@@ -4,7 +4,7 @@ import ir_measures
 import numpy as np
 import pytest
 import pytrec_eval
-from tiny import make_encoder
+from tiny import make_encoder, quiet
 
 from clear_ir.data.collection import Collection, Text
 from clear_ir.data.files import InputError
@@ -35,13 +35,13 @@ def test_each_text_is_encoded_once(collection, monkeypatch):
         monkeypatch.setattr(
             encoder, name, lambda texts, _original=original, **k: seen.extend(texts) or _original(texts, **k)
         )
-    found = evaluate_directions(encoder, collection, show_progress=False)
+    found = evaluate_directions(quiet(encoder), collection)
     assert list(found) == ["q-en.p-en", "q-sw.p-en", "q-en.p-sw", "q-sw.p-sw"]
     assert sorted(seen) == sorted({t.full_text for t in [*collection.queries.values(), *collection.passages.values()]})
 
 
 def test_directions_use_their_own_queries_and_pool(collection):
-    found = evaluate_directions(make_encoder(double=False), collection, show_progress=False)
+    found = evaluate_directions(quiet(make_encoder(double=False)), collection)
     result = found["q-sw.p-en"]
     assert set(result.per_query) == {f"q{i}@sw" for i in range(5)}
     assert {passage for run in result.run.values() for passage in run} == {f"p{i}@en" for i in range(5)}
@@ -49,7 +49,7 @@ def test_directions_use_their_own_queries_and_pool(collection):
 
 
 def test_written_run_and_qrels_rescore_to_the_same(tmp_path, collection):
-    results = evaluate_model(make_encoder(double=False), collection, "tiny", show_progress=False)
+    results = evaluate_model(quiet(make_encoder(double=False)), collection, "tiny")
     write_results(tmp_path / "r", results)
     document = json.loads((tmp_path / "r" / "results.json").read_text())
     assert document["model_revision"] == results.weights_hash
@@ -66,7 +66,7 @@ def test_written_run_and_qrels_rescore_to_the_same(tmp_path, collection):
 
 
 def test_results_survive_writing_and_reading(tmp_path, collection):
-    results = evaluate_model(make_encoder(double=False), collection, "tiny", show_progress=False)
+    results = evaluate_model(quiet(make_encoder(double=False)), collection, "tiny")
     write_results(tmp_path / "r", results)
     again = read_results(tmp_path / "r")
     assert again.data_hash == results.data_hash
@@ -87,10 +87,10 @@ def test_damaged_results(tmp_path, collection):
 
 def test_two_checkpoints_never_share_a_hash(collection):
     one, two = make_encoder(double=False), make_encoder(double=False, seed=1)
-    first = evaluate_model(one, collection, "a", show_progress=False)
-    second = evaluate_model(two, collection, "a", show_progress=False)
+    first = evaluate_model(quiet(one), collection, "a")
+    second = evaluate_model(quiet(two), collection, "a")
     assert first.weights_hash != second.weights_hash
-    assert first.weights_hash == evaluate_model(one, collection, "b", show_progress=False).weights_hash
+    assert first.weights_hash == evaluate_model(quiet(one), collection, "b").weights_hash
 
 
 def test_a_collapsed_encoder_scores_by_the_tie_rule_alone(collection):
@@ -98,13 +98,13 @@ def test_a_collapsed_encoder_scores_by_the_tie_rule_alone(collection):
     for parameter in encoder.parameters():
         parameter.data.zero_()
     # All embeddings are the same, so the higher passage id stands first: p4, p3, ...
-    result = evaluate_directions(encoder, collection, show_progress=False)["q-en.p-en"]
+    result = evaluate_directions(quiet(encoder), collection)["q-en.p-en"]
     assert [result.per_query[f"q{i}@en"]["R@1"] for i in range(5)] == [0, 0, 0, 0, 1]
 
 
 def test_swapped_directions_are_scored_by_their_own_sides(collection):
     encoder = make_encoder(double=False)
-    found = evaluate_directions(encoder, collection, show_progress=False)
+    found = evaluate_directions(quiet(encoder), collection)
 
     def by_hand(query_lang, passage_lang):
         queries = [t for t in collection.queries.values() if t.lang == query_lang]
@@ -126,7 +126,7 @@ def test_swapped_directions_are_scored_by_their_own_sides(collection):
 
 
 def test_mixed_pools_hold_every_language(collection):
-    results = evaluate_model(make_encoder(double=False), collection, "tiny", show_progress=False)
+    results = evaluate_model(quiet(make_encoder(double=False)), collection, "tiny")
     assert list(results.mixed) == ["q-en.p-en+sw", "q-sw.p-en+sw"]
     mixed = results.mixed["q-sw.p-en+sw"]
     assert mixed.num_passages == 10
@@ -139,7 +139,7 @@ def test_mixed_pools_hold_every_language(collection):
 
 
 def test_results_keep_mixed_pools_questions_space_and_map(tmp_path, collection):
-    results = evaluate_model(make_encoder(double=False), collection, "tiny", show_progress=False)
+    results = evaluate_model(quiet(make_encoder(double=False)), collection, "tiny")
     write_results(tmp_path / "r", results)
     again = read_results(tmp_path / "r")
     assert {n: r.per_query for n, r in again.mixed.items()} == {n: r.per_query for n, r in results.mixed.items()}
@@ -159,7 +159,7 @@ def test_results_keep_mixed_pools_questions_space_and_map(tmp_path, collection):
 
 def test_a_cache_changes_nothing_but_time(tmp_path, collection):
     encoder = make_encoder(double=False)
-    plain = evaluate_model(encoder, collection, "tiny", show_progress=False)
+    plain = evaluate_model(quiet(encoder), collection, "tiny")
     for _ in range(2):
-        cached = evaluate_model(encoder, collection, "tiny", show_progress=False, cache=tmp_path)
+        cached = evaluate_model(quiet(encoder, cache=tmp_path), collection, "tiny")
         assert {n: r.run for n, r in cached.all_directions} == {n: r.run for n, r in plain.all_directions}

@@ -7,12 +7,12 @@ import sys
 import numpy as np
 import pytest
 from datasets import Dataset
-from tiny import WORDS, make_encoder
+from tiny import WORDS, make_encoder, quiet
 
 from clear_ir.cli.app import main
 from clear_ir.data.collection import Collection, Text, make_collection
 from clear_ir.data.files import InputError
-from clear_ir.encode.encoding import load_encoder, weights_hash
+from clear_ir.encode.models import load_encoder, weights_hash
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.mteb_bridge import as_mteb_model, as_mteb_task, evaluate_mteb
 from clear_ir.evaluate.mteb_tasks import direction_of, select_tasks
@@ -67,8 +67,8 @@ def same(theirs, ours):
 def test_equal_to_ours_on_every_direction(collection):
     encoder = make_encoder(double=False)
     task = as_mteb_task(collection)
-    ours = evaluate_directions(encoder, collection, show_progress=False)
-    theirs, scores = per_query(task, as_mteb_model(encoder, "tiny"))
+    ours = evaluate_directions(quiet(encoder), collection)
+    theirs, scores = per_query(task, as_mteb_model(quiet(encoder), "tiny"))
     same(theirs, ours)
     for name, result in ours.items():
         for measure, key in (("nDCG@10", "ndcg_at_10"), ("R@100", "recall_at_100"), ("RR@10", "mrr_at_10")):
@@ -80,7 +80,7 @@ def test_equal_to_ours_on_every_direction(collection):
 @pytest.mark.filterwarnings("ignore")  # mteb's wrapper warns of its own deprecated arguments
 def test_equal_to_mteb_with_the_bare_encoder(collection):
     encoder = make_encoder(double=False)
-    dressed, _ = per_query(as_mteb_task(collection), as_mteb_model(encoder, "tiny"))
+    dressed, _ = per_query(as_mteb_task(collection), as_mteb_model(quiet(encoder), "tiny"))
     bare, _ = per_query(as_mteb_task(collection), encoder)
     for name, scores in bare.items():
         assert dressed[name] == pytest.approx(scores, abs=1e-6)
@@ -90,9 +90,9 @@ def test_equal_ties_go_to_the_higher_id():
     passages = [Text(f"p{i}@en", "bread moon", "en") for i in range(5)]
     tied = make_collection("tied", passages, [(f"q{i}", f"p{i}@en", {"en": "which moon"}) for i in range(5)])
     encoder = make_encoder(double=False)
-    theirs, _ = per_query(as_mteb_task(tied), as_mteb_model(encoder, "tiny"))
+    theirs, _ = per_query(as_mteb_task(tied), as_mteb_model(quiet(encoder), "tiny"))
     assert list(theirs["q-en.p-en"].values()) == sorted(theirs["q-en.p-en"].values())
-    same(theirs, evaluate_directions(encoder, tied, show_progress=False))
+    same(theirs, evaluate_directions(quiet(encoder), tied))
 
 
 def test_languages_that_mteb_does_not_know():
@@ -100,7 +100,7 @@ def test_languages_that_mteb_does_not_know():
     odd = make_collection("odd", passages, [("q", "p@qqx", {"zh-Hant": "moon"})])
     task = as_mteb_task(odd)
     assert task.metadata.eval_langs == {"q-zh-Hant.p-qqx": ["zho-Hant", "und-Zyyy"]}
-    _, scores = per_query(task, as_mteb_model(make_encoder(double=False), "tiny"))
+    _, scores = per_query(task, as_mteb_model(quiet(make_encoder(double=False)), "tiny"))
     assert scores["q-zh-Hant.p-qqx"]["ndcg_at_10"] == 1
 
 
@@ -127,11 +127,11 @@ def embeddings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours(minilm, xquad, embeddings):
-    return evaluate_directions(minilm, xquad, show_progress=False, cache=embeddings)
+    return evaluate_directions(quiet(minilm, cache=embeddings), xquad)
 
 
 def test_xquad_directions_equal_ours(minilm, xquad, embeddings, ours):
-    theirs, scores = per_query(as_mteb_task(xquad), as_mteb_model(minilm, "minilm", cache=embeddings))
+    theirs, scores = per_query(as_mteb_task(xquad), as_mteb_model(quiet(minilm, cache=embeddings), "minilm"))
     assert [len(found) for found in theirs.values()] == [1190] * 4
     same(theirs, ours)
     for name, result in ours.items():
@@ -158,8 +158,8 @@ def test_the_official_xquad_task_equals_ours_on_distinct_questions(minilm, xquad
     monkeypatch.setattr(loaders, "get_dataset_split_names", lambda *_, **__: ["validation"])
     monkeypatch.setattr(loaders, "load_dataset", lambda _, config, **__: Dataset.from_list(tables[config]))
     [task] = select_tasks(["XQuADRetrieval"], ["en", "de"])
-    theirs, _ = per_query(task, as_mteb_model(minilm, "minilm", cache=embeddings))
-    result = evaluate_directions(minilm, distinct, show_progress=False, cache=embeddings)
+    theirs, _ = per_query(task, as_mteb_model(quiet(minilm, cache=embeddings), "minilm"))
+    result = evaluate_directions(quiet(minilm, cache=embeddings), distinct)
     same(theirs, {lang: result[str(direction_of("XQuADRetrieval", lang))] for lang in ("de", "en")})
     stats = task.metadata.descriptive_stats["validation"]["hf_subset_descriptive_stats"]
     for lang in ("en", "de"):  # these are indeed the official task's texts
@@ -273,7 +273,7 @@ def test_belebele_loads_passages_of_the_first_language(belebele):
 
 def test_results_of_an_official_task(tmp_path, belebele):
     encoder = make_encoder(double=False)
-    entries = evaluate_mteb("tiny", encoder, ["BelebeleRetrieval"], tmp_path / "out", ["en", "deu"])
+    entries = evaluate_mteb("tiny", quiet(encoder), ["BelebeleRetrieval"], tmp_path / "out", ["en", "deu"])
     assert [entry["direction"] for entry in entries] == ["q-deu.p-deu", "q-en.p-deu", "q-deu.p-en", "q-en.p-en"]
     passages = [Text(f"C{i // 2:02}@{lang}", belebele[lang][i][0], lang) for lang in belebele for i in range(0, 24, 2)]
     questions = [
@@ -284,7 +284,7 @@ def test_results_of_an_official_task(tmp_path, belebele):
     made = make_collection("same", passages, questions)
     for query, judged in made.qrels.items():
         judged |= {f"C{int(query[1:3]) // 2:02}@{lang}": 1 for lang in belebele}
-    ours = evaluate_directions(encoder, made, show_progress=False)
+    ours = evaluate_directions(quiet(encoder), made)
     for entry in entries:
         passage, query = entry["subset"].split("-")
         assert entry["nDCG@10"] == pytest.approx(ours[f"q-{query}.p-{passage}"].mean("nDCG@10"), abs=1e-5)
@@ -297,8 +297,8 @@ def test_results_of_an_official_task(tmp_path, belebele):
     }
     assert "q-en.p-deu" in mteb_table(entries).markdown()
     with pytest.raises(InputError, match=r"already holds results \(mteb\.json\)"):
-        evaluate_mteb("tiny", encoder, ["BelebeleRetrieval"], tmp_path / "out", ["en"])
-    again = evaluate_mteb("tiny", encoder, ["BelebeleRetrieval"], tmp_path / "out", ["en"], overwrite=True)
+        evaluate_mteb("tiny", quiet(encoder), ["BelebeleRetrieval"], tmp_path / "out", ["en"])
+    again = evaluate_mteb("tiny", quiet(encoder), ["BelebeleRetrieval"], tmp_path / "out", ["en"], overwrite=True)
     assert [entry["direction"] for entry in again] == ["q-en.p-en"]
 
 
@@ -319,13 +319,13 @@ def test_one_checkpoint_never_gets_the_scores_of_another(tmp_path, collection, m
 
     own = []
     for encoder in encoders:
-        ours = evaluate_directions(encoder, collection, show_progress=False)
+        ours = evaluate_directions(quiet(encoder), collection)
         own.append(pytest.approx([result.mean("nDCG@10") for result in ours.values()], abs=1e-5))
     assert scores(encoders[0]) == own[0]
     assert scores(encoders[1]) == own[0] != own[1]  # the trap: the second checkpoint is given the first one's
     for _ in range(2):
-        assert scores(as_mteb_model(encoders[0], "tiny")) == own[0]
-        assert scores(as_mteb_model(encoders[1], "tiny")) == own[1]
+        assert scores(as_mteb_model(quiet(encoders[0]), "tiny")) == own[0]
+        assert scores(as_mteb_model(quiet(encoders[1]), "tiny")) == own[1]
 
 
 # The command line, and what bad input gets
@@ -378,7 +378,7 @@ def test_refusals(tmp_path, tiny_folder, monkeypatch, capsys):
 def test_nothing_is_left_where_mteb_fails(tmp_path, belebele, monkeypatch):
     monkeypatch.setattr("mteb.evaluate", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        evaluate_mteb("tiny", make_encoder(), ["BelebeleRetrieval"], tmp_path / "out", ["en"])
+        evaluate_mteb("tiny", quiet(make_encoder()), ["BelebeleRetrieval"], tmp_path / "out", ["en"])
     assert not list(tmp_path.iterdir())
 
 
@@ -388,8 +388,8 @@ def test_without_mteb(monkeypatch, tmp_path, collection):
         lambda: select_tasks(["BelebeleRetrieval"]),
         lambda: direction_of("BelebeleRetrieval", "eng_Latn-eng_Latn"),
         lambda: as_mteb_task(collection),
-        lambda: as_mteb_model(make_encoder(), "tiny"),
-        lambda: evaluate_mteb("tiny", make_encoder(), ["BelebeleRetrieval"], tmp_path / "out"),
+        lambda: as_mteb_model(quiet(make_encoder()), "tiny"),
+        lambda: evaluate_mteb("tiny", quiet(make_encoder()), ["BelebeleRetrieval"], tmp_path / "out"),
     ):
         with pytest.raises(InputError, match=r"needs mteb .*pip install 'clear-ir\[mteb\]'"):
             call()

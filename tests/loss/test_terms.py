@@ -4,7 +4,7 @@ import torch
 from reference_loss import clear_loss, numerical_gradient
 from sentence_transformers.util import cos_sim
 
-from clear_ir.loss.terms import Batch, Weights, clear_terms, divergence, info_nce, margin_mask
+from clear_ir.loss.terms import Batch, Rows, Weights, clear_terms, divergence, info_nce, margin_mask
 
 ROWS, DIM = 4, 6
 
@@ -24,10 +24,10 @@ def loss_of(tensors, n, weights, margin=None, keys=None, scale=20.0, own=None, k
         keys.get("passages"),
         keys.get("anchors"),
         keys.get("queries"),
-        *base,
+        dict(zip(("anchor", "positive"), base, strict=False)),
     )
     own = torch.arange(ROWS) if own is None else own
-    terms = clear_terms(batch, own, weights=weights, scale=scale, similarity=cos_sim, margin=margin, kind=kind)
+    terms = clear_terms(Rows(batch, own, scale=scale, similarity=cos_sim, margin=margin, kind=kind), weights)
     assert set(terms) == set(weights.by_term())
     return sum(weight * terms[name].sum() / ROWS for name, weight in weights.by_term().items())
 
@@ -121,9 +121,8 @@ def test_hand_worked_two_rows():
     # Two orthogonal unit vectors, scale ln 3: right pairs score ln 3, wrong ones 0, so every softmax is (3/4, 1/4).
     unit = torch.eye(2, dtype=torch.float64)
     batch = Batch(2, unit, unit, unit)
-    terms = clear_terms(
-        batch, torch.arange(2), weights=Weights(0.2, 0.2, 0.2), scale=float(np.log(3)), similarity=cos_sim
-    )
+    rows = Rows(batch, torch.arange(2), scale=float(np.log(3)), similarity=cos_sim)
+    terms = clear_terms(rows, Weights(0.2, 0.2, 0.2))
     for name in ("forward", "reverse", "cross"):
         np.testing.assert_allclose(terms[name], np.log(4 / 3))
     np.testing.assert_allclose(terms["kl"], 0, atol=1e-15)

@@ -9,7 +9,6 @@ from tiny import make_encoder
 
 from clear_ir import CachedCLEARLoss, CLEARLoss
 from clear_ir.loss import token_budget as budget
-from clear_ir.loss.clear_loss import NUM_TOKENS
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def test_auto_waits_for_training(small, encoder):
 def test_the_default_follows_the_device(encoder):
     loss = CachedCLEARLoss(encoder)
     loss(features_of(encoder, make_texts(1)))
-    assert loss.mini_batch_num_tokens == NUM_TOKENS["cpu"]
+    assert loss.mini_batch_num_tokens == budget.NUM_TOKENS["cpu"]
     by_texts = CachedCLEARLoss(encoder, mini_batch_size=3)
     by_texts(features_of(encoder, make_texts(1)))
     assert by_texts.mini_batch_num_tokens is None

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 import torch
-from tiny import make_encoder
+from tiny import make_encoder, quiet
 
-from clear_ir.cli.merge import parse_weights
 from clear_ir.data.collection import Text, make_collection, write_collection
 from clear_ir.data.files import InputError
-from clear_ir.encode.encoding import load_encoder
+from clear_ir.encode.models import load_encoder
 from clear_ir.merge.interpolation import MergePoint, best_point, merge_encoders, sweep_weights
+from clear_ir.merge.settings import parse_weights
 
 
 @pytest.fixture
@@ -62,15 +62,15 @@ def test_other_architectures_are_refused():
 
 def test_a_sweep_is_what_evaluating_each_would_give(collection):
     base, model = make_encoder(double=False), make_encoder(double=False, seed=1)
-    points = sweep_weights(base, model, [0.0, 0.5, 1.0], collection, show_progress=False)
+    points = sweep_weights(quiet(base), model, [0.0, 0.5, 1.0], collection)
     assert [point.weight for point in points] == [0.0, 0.5, 1.0]
-    [alone] = sweep_weights(merge_encoders(base, model, 0.5), model, [0.0], collection, show_progress=False)
+    [alone] = sweep_weights(quiet(merge_encoders(base, model, 0.5)), model, [0.0], collection)
     assert alone.scores == points[1].scores
     assert points[0].scores != points[2].scores, "two equal encoders would show nothing"
     assert all(point.cross_lingual == point.scores["q-sw.p-en"] for point in points)
     english_only = make_collection("en", [Text("p", "river", "en")], [("q", "p", {"en": "river"})])
     with pytest.raises(InputError, match="no direction across languages"):
-        sweep_weights(base, model, [0.5], english_only, show_progress=False)
+        sweep_weights(quiet(base), model, [0.5], english_only)
 
 
 def test_the_best_that_keeps_english():

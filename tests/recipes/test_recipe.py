@@ -6,10 +6,10 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from tiny import make_encoder, make_training_rows
 
 from clear_ir.data.files import InputError
-from clear_ir.encode.encoding import add_known_prompts, load_encoder, weights_hash
+from clear_ir.encode.models import add_known_prompts, load_encoder, weights_hash
 from clear_ir.recipes.recipe import SHIPPED, load_recipe
+from clear_ir.train.run import train_model
 from clear_ir.train.settings import TrainingSettings
-from clear_ir.train.training import train_model
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.yaml")])
@@ -20,7 +20,7 @@ def test_shipped_recipes_load(name):
 def test_the_papers_recipe_is_the_papers():
     train = load_recipe("paper").train
     assert (train.alpha, train.beta, train.gamma, train.scale, train.learning_rate) == (0.4, 0.2, 0.0, 20, 5e-5)
-    assert (train.weights.guard, train.divergence) == (0.0, "kl")
+    assert (train.weights["guard"], train.divergence) == (0.0, "kl")
 
 
 def test_the_small_recipe_has_the_default_objective():

@@ -7,6 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from tiny import quiet
 
 from clear_ir.data.collection import Collection, Text
 from clear_ir.data.files import InputError
@@ -58,12 +59,12 @@ def whole_report(tmp_path, encoder):
     passages, queries = texts("p", "{} {}"), texts("q", "<i>{}</i> {}?")
     qrels = {q: {p: 1 for p in passages if p[1] == q[1]} for q in queries}
     collection = Collection("parallel", passages, queries, qrels, "test")
-    write_results(tmp_path / "base", evaluate_model(encoder, collection, "base", show_progress=False))
+    write_results(tmp_path / "base", evaluate_model(quiet(encoder), collection, "base"))
     with torch.no_grad():
         generator = torch.Generator().manual_seed(0)
         for parameter in encoder.parameters():
             parameter += 0.3 * torch.randn(parameter.shape, generator=generator) * parameter.std().nan_to_num()
-    write_results(tmp_path / "other", evaluate_model(encoder, collection, "other", show_progress=False))
+    write_results(tmp_path / "other", evaluate_model(quiet(encoder), collection, "other"))
     both = [read_results(tmp_path / name) for name in ("base", "other")]
     render_report(tmp_path / "report", both[0], both[1:], collection=collection)
     return tmp_path / "report"

@@ -10,9 +10,9 @@ from tiny import WORDS, make_encoder, make_training_rows, settings
 
 from clear_ir.data.files import InputError, write_jsonl, write_text
 from clear_ir.data.rows import Translation, read_translations
-from clear_ir.encode.encoding import load_encoder, weights_hash
+from clear_ir.encode.models import load_encoder, weights_hash
 from clear_ir.train.distillation import DISTILLED_FILE, distil_model
-from clear_ir.train.training import train_model
+from clear_ir.train.run import train_model
 
 PAIRS = [
     Translation(" ".join(WORDS[i : i + 4]), " ".join(WORDS[len(WORDS) - 4 - i : len(WORDS) - i]), "sw")
@@ -54,7 +54,7 @@ def test_training_goes_on_from_what_was_distilled(tmp_path, tiny_folder, monkeyp
         seen.append((weights_hash(student), pairs))
         distil_model(student, pairs, *more)
 
-    monkeypatch.setattr("clear_ir.train.training.distil_model", listen)
+    monkeypatch.setattr("clear_ir.train.run.distil_model", listen)
     log = train_model(str(tiny_folder), rows, chosen, tmp_path / "m", translations=PAIRS)
     assert log[0]["distil_pairs"] == len(seen[0][1])
     assert log[0]["distil_steps"] == 5
@@ -95,7 +95,7 @@ def test_a_run_killed_after_distillation_resumes_to_the_same_model(tmp_path, tin
 
     again = subprocess.run(**command(broken), capture_output=True, text=True)
     assert again.returncode == 2
-    assert "--resume it, or --overwrite" in again.stderr
+    assert "resume it, or overwrite it" in again.stderr
     resumed = subprocess.run(**command(broken, "--resume"), capture_output=True, text=True)
     assert resumed.returncode == 0, resumed.stderr
     assert "Distilling" not in resumed.stderr

@@ -15,11 +15,17 @@ from clear_ir import CachedCLEARLoss, CLEARLoss, CrossLingualEvaluator, log_term
 from clear_ir.data.collection import Text, make_collection
 from clear_ir.data.files import InputError, write_jsonl
 from clear_ir.data.rows import read_training_rows, training_columns
-from clear_ir.encode.encoding import load_encoder, weights_hash
+from clear_ir.encode.models import load_encoder, weights_hash
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.batches import LanguageBatchSampler
+from clear_ir.train.run import train_model
 from clear_ir.train.settings import LOSSES
-from clear_ir.train.training import make_loss, make_trainer, train_model
+from clear_ir.train.trainer import make_evaluator, make_loss, make_trainer, split_rows
+
+
+def trainer_for(encoder, rows, chosen, folder):
+    data = split_rows(rows, chosen)
+    return make_trainer(encoder, data, chosen, folder, make_evaluator(data, chosen, encoder))
 
 
 @pytest.mark.parametrize("loss", list(LOSSES))
@@ -59,7 +65,7 @@ def test_the_best_checkpoint_is_kept(tmp_path, tiny_folder):
     scores = [entry["eval_cross_lingual_nDCG@10"] for entry in log if "eval_cross_lingual_nDCG@10" in entry]
     assert len(set(scores)) > 1, "all checkpoints are alike, so the test shows nothing"
     kept = load_encoder(str(tmp_path / "m"))
-    trainer = make_trainer(kept, rows, settings(), tmp_path / "again")
+    trainer = trainer_for(kept, rows, settings(), tmp_path / "again")
     assert trainer.evaluator(kept)["cross_lingual_nDCG@10"] == pytest.approx(max(scores), abs=1e-6)
 
 
@@ -90,7 +96,7 @@ def test_a_killed_run_resumes_to_the_same_model(tmp_path, tiny_folder):
     (broken.with_name("broken.partial") / "checkpoints" / "checkpoint-999").mkdir()
     again = subprocess.run(**command(broken), capture_output=True, text=True)
     assert again.returncode == 2
-    assert "--resume it, or --overwrite" in again.stderr
+    assert "resume it, or overwrite it" in again.stderr
     changed = command(broken, "--resume --alpha 0.1")
     other = subprocess.run(**changed, capture_output=True, text=True)
     assert other.returncode == 2
@@ -106,10 +112,10 @@ def test_a_killed_run_resumes_to_the_same_model(tmp_path, tiny_folder):
 
 def test_fewer_negatives_than_the_rows_have(tmp_path, tiny_folder):
     encoder = load_encoder(str(tiny_folder))
-    trainer = make_trainer(encoder, make_training_rows(n=3), settings(num_negatives=1), tmp_path)
+    trainer = trainer_for(encoder, make_training_rows(n=3), settings(num_negatives=1), tmp_path)
     assert trainer.train_dataset.column_names == training_columns(1, 1)
     with pytest.raises(InputError, match="num_negatives is 4, but the rows have 3"):
-        make_trainer(encoder, make_training_rows(n=3), settings(num_negatives=4), tmp_path)
+        trainer_for(encoder, make_training_rows(n=3), settings(num_negatives=4), tmp_path)
 
 
 def test_rows_without_negative_queries_need_beta_zero(tmp_path, tiny_folder):
@@ -121,8 +127,8 @@ def test_rows_without_negative_queries_need_beta_zero(tmp_path, tiny_folder):
     rows = read_training_rows(tmp_path / "rows.jsonl")
     encoder = load_encoder(str(tiny_folder))
     with pytest.raises(InputError, match="as many negative queries"):
-        make_trainer(encoder, rows, settings(), tmp_path)
-    make_trainer(encoder, rows, settings(loss="infonce"), tmp_path).train()
+        trainer_for(encoder, rows, settings(), tmp_path)
+    trainer_for(encoder, rows, settings(loss="infonce"), tmp_path).train()
 
 
 def test_too_few_rows(tmp_path, tiny_folder):
@@ -134,7 +140,7 @@ def test_too_few_rows(tmp_path, tiny_folder):
 def test_prompts_of_the_encoder_reach_their_columns(tmp_path):
     encoder = make_encoder(double=False)
     encoder.prompts = {"query": "query: ", "document": "the "}
-    trainer = make_trainer(encoder, make_training_rows(), settings(), tmp_path)
+    trainer = trainer_for(encoder, make_training_rows(), settings(), tmp_path)
     assert trainer.args.prompts == {
         "anchor": "query: ",
         "positive": "the ",
@@ -183,7 +189,7 @@ def test_several_languages_in_one_run(tmp_path, tiny_folder, cached):
         assert low < high
     assert "eval_q-ibo.p-en_nDCG@10" in next(entry for entry in log if "eval_q-hau.p-en_nDCG@10" in entry)
     single = settings(batch_languages="single", batch_size=16)
-    with pytest.raises(InputError, match=r"ibo has \d+; give more rows, a smaller --batch-size"):
+    with pytest.raises(InputError, match=r"ibo has \d+; give more rows, make smaller batches"):
         train_model(str(tiny_folder), rows, single, tmp_path / "s")
     assert not (tmp_path / "s").exists()
 

@@ -3,17 +3,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny import make_encoder
+from tiny import make_encoder, quiet
 
 from clear_ir.data.files import InputError
-from clear_ir.encode.encoding import MINILM, encode_texts, load_encoder, weights_hash
+from clear_ir.encode.models import MINILM, load_encoder, weights_hash
 
 TEXTS = ["river desert", "moon", "river desert"]
 
 
 def test_repeats_are_encoded_once_and_given_back():
     encoder = make_encoder(double=False)
-    vectors = encode_texts(encoder, TEXTS, "passage", show_progress=False)
+    vectors = quiet(encoder).encode(TEXTS, "passage")
     assert vectors.shape == (3, 32)
     assert vectors.dtype == np.float32
     np.testing.assert_array_equal(vectors[0], vectors[2])
@@ -22,10 +22,10 @@ def test_repeats_are_encoded_once_and_given_back():
 
 def test_each_side_gets_its_own_prompt():
     encoder = make_encoder(double=False)
-    plain = encode_texts(encoder, TEXTS, "query", show_progress=False)
+    plain = quiet(encoder).encode(TEXTS, "query")
     encoder.prompts = {"query": "query: ", "document": "the "}
-    query = encode_texts(encoder, TEXTS, "query", show_progress=False)
-    passage = encode_texts(encoder, TEXTS, "passage", show_progress=False)
+    query = quiet(encoder).encode(TEXTS, "query")
+    passage = quiet(encoder).encode(TEXTS, "passage")
     expected = encoder.encode(["query: " + text for text in TEXTS], normalize_embeddings=True)
     np.testing.assert_allclose(query, expected, atol=1e-5)
     assert np.abs(query - plain).max() > 1e-3
@@ -35,11 +35,11 @@ def test_each_side_gets_its_own_prompt():
 def test_dot_product_models_keep_their_lengths_and_others_are_refused():
     encoder = make_encoder(double=False)
     encoder.similarity_fn_name = "dot"
-    lengths = np.linalg.norm(encode_texts(encoder, TEXTS, "query", show_progress=False), axis=1)
+    lengths = np.linalg.norm(quiet(encoder).encode(TEXTS, "query"), axis=1)
     assert np.abs(lengths - 1).min() > 0.01
     encoder.similarity_fn_name = "manhattan"
     with pytest.raises(InputError, match="only cosine and dot"):
-        encode_texts(encoder, TEXTS, "query")
+        quiet(encoder).encode(TEXTS, "query")
 
 
 def test_the_hash_tells_settings_that_change_embeddings():
@@ -64,5 +64,5 @@ def test_minilm_is_loaded_only_if_it_is_the_official_file(tmp_path, monkeypatch)
 def test_minilm_itself():
     model = load_encoder(MINILM)
     assert model.max_seq_length == 256
-    vectors = encode_texts(model, ["How wide is the river?", "The river is a mile wide.", "Bread is baked."], "query")
+    vectors = quiet(model).encode(["How wide is the river?", "The river is a mile wide.", "Bread is baked."], "query")
     assert vectors[0] @ vectors[1] > 0.5 > vectors[0] @ vectors[2]

@@ -3,13 +3,13 @@ import pytest
 from datasets import Dataset
 from pydantic import ValidationError
 from sentence_transformers.util import mine_hard_negatives as st_mine
-from tiny import WORDS, make_encoder
+from tiny import WORDS, make_encoder, quiet
 
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
 from clear_ir.encode import search
-from clear_ir.mine import mining
-from clear_ir.mine.mining import mine_hard_negatives
+from clear_ir.mine import hard_negatives
+from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
 
 
@@ -28,7 +28,7 @@ def make_rows(count=20, langs=("sw",)):
 def mine(rows, **settings):
     encoder = make_encoder(double=False)
     defaults = {"num_negatives": 2, "range_min": 1, "range_max": 6}
-    return mine_hard_negatives(encoder, rows, MiningSettings(**defaults | settings), show_progress=False), encoder
+    return mine_hard_negatives(quiet(encoder), rows, MiningSettings(**defaults | settings)), encoder
 
 
 def test_negatives_come_from_the_window_of_an_exhaustive_ranking():
@@ -127,10 +127,12 @@ def test_ranking_in_blocks_and_no_deeper_than_needed_changes_nothing(monkeypatch
     settings = {"absolute_margin": margin, "range_min": 2, "range_max": 5}
     mined, _ = mine(rows, **settings)
     assert mined.passages.widened.any() == (margin is not None), "the margin shall make some rows go deeper"
-    monkeypatch.setattr(mining, "ANCHORS_AT_ONCE", 7)
+    monkeypatch.setattr(hard_negatives, "ANCHORS_AT_ONCE", 7)
     monkeypatch.setattr(search, "PASSAGE_BLOCK", 11)
     blocks, _ = mine(rows, **settings)
-    monkeypatch.setattr(mining, "top_k", lambda anchors, candidates, k, size=99: search.top_k(anchors, candidates, 999))
+    monkeypatch.setattr(
+        hard_negatives, "top_k", lambda anchors, candidates, k, size=99: search.top_k(anchors, candidates, 999)
+    )
     whole, _ = mine(rows, **settings)
     assert mined.records == blocks.records == whole.records
     assert mined.left_out == blocks.left_out == whole.left_out

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow, training_columns
-from clear_ir.encode.encoding import encode_texts
 from clear_ir.encode.search import top_k
-from clear_ir.mine.negatives import Picked, pick_in_windows, pick_nearest, score_limits
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.mine.settings import MiningSettings
+from clear_ir.mine.windows import Picked, pick_in_windows, pick_nearest, score_limits
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
     from tqdm import tqdm
 
 
@@ -95,9 +94,7 @@ class Mined:
         }
 
 
-def mine_hard_negatives(
-    model: SentenceTransformer, rows: list[ParallelRow], settings: MiningSettings, show_progress: bool = True
-) -> Mined:
+def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings: MiningSettings) -> Mined:
     """Find n negative passages for each English query and n negative target-language queries for each passage.
 
     Candidates are ranked by the encoder's score: passages for the English query, queries of the row's
@@ -107,10 +104,9 @@ def mine_hard_negatives(
     are never given up, so a row may still be left out.
 
     Args:
-        model: The encoder that ranks.
+        encoder: Ranks the candidates.
         rows: Parallel rows, one language or several.
         settings: Window, margins and number.
-        show_progress: Show progress bars.
 
     Returns:
         The training rows with ``lang``, ``id`` and ``passage_id``, and statistics.
@@ -129,19 +125,18 @@ def mine_hard_negatives(
         asked["text", row.passage].add(row.cross_query)
         asked["id", row.passage_id].add(row.cross_query)
 
-    size, bars = settings.batch_size, show_progress
-    query_vectors = encode_texts(model, [row.query for row in rows], "query", size, bars)
-    passage_vectors = encode_texts(model, passages, "passage", size, bars)
+    query_vectors = encoder.encode([row.query for row in rows], "query")
+    passage_vectors = encoder.encode(passages, "passage")
     cross_vectors = query_vectors
     if settings.query_side == "target":
-        cross_vectors = encode_texts(model, [row.cross_query for row in rows], "query", size, bars)
+        cross_vectors = encoder.encode([row.cross_query for row in rows], "query")
 
     own = np.array([column_of[row.passage] for row in rows])
     n = settings.num_negatives
     negatives = Side.empty(_row_scores(query_vectors, passage_vectors[own]), n)
     queries = Side.empty(_row_scores(cross_vectors, passage_vectors[own]), n)
     pools: dict[str, _QueryPool] = {}
-    shown = show_progress and len(rows) > BAR_FROM
+    shown = encoder.show_progress and len(rows) > BAR_FROM
     with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not shown) as bar:
         excluded = [sorted(answers[row.query]) for row in rows]
         draw = _Draw(settings, 0, bar)
@@ -171,7 +166,8 @@ def mine_hard_negatives(
     if not mined.records:
         raise InputError(
             f"None of the {len(rows)} rows has {settings.num_negatives} candidates on both sides; give more rows, "
-            "a lower --num-negatives, or smaller margins."
+            "ask for fewer negatives, or for smaller margins.",
+            "num_negatives",
         )
     return mined
 
@@ -203,7 +199,7 @@ class _Draw:
         bar: Counts the rows.
     """
 
-    def __init__(self, settings: MiningSettings, offset: int, bar: tqdm[NoReturn]) -> None:
+    def __init__(self, settings: MiningSettings, offset: int, bar: tqdm) -> None:
         self.settings, self.offset, self.bar = settings, offset, bar
 
     def fill(

@@ -1,0 +1,101 @@
+"""Places to encode. A backend takes distinct texts and gives their vectors, batch by batch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Side = Literal["query", "passage"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+#: Tokens encoded at once, without gradients. On a CPU larger buffers are fresh pages each time, and slower.
+NUM_TOKENS = {"cpu": 4096, "other": 65536}
+
+
+class Backend(Protocol):
+    """A place to encode."""
+
+    def encode(
+        self, model: SentenceTransformer, texts: Sequence[str], side: Side, precision: Precision
+    ) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Encode texts in any order.
+
+        Args:
+            model: The encoder.
+            texts: Distinct texts.
+            side: Which of the model's prompts they get.
+            precision: Of the model while it encodes.
+
+        Yields:
+            Some of the texts with their vectors, shape (num_texts, dim), as soon as they are there. Rows have
+            length 1 where the model compares by cosine.
+        """
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Encodes in this process, on the model's device.
+
+    Args:
+        batch_size: Texts at once; None takes as many as make :data:`NUM_TOKENS` tokens, padding included.
+    """
+
+    batch_size: int | None = None
+
+    def encode(
+        self, model: SentenceTransformer, texts: Sequence[str], side: Side, precision: Precision
+    ) -> Iterator[tuple[list[str], np.ndarray]]:
+        """See :class:`Backend`; the longest texts come first."""
+        encode = model.encode_query if side == "query" else model.encode_document
+        for batch in self._batches(model, texts):
+            with _autocast(model, precision):
+                vectors = encode(
+                    batch,
+                    batch_size=len(batch),
+                    show_progress_bar=False,
+                    normalize_embeddings=model.similarity_fn_name == "cosine",
+                    convert_to_numpy=True,
+                )
+            yield batch, np.asarray(vectors, dtype=np.float32)
+
+    def _batches(self, model: SentenceTransformer, texts: Sequence[str]) -> Iterator[list[str]]:
+        """Batches, longest first: padding stays short, and what does not fit into memory fails at once."""
+        from clear_ir.loss.token_budget import for_device
+
+        lengths = _num_tokens(model, texts)
+        order = sorted(range(len(texts)), key=lengths.__getitem__, reverse=True)
+        budget = for_device(NUM_TOKENS, model.device)
+        begin = 0
+        while begin < len(order):
+            size = self.batch_size or max(1, budget // max(1, lengths[order[begin]]))
+            yield [texts[i] for i in order[begin : begin + size]]
+            begin += size
+
+
+def _autocast(model: SentenceTransformer, precision: Precision) -> Any:
+    import torch
+
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(model.device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def _num_tokens(model: SentenceTransformer, texts: Sequence[str]) -> list[int]:
+    """Tokens of each text as the encoder sees it, without its prompt; an estimate where it has no tokenizer."""
+    tokenizer: Any = getattr(model, "tokenizer", None)
+    if not texts or getattr(tokenizer, "backend_tokenizer", None) is None:
+        return [1 + len(text) // 4 for text in texts]
+    limit = model.max_seq_length or sys.maxsize
+    lengths: list[int] = []
+    for begin in range(0, len(texts), 4096):
+        encodings = tokenizer(list(texts[begin : begin + 4096]), truncation=False, verbose=False)["input_ids"]
+        lengths += [min(len(ids), limit) for ids in encodings]
+    return lengths

@@ -1,0 +1,355 @@
+"""What a run of training is made of: rows and settings as a sentence-transformers trainer takes them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from datasets import Dataset
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+from clear_ir.data.collection import Collection, Text, make_collection
+from clear_ir.data.files import InputError
+from clear_ir.data.rows import TrainingRows, hold_out, training_columns
+from clear_ir.train.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from sentence_transformers import (
+        SentenceTransformer,
+        SentenceTransformerTrainer,
+        SentenceTransformerTrainingArguments,
+    )
+
+    from clear_ir.evaluate.evaluator import CrossLingualEvaluator
+    from clear_ir.loss.clear_loss import CLEARLoss
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Training rows, split.
+
+    Args:
+        dataset: The rows to train on; its columns are those that the loss reads, in its order. Where the rows have
+            several languages, a column ``label`` counts through ``languages``.
+        num_negatives: Negative passages a row.
+        langs: Language of each row.
+        languages: Names of the languages, where there are several.
+        dev: Held-out questions against every passage that the rows name; None where nothing is held out.
+    """
+
+    dataset: Dataset
+    num_negatives: int
+    langs: list[str]
+    languages: list[str]
+    dev: Collection | None
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of texts."""
+        return [name for name in self.dataset.column_names if name != "label"]
+
+
+def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
+    """Hold out what chooses checkpoints, and make a data set of the rest.
+
+    Args:
+        rows: Training rows.
+        settings: The dev share, the batches, ``num_negatives``, and the weights that need negatives in pairs.
+
+    Returns:
+        The data.
+
+    Raises:
+        InputError: If too few rows are left, or they have too few negatives, or not as many on both sides where the
+            loss needs it.
+    """
+    train, dev = hold_out(rows.records, settings.dev_share, settings.seed, lambda record: record["positive"])
+    if len(train) < settings.batch_size:
+        raise InputError(
+            f"{len(train)} training rows are left after the dev share, fewer than batch_size {settings.batch_size}; "
+            "give more rows or make smaller batches.",
+            "batch_size",
+        )
+    negatives, queries = rows.num_negatives, rows.num_neg_queries
+    if settings.num_negatives is not None:
+        if settings.num_negatives > negatives:
+            raise InputError(f"num_negatives is {settings.num_negatives}, but the rows have {negatives}; mine more.")
+        negatives, queries = settings.num_negatives, min(queries, settings.num_negatives)
+    if (pairing := settings.weights.pairing_term) and negatives != queries:
+        raise InputError(
+            f"The {pairing.name} term needs as many negative queries as negative passages; the rows have {queries} and "
+            f"{negatives}. Mine both, or set {pairing.weight} to 0."
+        )
+    langs = [_lang(record) for record in train]
+    if settings.batch_languages == "single":
+        _check_single(langs, settings)
+    table: dict[str, list[Any]] = {
+        column: [record[column] for record in train] for column in training_columns(negatives, queries)
+    }
+    languages = sorted(set(langs)) if len(set(langs)) > 1 else []
+    if languages:
+        table["label"] = [languages.index(lang) for lang in langs]
+    judged = _dev_collection(rows.records, dev) if dev else None
+    return TrainingData(Dataset.from_dict(table), negatives, langs, languages, judged)
+
+
+def _lang(record: dict[str, str]) -> str:
+    """The language of a training row, ``xx`` where it is not said."""
+    return record.get("lang") or "xx"
+
+
+def _check_single(langs: list[str], settings: TrainingSettings) -> None:
+    lang, count = min(Counter(langs).items(), key=lambda item: item[1])
+    if count < settings.batch_size:
+        raise InputError(
+            f"Batches of one language need batch_size {settings.batch_size} rows of each, but {lang} has {count}; give "
+            "more rows, make smaller batches, or mix the languages.",
+            "batch_size",
+            "batch_languages",
+        )
+
+
+def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) -> Collection:
+    """Dev queries, in English and the row's language, against every passage that the rows name, negatives included."""
+    names = [name for name in records[0] if name == "positive" or name.startswith("negative_")]
+    texts = dict.fromkeys(record[name] for record in records for name in names)
+    passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
+    questions = (
+        (
+            f"q{i}",
+            passages[record["positive"]].id,
+            {"en": record["anchor"], _lang(record): record["cross_anchor"]},
+        )
+        for i, record in enumerate(dev)
+    )
+    return make_collection("dev", passages.values(), questions, "dev")
+
+
+def make_loss(
+    model: SentenceTransformer, settings: TrainingSettings, num_negatives: int, languages: Sequence[str] = ()
+) -> CLEARLoss:
+    """Build the loss that the settings name.
+
+    Args:
+        model: The encoder.
+        settings: Loss name, weights, cache.
+        num_negatives: Negative passages a row.
+        languages: Those whose losses are logged apart.
+
+    Returns:
+        A :class:`CLEARLoss`; the baselines are the same class with other weights.
+    """
+    from clear_ir.loss.cached_clear_loss import CachedCLEARLoss
+    from clear_ir.loss.clear_loss import CLEARLoss
+
+    arguments: dict[str, Any] = {
+        **settings.weights.by_name,
+        "scale": settings.scale,
+        "num_negatives": num_negatives,
+        "gather_across_devices": torch.distributed.is_available() and torch.distributed.is_initialized(),
+        "false_negative_margin": settings.false_negative_margin,
+        "languages": languages,
+        "divergence": settings.divergence,
+    }
+    if not settings.cached:
+        return CLEARLoss(model, **arguments)
+    arguments["mini_batch_size"] = settings.mini_batch_size
+    return CachedCLEARLoss(model, **arguments, mini_batch_num_tokens=settings.mini_batch_num_tokens)
+
+
+def make_evaluator(
+    data: TrainingData, settings: TrainingSettings, base: SentenceTransformer
+) -> CrossLingualEvaluator | None:
+    """What judges checkpoints.
+
+    Args:
+        data: Its dev questions.
+        settings: ``max_english_loss``.
+        base: The encoder before anything is trained: English is held against it.
+
+    Returns:
+        The evaluator; None without dev questions.
+    """
+    from clear_ir.evaluate.evaluator import CrossLingualEvaluator
+
+    if data.dev is None:
+        return None
+    limit = settings.max_english_loss
+    return CrossLingualEvaluator(data.dev, max_english_loss=limit, base=None if limit is None else base)
+
+
+def make_trainer(
+    model: SentenceTransformer,
+    data: TrainingData,
+    settings: TrainingSettings,
+    folder: Path,
+    evaluator: CrossLingualEvaluator | None = None,
+) -> SentenceTransformerTrainer:
+    """Assemble the trainer: loss, batches without duplicates, dev evaluation, term logging.
+
+    Args:
+        model: The encoder.
+        data: What to train on.
+        settings: See :class:`TrainingSettings`.
+        folder: For checkpoints.
+        evaluator: Judges checkpoints, and the best is kept; None keeps the last.
+
+    Returns:
+        A trainer, ready for ``train()``.
+    """
+    from sentence_transformers import SentenceTransformerTrainer
+    from transformers import PrinterCallback
+    from transformers.integrations import is_tensorboard_available
+
+    from clear_ir.loss.term_log import log_terms
+    from clear_ir.train.batches import EpochPlan, LanguageBatchSampler
+
+    sampler = partial(
+        LanguageBatchSampler,
+        langs=data.langs,
+        sampling=settings.sampling,
+        temperature=settings.temperature,
+        batch_languages=settings.batch_languages,
+    )
+    steps = settings.max_steps or max(1, round(settings.epochs * len(data.dataset) / settings.batch_size))
+    eval_steps = settings.eval_steps or max(1, steps // 10)
+    judging: dict[str, Any] = {"eval_strategy": "no"}
+    if evaluator:
+        judging = {
+            "eval_strategy": "steps",
+            "load_best_model_at_end": True,
+            "metric_for_best_model": f"eval_{evaluator.primary}",
+            "greater_is_better": True,
+        }
+    arguments = make_arguments(
+        settings,
+        folder,
+        steps,
+        batch_sampler=sampler,
+        dataloader_drop_last=True,
+        prompts=column_prompts(model, data.columns),
+        eval_steps=eval_steps,
+        save_strategy="steps",
+        save_steps=eval_steps,
+        save_total_limit=2,
+        report_to=["tensorboard"] if is_tensorboard_available() else [],
+        **judging,
+    )
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=data.dataset,
+        loss=make_loss(model, settings, data.num_negatives, data.languages),
+        evaluator=evaluator,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(StepBar)
+    trainer.add_callback(EpochPlan(sampler(data.dataset, settings.batch_size, seed=settings.seed)))
+    log_terms(trainer)
+    return trainer
+
+
+def make_arguments(
+    settings: TrainingSettings, folder: Path, steps: int, **more: Any
+) -> SentenceTransformerTrainingArguments:
+    """The trainer's arguments that distillation and training share.
+
+    Args:
+        settings: Batch size, learning rate and its schedule, precision, seed, logging.
+        folder: For checkpoints.
+        steps: Optimizer steps.
+        more: Further arguments.
+
+    Returns:
+        The arguments, for a trainer without a bar of its own.
+    """
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+    bf16, fp16 = _half_precision(settings.precision)
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.lr_scheduler,
+        warmup_steps=settings.warmup_ratio,  # below 1 it is a share
+        weight_decay=settings.weight_decay,
+        bf16=bf16,
+        fp16=fp16,
+        logging_steps=settings.logging_steps,
+        logging_first_step=True,
+        disable_tqdm=True,
+        seed=settings.seed,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        **more,
+    )
+
+
+def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] | None:
+    """The encoder's own prompts by column, as encode_query and encode_document apply them.
+
+    Args:
+        model: The encoder.
+        columns: Of the data; those named positive or negative hold passages, all others queries.
+
+    Returns:
+        The prompts of the columns that have one; None if there are none.
+    """
+    query = model.prompts.get("query") or ""
+    passage = next((p for name in ("document", "passage", "corpus") if (p := model.prompts.get(name))), "")
+    prompts = {column: passage if column.startswith(("positive", "negative")) else query for column in columns}
+    return {column: prompt for column, prompt in prompts.items() if prompt} or None
+
+
+def _half_precision(precision: str) -> tuple[bool, bool]:
+    """Whether to use bf16 and fp16."""
+    if precision != "auto":
+        return precision == "bf16", precision == "fp16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(), not torch.cuda.is_bf16_supported()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older releases
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")), False
+
+
+class StepBar(TrainerCallback):
+    """One bar over the training steps, with loss, rate and remaining time, in place of the trainer's own output.
+
+    Args:
+        label: What the bar says is done.
+    """
+
+    def __init__(self, label: str = "Training") -> None:
+        self.label = label
+        self.bar: tqdm | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Open the bar, at the step that a resumed run starts from."""
+        if state.is_world_process_zero:
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.label, unit="step")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Move on to the step."""
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Show the last loss and the last dev score."""
+        if self.bar is not None and logs:
+            names = {"loss": "loss", "eval_cross_lingual_nDCG@10": "dev nDCG@10"}
+            shown = {label: f"{float(logs[name]):.3g}" for name, label in names.items() if name in logs}
+            if shown:
+                self.bar.set_postfix(shown)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()
