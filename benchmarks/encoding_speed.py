@@ -24,7 +24,7 @@ from machine import machine
 
 from clear_ir.data.files import write_json
 from clear_ir.encode.encoding import encode_texts, load_encoder
-from clear_ir.prepare import load_afriqa
+from clear_ir.prepare.afriqa import load_afriqa
 
 OUT = Path(__file__).parent / "results" / "encoding-speed.json"
 
