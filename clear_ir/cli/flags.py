@@ -16,9 +16,8 @@ from clear_ir.data.files import InputError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
-#: Fields whose flag has another name.
-FLAG_NAMES = {"mapping": "--map"}
 SEQUENCES, MAPPINGS = (list, Sequence), (dict, Mapping)
 
 
@@ -80,7 +79,9 @@ def options_of(model: type[BaseModel]) -> list[inspect.Parameter]:
             value_type, metavar = list[str], "OURS=THEIRS"
         elif get_origin(kind) is Literal:
             metavar = "|".join(map(str, get_args(kind)))
-        option = typer.Option(... if field.is_required() else default, _flag_of(name), help=help_text, metavar=metavar)
+        option = typer.Option(
+            ... if field.is_required() else default, _flag_of(name, field), help=help_text, metavar=metavar
+        )
         annotation = value_type | None if default is None else value_type
         parameters.append(
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
@@ -97,14 +98,16 @@ def values_of(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
             if origin in SEQUENCES:
                 values[name] = parse_langs(given[name])
             elif origin in MAPPINGS:
-                values[name] = parse_pairs(_flag_of(name), given[name])
+                values[name] = parse_pairs(_flag_of(name, field), given[name])
             else:
                 values[name] = given[name]
     return values
 
 
-def _flag_of(name: str) -> str:
-    return FLAG_NAMES.get(name, "--" + name.replace("_", "-"))
+def _flag_of(name: str, field: FieldInfo) -> str:
+    """The flag that the field's ``json_schema_extra`` names, else one made from the field's name."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return str(extra.get("flag", "--" + name.replace("_", "-")))
 
 
 def _kind_of(annotation: Any) -> Any:

@@ -20,7 +20,10 @@ def load_jsonl(
     rows: Annotated[Path, Field(description="JSON Lines, CSV, Parquet or a saved datasets folder.")],
     mapping: Annotated[
         Mapping[str, str] | None,
-        Field(description="One of our columns and its name in the file, where the two differ; repeat for more."),
+        Field(
+            description="One of our columns and its name in the file, where the two differ; repeat for more.",
+            json_schema_extra={"flag": "--map"},
+        ),
     ] = None,
     lang: Annotated[str | None, Field(description="Language of all rows, if no column says it.")] = None,
     langs: Annotated[Sequence[str], Field(description="Languages to keep; or all.")] = ("all",),
