@@ -26,7 +26,8 @@ from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.measures import MEASURES
 from clear_ir.evaluate.results import read_results, write_results
 from clear_ir.mine.hard_negatives import mine_hard_negatives
-from clear_ir.prepare import load_afriqa, load_xquad
+from clear_ir.prepare.afriqa import load_afriqa
+from clear_ir.prepare.xquad import load_xquad
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.run import train_model
 

@@ -24,7 +24,8 @@ from clear_ir.encode.models import load_encoder, weights_hash
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.measures import MEASURES
-from clear_ir.prepare import load_afriqa, load_xquad
+from clear_ir.prepare.afriqa import load_afriqa
+from clear_ir.prepare.xquad import load_xquad
 from clear_ir.report.tables import Table
 
 OUT = Path(__file__).parent / "results" / "baselines.json"

@@ -25,7 +25,7 @@ from machine import machine
 from clear_ir.data.files import write_json
 from clear_ir.encode.models import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
-from clear_ir.prepare import load_afriqa
+from clear_ir.prepare.afriqa import load_afriqa
 
 OUT = Path(__file__).parent / "results" / "encoding-speed.json"
 

@@ -34,7 +34,7 @@ from clear_ir.encode.models import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
-from clear_ir.prepare import load_afriqa
+from clear_ir.prepare.afriqa import load_afriqa
 
 OUT = Path(__file__).parent / "results" / "mining-speed.json"
 SETTINGS = MiningSettings(num_negatives=5, range_min=10, range_max=60)

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "study"))
 import gains
 import report as study
 
+from clear_ir.cli.datasets import data_sets_table
 from clear_ir.report.figures import bar_chart
 from clear_ir.report.tables import Table
 
@@ -201,6 +202,7 @@ def encoding_table() -> str:
 
 
 TABLES = {
+    "data-sets": data_sets_table,
     "training-step": step_table,
     "step-grid": grid_table,
     "search-speed": search_table,

@@ -48,7 +48,7 @@ from clear_ir.loss.packing import Packed, pack_columns, text_keys
 from clear_ir.loss.token_budget import NUM_TOKENS, for_device
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
-from clear_ir.prepare import load_afriqa
+from clear_ir.prepare.afriqa import load_afriqa
 
 OUT = Path(__file__).parent / "results" / "training-step.json"
 TEXTS_AT_ONCE = 32

@@ -14,7 +14,7 @@ from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.results import read_train_log, write_results
 from clear_ir.mine.hard_negatives import mine_hard_negatives
-from clear_ir.prepare import load_atlas
+from clear_ir.prepare.atlas import DEFAULT_LANGS, load_atlas
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.report.page import REPORT_FILE, render_report
 from clear_ir.report.tables import comparison_table
@@ -43,7 +43,7 @@ def run_quickstart(
     """
     start = time.perf_counter()
     recipe = load_recipe("quickstart", {"mine": {"seed": seed}, "train": {"seed": seed}})
-    prepared = load_atlas(langs)
+    prepared = load_atlas(langs or DEFAULT_LANGS)
     assert prepared.collection is not None
     encoder = TextEncoder(load_encoder(MINILM))
     with new_folder(out, SUMMARY_FILE, overwrite) as folder:

@@ -47,8 +47,10 @@ from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.merge.interpolation import merge_encoders
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
-from clear_ir.prepare import load_afriqa, load_ntrex, load_xquad
+from clear_ir.prepare.afriqa import load_afriqa
+from clear_ir.prepare.ntrex import load_ntrex
 from clear_ir.prepare.prepared import Prepared
+from clear_ir.prepare.xquad import load_xquad
 from clear_ir.train.distillation import distil_model
 from clear_ir.train.run import train_model
 from clear_ir.train.settings import TrainingSettings

@@ -10,23 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
+from clear_ir.cli.datasets import datasets
+from clear_ir.cli.flags import Commands
 from clear_ir.cli.merge import merge
-from clear_ir.cli.prepare import (
-    Map,
-    Overwrite,
-    only_split,
-    parse_langs,
-    parse_mapping,
-    parse_pairs,
-    prepare,
-    print_made,
-    print_summary,
-    some_of,
-)
+from clear_ir.cli.options import Map, Overwrite, only_split, parse_langs, parse_mapping, parse_pairs
+from clear_ir.cli.output import print_made, print_summary, some_of
+from clear_ir.cli.prepare import prepare
 from clear_ir.data.files import InputError
 
 app = typer.Typer(
     name="clear-ir",
+    cls=Commands,
     help="Make text-embedding models good at cross-lingual retrieval, and prove it.",
     no_args_is_help=True,
     add_completion=False,
@@ -34,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(prepare, name="prepare")
+app.command()(datasets)
 app.command()(merge)
 
 Model = Annotated[str, typer.Option(help="Model folder, hub name, or 'minilm'.")]

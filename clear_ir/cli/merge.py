@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from clear_ir.cli.prepare import Overwrite, only_split, print_made
+from clear_ir.cli.options import Overwrite, only_split
+from clear_ir.cli.output import print_made
 from clear_ir.data.files import InputError
 
 

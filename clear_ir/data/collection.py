@@ -153,6 +153,11 @@ class Collection:
                 yield kind, text
 
 
+def parallel_text(parallel_id: str, lang: str, text: str) -> Text:
+    """A text that has translations: ``x`` in German has the id ``x@de``, and ``x`` joins it to its translations."""
+    return Text(f"{parallel_id}@{lang}", text, lang, parallel_id=parallel_id)
+
+
 def make_collection(
     name: str,
     passages: Iterable[Text],
@@ -174,7 +179,7 @@ def make_collection(
     qrels: Qrels = {}
     for question, passage, text_by_lang in questions:
         for lang, text in text_by_lang.items():
-            query = Text(f"{question}@{lang}", text, lang, parallel_id=question)
+            query = parallel_text(question, lang, text)
             queries[query.id] = query
             qrels[query.id] = {passage: 1}
     return Collection(name, {passage.id: passage for passage in passages}, queries, qrels, split)

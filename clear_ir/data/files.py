@@ -163,19 +163,21 @@ def check_new(path: Path, marker: str | None = None, overwrite: bool = False) ->
     """
     if marker is None:
         if path.is_dir():
-            raise InputError(f"{path} is a folder; give a file name for the output.")
+            raise InputError(f"{path} is a folder; give a file name for the output.", "out")
         if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; give another --out, or --overwrite to replace it.")
+            raise InputError(f"{path} exists; give another path or allow overwriting.", "out", "overwrite")
         return
     if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; give a folder name for the output.")
+        raise InputError(f"{path} is a file; give a folder name for the output.", "out")
     if not path.exists() or not any(path.iterdir()):
         return
     if not (path / marker).exists():
-        raise InputError(f"{path} holds files that this command did not make; give a new or empty folder as --out.")
+        raise InputError(f"{path} holds files that this command did not make; give a new or empty folder.", "out")
     if not overwrite:
         raise InputError(
-            f"{path} already holds results ({marker}); give another --out, or --overwrite to replace them."
+            f"{path} already holds results ({marker}); give another path or allow overwriting.",
+            "out",
+            "overwrite",
         )
 
 

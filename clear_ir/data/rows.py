@@ -79,7 +79,9 @@ def read_parallel_rows(
     """
     names = {column: column for column in PARALLEL_COLUMNS} | dict(mapping or {})
     if unknown := set(names) - set(PARALLEL_COLUMNS):
-        raise InputError(f"--map names {sorted(unknown)[0]!r}; map one of {', '.join(PARALLEL_COLUMNS)}.")
+        raise InputError(
+            f"The mapping names {sorted(unknown)[0]!r}; map one of {', '.join(PARALLEL_COLUMNS)}.", "mapping"
+        )
     rows: list[ParallelRow] = []
     rejected = Rejected()
     seen: dict[str, str] = {}
@@ -87,10 +89,10 @@ def read_parallel_rows(
     for number, (where, record) in enumerate(read_records(path), start=1):
         missing = [names[column] for column in needed if names[column] not in record]
         if missing:
-            raise InputError(
-                f"{where}: no column {missing[0]!r} among {', '.join(map(str, record))}; "
-                + ("give --lang CODE or name the column with --map." if missing[0] == "lang" else "name it with --map.")
-            )
+            lacks = f"{where}: no column {missing[0]!r} among {', '.join(map(str, record))}"
+            if missing[0] == "lang":
+                raise InputError(f"{lacks}; give the language of all rows, or map its column.", "lang", "mapping")
+            raise InputError(f"{lacks}; map the column that holds it.", "mapping")
         texts = {column: _text(record[names[column]]) for column in needed}
         if empty := [names[column] for column, text in texts.items() if text is None]:
             rejected.add(where, f"{empty[0]!r} is null or empty")
@@ -196,7 +198,8 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
             columns = training_columns(*counts)
         for column in columns:
             if column not in record:
-                raise InputError(f"{where}: no column {column!r} among {', '.join(map(str, raw))}; name it with --map.")
+                lacks = f"{where}: no column {column!r} among {', '.join(map(str, raw))}"
+                raise InputError(f"{lacks}; map the column that holds it.", "mapping")
             if _text(record[column]) is None:
                 raise InputError(f"{where}: {column!r} is null or empty; mend the row or take it out.")
         kept = [*columns, *(name for name in ("lang", "id", "passage_id") if record.get(name) is not None)]

@@ -6,45 +6,49 @@ exist in all its languages, passages in some. It is for demonstration and tests,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from clear_ir.data.collection import Collection, read_collection
-from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
+from clear_ir.prepare.languages import choose_langs, collection_name
+from clear_ir.prepare.options import Judge
 from clear_ir.prepare.prepared import Prepared
+from clear_ir.prepare.registry import DataSet, register
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "atlas"
 DEFAULT_LANGS = ("de", "sw")
 
 
-def load_atlas(langs: list[str] | None = None, judge: Literal["test", "dev"] = "test") -> Prepared:
-    """Load Atlas.
-
-    Args:
-        langs: Languages to add to English; German and Swahili by default.
-        judge: Split of the collection. Rows are those of the train split either way.
+def load_atlas(
+    langs: Annotated[
+        Sequence[str], Field(description="Languages beside English: de, es, ha, hi, id, ru, sw; or all.")
+    ] = DEFAULT_LANGS,
+    judge: Judge = "test",
+) -> Prepared:
+    """Load Atlas. The rows are those of the train split, whichever split is judged.
 
     Returns:
-        Rows to train on, and a collection whose pool is the split's own passages, in English and those of the
-        languages that have translated passages.
+        Rows and a collection. Its pool is the passages of the split, in English and in those of the languages that
+        have translated passages.
 
     Raises:
         InputError: If Atlas lacks a language.
     """
-    wanted = list(langs or DEFAULT_LANGS)
     train, judged = load_split("train"), load_split(judge)
     known = sorted({query.lang for query in train.queries.values()} - {"en"})
-    if unknown := [lang for lang in wanted if lang not in known]:
-        raise InputError(f"Atlas has no language {unknown[0]!r}; choose among {', '.join(known)}.")
+    langs = choose_langs(langs, known, "Atlas has no language")
     english = {query.parallel_id: query for query in train.queries.values() if query.lang == "en"}
     rows = []
     for query in train.queries.values():
-        if query.lang in wanted:
-            asked = english[query.parallel_id]
-            [passage] = [train.passages[p] for p in train.qrels[asked.id] if train.passages[p].lang == "en"]
-            rows.append(ParallelRow(query.id, asked.text, passage.full_text, passage.id, query.text, query.lang))
-    return Prepared(rows, _keep_langs(judged, {"en", *wanted}))
+        if query.lang in langs:
+            source = english[query.parallel_id]
+            [passage] = [train.passages[p] for p in train.qrels[source.id] if train.passages[p].lang == "en"]
+            rows.append(ParallelRow(query.id, source.text, passage.full_text, passage.id, query.text, query.lang))
+    return Prepared(rows, _keep_langs(judged, {"en", *langs}))
 
 
 def load_split(split: Literal["train", "dev", "test"]) -> Collection:
@@ -56,9 +60,23 @@ def _keep_langs(collection: Collection, langs: set[str]) -> Collection:
     passages = {key: text for key, text in collection.passages.items() if text.lang in langs}
     queries = {key: text for key, text in collection.queries.items() if text.lang in langs}
     qrels = {
-        query: {passage: rel for passage, rel in judged.items() if passage in passages}
+        query: {passage: relevance for passage, relevance in judged.items() if passage in passages}
         for query, judged in collection.qrels.items()
         if query in queries
     }
-    others = "-".join(sorted(langs - {"en"}))
-    return Collection(f"atlas-{others}", passages, queries, qrels, collection.split)
+    return Collection(collection_name("atlas", sorted(langs)), passages, queries, qrels, collection.split)
+
+
+register(
+    DataSet(
+        name="atlas",
+        title="Atlas",
+        what="400 questions in eight languages, 200 passages in three; ships with clear-ir",
+        rows=True,
+        directions="all k x k",
+        source="",
+        licence="CC0",
+        example="--langs de,sw --out atlas",
+        load=load_atlas,
+    )
+)

@@ -1,30 +1,39 @@
 """Belebele (Bandarkar et al. 2024, arXiv 2308.16884): 900 questions on 488 passages, parallel in 122 languages.
 
-Reads ``<code>.jsonl`` of facebookresearch/belebele, named by FLORES-200's codes such as ``hau_Latn``; ``eng_Latn`` is
-``en`` here. Questions are told apart by ``link`` and ``question_number``. For testing only.
+Reads ``<code>.jsonl`` of facebookresearch/belebele. The codes are those of FLORES-200, such as ``hau_Latn``. English,
+``eng_Latn``, is called ``en`` here. ``link`` and ``question_number`` identify a question. For testing only.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from clear_ir.data.collection import Collection, Qrels, Text
+from pydantic import Field
+
+from clear_ir.data.collection import Collection, Qrels, Text, parallel_text
 from clear_ir.data.files import InputError, hash_of, read_jsonl
+from clear_ir.prepare.languages import choose_langs, collection_name, refuse_all, with_english
 from clear_ir.prepare.prepared import Prepared
-from clear_ir.prepare.source import check_langs, hub_records, is_local
+from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.source import check_files, hub_records, is_local
 
 ENGLISH = "eng_Latn"
 FIELDS = ("link", "question_number", "flores_passage", "question")
 
+#: What identifies a question: its link and its number.
+Key = tuple[str, str]
 
-def load_belebele(data: Path | str, langs: list[str]) -> Prepared:
-    """Load Belebele as retrieval: questions against all passages of a language.
 
-    Args:
-        data: Folder with ``eng_Latn.jsonl`` and one file a language, or a hub name such as ``facebook/belebele``.
-        langs: FLORES-200 codes to add to English; ``all`` those of the folder.
+def load_belebele(
+    data: Annotated[str | Path, Field(description="Folder with eng_Latn.jsonl and others, or facebook/belebele.")],
+    langs: Annotated[Sequence[str], Field(description="FLORES-200 codes beside English, such as hau_Latn; or all.")],
+) -> Prepared:
+    """Load Belebele as retrieval: a question searches all passages of a language.
+
+    ``langs="all"`` needs a folder.
 
     Returns:
         No rows; a collection with questions and passages in all languages.
@@ -32,49 +41,62 @@ def load_belebele(data: Path | str, langs: list[str]) -> Prepared:
     Raises:
         InputError: If a language or a field is missing, or the hub cannot be reached.
     """
-    folder = Path(data)
-    wanted = ["en", *(lang for lang in dict.fromkeys(langs) if lang not in ("en", ENGLISH))]
+    langs = with_english(lang for lang in langs if lang != ENGLISH)
     if is_local(data):
-        known = sorted("en" if path.stem == ENGLISH else path.stem for path in folder.glob("*_*.jsonl"))
-        wanted = check_langs("Belebele", [lang for lang in langs if lang != ENGLISH], known, data)
-    elif "all" in langs:
-        raise InputError("Name the languages of Belebele on the hub, such as deu_Latn; all needs a folder.")
-    records = {lang: _records(data, lang) for lang in wanted}
-    counts = {lang: Counter(key for key, _ in found) for lang, found in records.items()}
-    shared = [key for key, _ in records["en"] if all(counts[lang][key] == 1 for lang in wanted)]
+        known = sorted("en" if path.stem == ENGLISH else path.stem for path in Path(data).glob("*_*.jsonl"))
+        check_files(data, known, "Belebele", "eng_Latn.jsonl")
+        langs = choose_langs(langs, known, f"Belebele in {data} has no language")
+    else:
+        refuse_all(langs, "Belebele")
+    records = {lang: _records(data, lang) for lang in langs}
+    counts = {lang: Counter(key for key, _ in keyed) for lang, keyed in records.items()}
+    shared = [key for key, _ in records["en"] if all(counts[lang][key] == 1 for lang in langs)]
+    if not shared:
+        raise InputError(f"No question of {data} is in all of {', '.join(langs)}; check the files.", "data", "langs")
 
     passages: dict[str, Text] = {}
     queries: dict[str, Text] = {}
     qrels: Qrels = {}
-    of = {lang: dict(found) for lang, found in records.items()}
+    record_of = {lang: dict(keyed) for lang, keyed in records.items()}
     for key in shared:
-        name = hash_of(of["en"][key]["flores_passage"])[:12]
-        question = hash_of(*key)[:12]
-        for lang in wanted:
-            record = of[lang][key]
-            passages.setdefault(f"{name}@{lang}", Text(f"{name}@{lang}", record["flores_passage"], lang, "", name))
-            query = Text(f"{question}@{lang}", record["question"], lang, parallel_id=question)
+        passage_id = hash_of(record_of["en"][key]["flores_passage"])[:12]
+        question_id = hash_of(*key)[:12]
+        for lang in langs:
+            record = record_of[lang][key]
+            passage = parallel_text(passage_id, lang, record["flores_passage"])
+            query = parallel_text(question_id, lang, record["question"])
+            passages.setdefault(passage.id, passage)
             queries[query.id] = query
-            qrels[query.id] = {f"{name}@{other}": 1 for other in wanted}
+            qrels[query.id] = {f"{passage_id}@{other}": 1 for other in langs}
     notes = []
     if dropped := len(set().union(*counts.values())) - len(shared):
         notes.append(f"{dropped} questions left out: not there exactly once in every language.")
-    if not shared:
-        raise InputError(f"No question of {data} is in all of {', '.join(wanted)}; check the files.")
-    return Prepared([], Collection(f"belebele-{'-'.join(wanted[1:]) or 'en'}", passages, queries, qrels), notes=notes)
+    return Prepared(collection=Collection(collection_name("belebele", langs), passages, queries, qrels), notes=notes)
 
 
-def _records(data: Path | str, lang: str) -> list[tuple[tuple[str, str], dict[str, Any]]]:
+def _records(data: Path | str, lang: str) -> list[tuple[Key, dict[str, Any]]]:
     code = ENGLISH if lang == "en" else lang
     if is_local(data):
-        path = Path(data) / f"{code}.jsonl"
-        numbered = list(read_jsonl(path))
+        records = list(read_jsonl(Path(data) / f"{code}.jsonl"))
     else:
-        numbered = [(f"{data} ({code}), record {i}", r) for i, r in enumerate(hub_records(str(data), code, "test"), 1)]
-    found = []
-    for where, record in numbered:
+        records = [(f"{data} ({code}), record {i}", r) for i, r in enumerate(hub_records(str(data), code, "test"), 1)]
+    for where, record in records:
         for name in FIELDS:
             if not str(record.get(name) or "").strip():
-                raise InputError(f"{where}: {name!r} is missing or empty; this is no record of Belebele.")
-        found.append(((str(record["link"]), str(record["question_number"])), record))
-    return found
+                raise InputError(f"{where}: {name!r} is missing or empty; this is no record of Belebele.", "data")
+    return [((str(record["link"]), str(record["question_number"])), record) for _, record in records]
+
+
+register(
+    DataSet(
+        name="belebele",
+        title="Belebele",
+        what="900 questions and 488 passages, parallel in 122 languages",
+        rows=False,
+        directions="all k x k",
+        source="github.com/facebookresearch/belebele",
+        licence="CC BY-SA 4.0",
+        example="--data facebook/belebele --langs hau_Latn,swh_Latn --out belebele",
+        load=load_belebele,
+    )
+)

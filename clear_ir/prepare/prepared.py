@@ -1,4 +1,4 @@
-"""What every loader gives: rows to train on and a collection to test on."""
+"""What every loader returns: rows to train on and a collection to test on."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class Prepared:
     """A data set, ready for mining and evaluation.
 
     Args:
-        rows: Parallel rows to train on.
-        collection: What to test on; None where nothing was held out.
+        rows: Parallel rows to train on; empty if the data set is only for testing.
+        collection: What to test on; None if nothing was held out.
         rejected: Records left out because a field is null or empty.
-        notes: What else was left out or is worth knowing, a sentence each.
+        notes: What else was left out or is worth knowing, one sentence each.
         translations: Texts in English and in another language, for distillation.
     """
 
-    rows: list[ParallelRow]
-    collection: Collection | None
+    rows: list[ParallelRow] = field(default_factory=list)
+    collection: Collection | None = None
     rejected: Rejected = field(default_factory=Rejected)
     notes: list[str] = field(default_factory=list)
     translations: list[Translation] = field(default_factory=list)

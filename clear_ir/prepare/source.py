@@ -1,9 +1,10 @@
-"""Where data sets come from: files on this machine, or a name on the Hugging Face hub."""
+"""Where data sets come from: a folder of files, or a name on the Hugging Face hub."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,23 @@ from clear_ir.data.files import InputError
 
 
 def is_local(data: Path | str) -> bool:
-    """Whether ``data`` is to be read from this machine.
+    """Whether ``data`` is a path rather than a name on the hub.
 
     Args:
         data: A path, or a hub name such as ``google/xquad``.
 
     Returns:
-        True for what exists here, and for all that cannot be a hub name.
+        True if the path exists, or if the text cannot be a hub name.
     """
     text = str(data)
     return Path(data).exists() or text.count("/") != 1 or text.startswith((".", "/", "~"))
 
 
 def hub_records(name: str, config: str | None, split: str) -> list[dict[str, Any]]:
-    """The records of a data set on the hub, loaded by ``datasets`` without running code of its own.
+    """The records of a data set on the hub. The library ``datasets`` loads them; no code of the data set is run.
 
     Args:
-        name: Such as ``google/xquad``, or a folder that ``datasets`` understands.
+        name: Name on the hub, such as ``google/xquad``, or a folder that ``datasets`` understands.
         config: One of its configurations.
         split: One of its splits.
 
@@ -42,15 +43,16 @@ def hub_records(name: str, config: str | None, split: str) -> list[dict[str, Any
     disable_progress_bars()
     client = logging.getLogger("huggingface_hub")
     level = client.level
-    client.setLevel(logging.CRITICAL)  # it reports every attempt; the last one's error says it all
+    client.setLevel(logging.CRITICAL)  # The client logs every attempt; the error of the last attempt is enough.
     try:
         return list(load_dataset(name, config, split=split))
-    except Exception as error:  # whatever the hub's client and the files' readers may raise
+    except Exception as error:  # The hub's client and the readers of files raise errors of many types.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        of = f"{name} ({config})" if config else name
+        shown = f"{name} ({config})" if config else name
         raise InputError(
-            f"The data set {of} cannot be loaded: {reason.rstrip('.')}; without a network, download its files and "
-            "give their folder."
+            f"The data set {shown} cannot be loaded: {reason.rstrip('.')}; without a network, download its files and "
+            "give their folder.",
+            "data",
         ) from error
     finally:
         client.setLevel(level)
@@ -64,10 +66,10 @@ def read_squad(path: Path) -> list[list[dict[str, Any]]]:
         path: ``{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", ...}]}]}]}``.
 
     Returns:
-        For each article its paragraphs.
+        The paragraphs of each article.
 
     Raises:
-        InputError: If the file is missing or is no such file.
+        InputError: If the file is missing or has another format.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -77,19 +79,21 @@ def read_squad(path: Path) -> list[list[dict[str, Any]]]:
                 _ = paragraph["context"], [(question["id"], question["question"]) for question in paragraph["qas"]]
         return articles
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check --data and --langs.") from None
+        raise InputError(f"{path} does not exist; check the folder and the languages.", "data", "langs") from None
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no SQuAD JSON file ({type(error).__name__}: {error}); get it again.") from None
+        raise InputError(
+            f"{path} is no SQuAD JSON file ({type(error).__name__}: {error}); download it again."
+        ) from None
 
 
 def squad_from_records(records: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Flat question records as one article of SQuAD's format, neighbours with equal context in one paragraph.
+    """Records of single questions as one article in SQuAD's format.
 
     Args:
-        records: Each with ``id``, ``context`` and ``question``.
+        records: Each with ``id``, ``context`` and ``question``. Neighbours with equal context share a paragraph.
 
     Returns:
-        As :func:`read_squad` gives it.
+        A list like that of :func:`read_squad`, with one article.
     """
     paragraphs: list[dict[str, Any]] = []
     for record in records:
@@ -99,26 +103,19 @@ def squad_from_records(records: list[dict[str, Any]]) -> list[list[dict[str, Any
     return [paragraphs]
 
 
-def check_langs(name: str, wanted: list[str], known: list[str], where: Path | str) -> list[str]:
-    """The languages asked for, English first; ``all`` means all known.
+def check_files(data: Path | str, files: Collection[object], title: str, example: str) -> None:
+    """Refuse a folder without files of the data set.
 
     Args:
-        name: The data set's name, for the error.
-        wanted: Languages asked for.
-        known: Those there are.
-        where: Where they are, for the error.
-
-    Returns:
-        The languages, each once.
+        data: The folder, for the error.
+        files: The files that match, or their languages.
+        title: Name of the data set, for the error.
+        example: Name of one of its files, for the error.
 
     Raises:
-        InputError: If one is unknown, or there are none at all.
+        InputError: If there are none.
     """
-    if not known:
-        raise InputError(f"{where} holds no files of {name}; check --data.")
-    chosen = known if wanted == ["all"] else wanted
-    chosen = list(dict.fromkeys(["en", *chosen]))
-    for lang in chosen:
-        if lang not in known:
-            raise InputError(f"{name} in {where} has no language {lang!r}; choose among {', '.join(known)}.")
-    return chosen
+    if not files:
+        raise InputError(
+            f"{data} holds no files of {title}, such as {example}; give the folder that holds them.", "data"
+        )

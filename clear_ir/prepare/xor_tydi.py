@@ -7,51 +7,73 @@ searches Wikipedia. For testing only: the release has no English questions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from clear_ir.data.collection import Collection, Qrels, Text
 from clear_ir.data.files import InputError, hash_of
+from clear_ir.prepare.languages import choose_langs, collection_name
 from clear_ir.prepare.prepared import Prepared
+from clear_ir.prepare.registry import DataSet, register
 from clear_ir.prepare.source import read_squad
 
 FILE = "gp_squad_dev_data.json"
 
 
-def load_xor_tydi(data: Path, langs: list[str]) -> Prepared:
+def load_xor_tydi(
+    data: Annotated[Path, Field(description=f"{FILE}, or its folder.")],
+    langs: Annotated[Sequence[str], Field(description="Languages: ar, bn, fi, ja, ko, ru, te; or all.")],
+) -> Prepared:
     """Load the gold paragraphs of XOR-TyDi.
 
-    Args:
-        data: The file, or the folder that holds it.
-        langs: Languages: ar, bn, fi, ja, ko, ru, te; or ``all``.
-
     Returns:
-        No rows; a collection named ``xor-tydi-gold-pool-...`` with directions q-L.p-en, whose pool is every gold
-        paragraph of the file, those of other languages' questions included.
+        No rows; a collection named ``xor-tydi-gold-pool-...`` with directions q-L.p-en. Its pool is every gold
+        paragraph of the file, also those of questions in other languages.
 
     Raises:
-        InputError: If the file is missing, is no such file, or lacks a language.
+        InputError: If the file is missing, has another format, or lacks a language.
     """
     path = data / FILE if data.is_dir() else data
     passages: dict[str, Text] = {}
     queries: dict[str, Text] = {}
     qrels: Qrels = {}
-    for a, article in enumerate(read_squad(path), start=1):
+    for number, article in enumerate(read_squad(path), start=1):
         for paragraph in article:
-            passage = "p-" + hash_of(paragraph["context"])[:12]
-            passages.setdefault(passage, Text(passage, paragraph["context"].strip(), "en"))
+            passage_id = "p-" + hash_of(paragraph["context"])[:12]
+            passages.setdefault(passage_id, Text(passage_id, paragraph["context"].strip(), "en"))
             for question in paragraph["qas"]:
                 if not question.get("lang"):
-                    raise InputError(f"{path}, article {a}: a question has no 'lang'; this is no file of XOR-TyDi.")
-                query = str(question["id"])
-                queries.setdefault(query, Text(query, question["question"].strip(), question["lang"]))
-                qrels.setdefault(query, {})[passage] = 1
-    known = sorted({query.lang for query in queries.values()})
-    wanted = known if langs == ["all"] else langs
-    if unknown := [lang for lang in wanted if lang not in known]:
-        raise InputError(f"{path} has no questions in {unknown[0]!r}; choose among {', '.join(known)}.")
-    queries = {name: query for name, query in queries.items() if query.lang in wanted}
+                    raise InputError(
+                        f"{path}, article {number}: a question has no 'lang'; this is no file of XOR-TyDi.", "data"
+                    )
+                query_id = str(question["id"])
+                queries.setdefault(query_id, Text(query_id, question["question"].strip(), question["lang"]))
+                qrels.setdefault(query_id, {})[passage_id] = 1
+    langs = choose_langs(langs, sorted({query.lang for query in queries.values()}), f"{path} has no questions in")
+    queries = {query_id: query for query_id, query in queries.items() if query.lang in langs}
     collection = Collection(
-        f"xor-tydi-gold-pool-{'-'.join(wanted)}", passages, queries, {name: qrels[name] for name in queries}
+        collection_name("xor-tydi-gold-pool", langs),
+        passages,
+        queries,
+        {query_id: qrels[query_id] for query_id in queries},
     )
     note = "Gold pool: the passages are the gold paragraphs alone. This is not the official R@2kt."
-    return Prepared([], collection, notes=[note])
+    return Prepared(collection=collection, notes=[note])
+
+
+register(
+    DataSet(
+        name="xor-tydi",
+        title="XOR-TyDi QA",
+        what="questions in ar, bn, fi, ja, ko, ru and te, English gold paragraphs",
+        rows=False,
+        directions="q-L.p-en",
+        source="nlp.cs.washington.edu/xorqa (xorqa_reading_comprehension_format)",
+        licence="CC BY-SA 4.0",
+        example="--data XORQA --langs fi,ko --out xor-tydi",
+        load=load_xor_tydi,
+    )
+)

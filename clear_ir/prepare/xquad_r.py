@@ -7,20 +7,24 @@ Reads ``<lang>.json`` of google-research-datasets/lareqa: SQuAD's format, each p
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from clear_ir.data.collection import Collection, Qrels, Text
+from pydantic import Field
+
+from clear_ir.data.collection import Collection, Qrels, Text, parallel_text
 from clear_ir.data.files import InputError
+from clear_ir.prepare.languages import choose_langs, collection_name, with_english
+from clear_ir.prepare.options import Langs
 from clear_ir.prepare.prepared import Prepared
-from clear_ir.prepare.source import check_langs, read_squad
+from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.source import check_files, read_squad
 
 
-def load_xquad_r(data: Path, langs: list[str]) -> Prepared:
+def load_xquad_r(
+    data: Annotated[Path, Field(description="Folder with en.json and one file a language.")],
+    langs: Langs,
+) -> Prepared:
     """Load XQuAD-R, which is for testing only.
-
-    Args:
-        data: Folder with ``en.json`` and one file a language.
-        langs: Languages to add to English, or ``all``.
 
     Returns:
         No rows; a collection with every sentence in every language and each question in all of them.
@@ -28,36 +32,53 @@ def load_xquad_r(data: Path, langs: list[str]) -> Prepared:
     Raises:
         InputError: If a file is missing, lacks sentences, or does not run parallel to the English one.
     """
-    wanted = check_langs("XQuAD-R", langs, sorted(path.stem for path in data.glob("??.json")), data)
+    known = sorted(path.stem for path in data.glob("??.json"))
+    check_files(data, known, "XQuAD-R", "en.json")
+    langs = choose_langs(with_english(langs), known, f"XQuAD-R in {data} has no language")
     passages: dict[str, Text] = {}
     queries: dict[str, Text] = {}
-    qrels: Qrels = {}
-    relevant: dict[str, dict[str, int]] = {}
-    asked: dict[str, list[str]] = {}
-    for lang in wanted:
-        path, asked[lang] = data / f"{lang}.json", []
+    relevant: Qrels = {}  # for each question, in whatever language
+    questions: dict[str, list[str]] = {}
+    for lang in langs:
+        path, questions[lang] = data / f"{lang}.json", []
         for a, article in enumerate(read_squad(path)):
             for p, paragraph in enumerate(article):
                 where = f"{path}, article {a + 1}, paragraph {p + 1}"
+                # Languages differ in how many sentences a paragraph has, so sentences have no parallel id.
                 ids = [f"a{a:02}-p{p}-s{s:02}@{lang}" for s, _ in enumerate(_field(paragraph, "sentences", where))]
-                for name, text in zip(ids, paragraph["sentences"], strict=True):
-                    passages[name] = Text(name, text.strip(), lang)
+                for sentence_id, text in zip(ids, paragraph["sentences"], strict=True):
+                    passages[sentence_id] = Text(sentence_id, text.strip(), lang)
                 starts = [start for start, _ in _field(paragraph, "sentence_breaks", where)]
                 for question in paragraph["qas"]:
-                    query_id = f"{question['id']}@{lang}"
-                    queries[query_id] = Text(query_id, question["question"].strip(), lang, parallel_id=question["id"])
+                    query = parallel_text(question["id"], lang, question["question"].strip())
+                    queries[query.id] = query
                     answer = _field(question, "answers", where)[0]["answer_start"]
                     sentence = max((i for i, start in enumerate(starts) if start <= answer), default=0)
                     relevant.setdefault(question["id"], {})[ids[sentence]] = 1
-                    asked[lang].append(question["id"])
-        if sorted(asked[lang]) != sorted(asked["en"]):
-            raise InputError(f"{path} has other questions than en.json; get both from one release.")
-    for query_id, query in queries.items():
-        qrels[query_id] = dict(relevant[query.parallel_id or ""])
-    return Prepared([], Collection(f"xquad-r-{'-'.join(wanted[1:]) or 'en'}", passages, queries, qrels, "test"))
+                    questions[lang].append(question["id"])
+        if sorted(questions[lang]) != sorted(questions["en"]):
+            raise InputError(f"{path} has other questions than en.json; download both from one release.", "data")
+    qrels = {query.id: dict(relevant[query.parallel_id]) for query in queries.values()}
+    return Prepared(collection=Collection(collection_name("xquad-r", langs), passages, queries, qrels))
 
 
 def _field(record: dict[str, Any], name: str, where: str) -> list[Any]:
     if not record.get(name):
-        raise InputError(f"{where}: {name!r} is missing or empty; this is no file of XQuAD-R.")
-    return record[name]
+        raise InputError(f"{where}: {name!r} is missing or empty; this is no file of XQuAD-R.", "data")
+    values: list[Any] = record[name]
+    return values
+
+
+register(
+    DataSet(
+        name="xquad-r",
+        title="XQuAD-R",
+        what="XQuAD's questions against single sentences (LAReQA)",
+        rows=False,
+        directions="all k x k",
+        source="github.com/google-research-datasets/lareqa",
+        licence="CC BY-SA 4.0",
+        example="--data LAREQA --langs all --out xquad-r",
+        load=load_xquad_r,
+    )
+)

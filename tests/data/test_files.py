@@ -60,8 +60,9 @@ def test_results_are_replaced_only_when_allowed_and_only_ours(tmp_path):
     out = tmp_path / "out"
     with new_folder(out, "done.json") as folder:
         write_text(folder / "done.json", "1")
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="already holds results") as refused:
         check_new(out, "done.json")
+    assert "overwrite" in refused.value.settings
     with new_folder(out, "done.json", overwrite=True) as folder:
         write_text(folder / "done.json", "2")
     assert (out / "done.json").read_text() == "2"

@@ -41,8 +41,8 @@ def test_null_fields_are_left_out_and_strict_makes_them_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"query": "a", "passage": "b"}], "line 1: no column 'cross_query' among query, passage; name it with --map"),
-        ([{"query": "a", "passage": "b", "cross_query": "c"}], "no column 'lang' .* give --lang CODE"),
+        ([{"query": "a", "passage": "b"}], "line 1: no column 'cross_query' among query, passage; map the column"),
+        ([{"query": "a", "passage": "b", "cross_query": "c"}], "no column 'lang' .* give the language"),
         ([parallel(), parallel()], "line 2: the id '1' was already used"),
         ([parallel(query=None)], "no usable row"),
     ],
@@ -55,8 +55,9 @@ def test_unusable_parallel_rows(tmp_path, rows, message):
 
 def test_unknown_name_in_mapping(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", [parallel()])
-    with pytest.raises(InputError, match="--map names 'qurey'"):
+    with pytest.raises(InputError, match="mapping names 'qurey'") as refused:
         read_parallel_rows(tmp_path / "a.jsonl", {"qurey": "query"})
+    assert refused.value.settings == ("mapping",)
 
 
 def test_training_rows_come_in_the_order_the_loss_reads(tmp_path):

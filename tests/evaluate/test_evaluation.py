@@ -73,8 +73,9 @@ def test_results_survive_writing_and_reading(tmp_path, collection):
     assert {n: r.per_query for n, r in again.directions.items()} == {
         n: r.per_query for n, r in results.directions.items()
     }
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="already holds results") as refused:
         write_results(tmp_path / "r", results)
+    assert "overwrite" in refused.value.settings
 
 
 def test_damaged_results(tmp_path, collection):

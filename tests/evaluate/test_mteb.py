@@ -16,7 +16,7 @@ from clear_ir.encode.models import load_encoder, weights_hash
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.mteb_bridge import as_mteb_model, as_mteb_task, evaluate_mteb
 from clear_ir.evaluate.mteb_tasks import direction_of, select_tasks
-from clear_ir.prepare import load_xquad
+from clear_ir.prepare.xquad import load_xquad
 from clear_ir.report.tables import mteb_table
 
 mteb = pytest.importorskip("mteb", reason="the extra mteb is not installed")

@@ -6,7 +6,7 @@ import pytest
 
 from clear_ir.data.files import InputError, write_jsonl
 from clear_ir.prepare.afriqa import load_afriqa
-from clear_ir.prepare.parallel import load_parallel
+from clear_ir.prepare.jsonl import load_jsonl
 from clear_ir.prepare.xquad import load_xquad
 
 
@@ -51,8 +51,9 @@ def test_afriqa_languages(afriqa):
     assert load_afriqa(afriqa, ["swa"]).rows == []
     with pytest.raises(InputError, match="no language 'fon'; choose among hau, swa"):
         load_afriqa(afriqa, ["fon"])
-    with pytest.raises(InputError, match="check --data"):
+    with pytest.raises(InputError, match="holds no files of AfriQA") as refused:
         load_afriqa(afriqa / "none", ["hau"])
+    assert refused.value.settings == ("data",)
 
 
 def squad(lang, articles=5):
@@ -95,14 +96,14 @@ def test_xquad_bad_files(tmp_path):
 def test_own_data_holds_passages_out(tmp_path):
     rows = [{"query": f"q{i}", "passage": f"p{i // 2}", "cross_query": f"c{i}"} for i in range(40)]
     write_jsonl(tmp_path / "rows.jsonl", rows)
-    prepared = load_parallel(tmp_path / "rows.jsonl", lang="de")
+    prepared = load_jsonl(tmp_path / "rows.jsonl", lang="de")
     tested = {p for judged in prepared.collection.qrels.values() for p in judged}
     assert len(tested) == 4
     assert not tested & {row.passage_id for row in prepared.rows}
     assert len(prepared.collection.passages) == 20
-    assert load_parallel(tmp_path / "rows.jsonl", lang="de", test_share=0.0).collection is None
+    assert load_jsonl(tmp_path / "rows.jsonl", lang="de", test_share=0.0).collection is None
     with pytest.raises(InputError, match="no rows in language 'sw'"):
-        load_parallel(tmp_path / "rows.jsonl", lang="de", langs=["sw"])
+        load_jsonl(tmp_path / "rows.jsonl", lang="de", langs=["sw"])
 
 
 def test_real_afriqa(shared_data):

@@ -1,0 +1,42 @@
+"""Values given for a pydantic model, validated; what is wrong becomes one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from clear_ir.data.files import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """Validate the values of a model's fields.
+
+    Args:
+        model: The model.
+        values: Values by name of the field.
+
+    Returns:
+        The validated model.
+
+    Raises:
+        InputError: If a value is wrong, missing or unknown. The sentence starts with the field's name, and the
+            error's ``settings`` hold that name.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        if first["type"] == "missing":
+            raise InputError(f"{name} is missing; give a value.", name) from None
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{name} is unknown; choose among {', '.join(model.model_fields)}.", name) from None
+        if first["type"] == "literal_error":
+            advice = f"choose among {first['ctx']['expected']}".replace("'", "").replace(" or ", ", ")
+        else:
+            advice = first["msg"].removeprefix("Value error, ").replace("Input should", "it should", 1)
+        raise InputError(f"{name} is {first['input']!r}; {advice}.", name) from None

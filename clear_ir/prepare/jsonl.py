@@ -1,0 +1,76 @@
+"""Parallel data of the user: English query, English passage, query in another language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from clear_ir.data.collection import Text, make_collection
+from clear_ir.data.files import InputError
+from clear_ir.data.rows import hold_out, read_parallel_rows
+from clear_ir.prepare.languages import choose_langs
+from clear_ir.prepare.prepared import Prepared
+from clear_ir.prepare.registry import DataSet, register
+
+
+def load_jsonl(
+    rows: Annotated[Path, Field(description="JSON Lines, CSV, Parquet or a saved datasets folder.")],
+    mapping: Annotated[
+        Mapping[str, str] | None,
+        Field(
+            description="One of our columns and its name in the file, where the two differ; repeat for more.",
+            json_schema_extra={"flag": "--map"},
+        ),
+    ] = None,
+    lang: Annotated[str | None, Field(description="Language of all rows, if no column says it.")] = None,
+    langs: Annotated[Sequence[str], Field(description="Languages to keep; or all.")] = ("all",),
+    test_share: Annotated[float, Field(ge=0, lt=1, description="Share of the passages held out to test on.")] = 0.2,
+    seed: Annotated[int, Field(description="Chooses the passages to hold out.")] = 0,
+) -> Prepared:
+    """Load parallel rows and hold out a share of the passages to test on.
+
+    The file has the columns ``query``, ``passage`` and ``cross_query``, and may have ``lang``, ``id`` and
+    ``passage_id``.
+
+    Returns:
+        Rows, and a collection whose pool is all passages of the file. There is no collection if ``test_share`` is 0.
+
+    Raises:
+        InputError: If the file cannot be used, lacks a language, or nothing is left to train on.
+    """
+    parallel, rejected = read_parallel_rows(rows, mapping, lang)
+    langs = choose_langs(langs, sorted({row.lang for row in parallel}), f"{rows} has no rows in language")
+    passages: dict[str, Text] = {}
+    for row in parallel:
+        passage = passages.setdefault(row.passage_id, Text(row.passage_id, row.passage, "en"))
+        if passage.text != row.passage:
+            raise InputError(
+                f"{rows}: the passage_id {row.passage_id!r} is used for two different passages; make ids unique."
+            )
+    chosen = [row for row in parallel if row.lang in langs]
+    train, test = hold_out(chosen, test_share, seed, lambda row: row.passage_id)
+    if not train:
+        raise InputError(
+            f"{rows}: nothing is left to train on after holding out {test_share:.0%}; hold out less.", "test_share"
+        )
+    questions = ((row.id, row.passage_id, {"en": row.query, row.lang: row.cross_query}) for row in test)
+    collection = make_collection(rows.stem, passages.values(), questions) if test else None
+    return Prepared(train, collection, rejected)
+
+
+register(
+    DataSet(
+        name="jsonl",
+        title="Your data",
+        what="query, passage, cross_query (and lang, id, passage_id) from JSON Lines, CSV or Parquet",
+        rows=True,
+        directions="q-en.p-en, q-L.p-en",
+        source="",
+        licence="",
+        example="--rows pairs.csv --map query=question_en --map cross_query=question_sw --lang sw --out data",
+        load=load_jsonl,
+    )
+)

@@ -1,0 +1,156 @@
+"""``prepare`` and ``datasets``: made from the registry, with flags in the errors of the library."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import refused
+
+import clear_ir.prepare
+from clear_ir.cli.datasets import data_sets_table
+from clear_ir.data.files import write_jsonl
+from clear_ir.prepare.registry import DATA_SETS, data_sets
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+
+TOY = '''
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from clear_ir.data.rows import ParallelRow
+from clear_ir.prepare.languages import choose_langs
+from clear_ir.prepare.prepared import Prepared
+from clear_ir.prepare.registry import DataSet, register
+
+
+def load_toy(
+    data: Annotated[Path, Field(description="File with one passage.")],
+    langs: Annotated[Sequence[str], Field(description="Languages: de, sw.")] = ("de",),
+    side: Annotated[Literal["left", "right"], Field(description="Where to stand.")] = "left",
+) -> Prepared:
+    """Load the toy."""
+    langs = choose_langs(langs, ["de", "sw"], "Toy has no language")
+    passage = data.read_text() + side
+    return Prepared([ParallelRow(f"1@{lang}", "who", passage, "p1", f"who in {lang}", lang) for lang in langs])
+
+
+register(
+    DataSet(
+        name="toy-set", title="ToySet", what="one question for tests", rows=True, directions="q-L.p-en",
+        source="example.org/toy", licence="CC0", example="--data toy.txt --langs sw --out toy", load=load_toy,
+    )
+)
+'''
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A new file in the folder of data sets, and nothing else."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "toy_set.py").write_text(TOY)
+    (tmp_path / "toy.txt").write_text("the moon, ")
+    monkeypatch.setattr(clear_ir.prepare, "__path__", [*clear_ir.prepare.__path__, str(tmp_path / "modules")])
+    yield tmp_path / "toy.txt"
+    DATA_SETS.pop("toy-set", None)
+    sys.modules.pop("clear_ir.prepare.toy_set", None)
+    vars(clear_ir.prepare).pop("toy_set", None)
+
+
+def test_a_new_file_is_a_new_command_with_help_and_a_row_in_the_docs(run, toy, tmp_path):
+    assert "ToySet: one question for tests" in run("prepare", "--help")[1]
+    _, text, _ = run("prepare", "toy-set", "--help")
+    for part in ("File with one passage.", "Languages: de, sw.", "[default: de]", "left|right", "Licence: CC0."):
+        assert part in " ".join(text.split())
+    assert "clear-ir prepare toy-set --data toy.txt --langs sw --out toy" in text
+    code, text, _ = run(
+        "prepare", "toy-set", "--data", toy, "--langs", "sw,de", "--side", "right", "--out", tmp_path / "o"
+    )
+    assert code == 0
+    assert "(1 sw, 1 de)" in text
+    rows = [json.loads(line) for line in (tmp_path / "o" / "rows.jsonl").read_text().splitlines()]
+    assert [row["passage"] for row in rows] == ["the moon, right"] * 2
+    refused(run("prepare", "toy-set", "--data", toy, "--side", "up", "--out", tmp_path / "p"), "--side is 'up'; choose")
+    assert "| toy-set " in run("datasets")[1]
+    assert "| toy-set " in data_sets_table()
+    [entry] = [entry for entry in json.loads(run("datasets", "--json")[1]) if entry["name"] == "toy-set"]
+    assert entry["options"][2] == {
+        "name": "side", "help": "Where to stand.", "required": False, "default": "left",
+    }  # fmt: skip
+
+
+def test_without_that_file_there_is_no_such_command(run):
+    assert "toy-set" not in run("datasets")[1]
+    code, _, err = run("prepare", "toy-set")
+    assert code == 2
+    assert "No such command 'toy-set'" in err
+
+
+def test_the_table_of_the_docs_is_that_of_the_command(run):
+    table = run("datasets")[1].partition("\n\n")[0]
+    assert table == data_sets_table().strip()
+    assert f"<!-- table: data-sets -->\n{table}\n" in (DOCS / "data.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", data_sets())
+def test_every_help_shows_the_options_and_an_example(run, name):
+    code, text, _ = run("prepare", name, "--help")
+    assert code == 0
+    assert f"clear-ir prepare {name} {data_sets()[name].example}" in text
+    for flag in [word for word in shlex.split(data_sets()[name].example) if word.startswith("--")]:
+        assert f"\n  {flag} " in text
+    for flag in ("--out", "--strict", "--overwrite"):
+        assert f"\n  {flag} " in text
+
+
+def test_errors_name_the_flag_to_change(run, tmp_path):
+    out = ["--out", tmp_path / "out"]
+    refused(run("prepare", "atlas", "--langs", "fr", *out), "no language 'fr'", "ru, sw (--langs).")
+    refused(run("prepare", "atlas", "--judge", "x", *out), "--judge is 'x'; choose among test, dev.")
+    refused(run("prepare", "atlas", "--langs", ",", *out), "No language is named")
+    refused(run("prepare", "mlqa", "--data", tmp_path, "--langs", "de", *out), "holds no files of MLQA", "(--data).")
+    refused(run("prepare", "xor-tydi", "--data", tmp_path / "x", "--langs", "fi", *out), "(--data, --langs).")
+    refused(run("prepare", "xquad", "--data", "google/xquad", "--langs", "de", *out), "(--judge test|dev|all).")
+    write_jsonl(tmp_path / "rows.jsonl", [{"query": "a", "passage": "b", "cross_query": "c"}])
+    rows = ["--rows", tmp_path / "rows.jsonl"]
+    refused(run("prepare", "jsonl", *rows, *out), "'lang'", "(--lang, --map OURS=THEIRS).")
+    refused(run("prepare", "jsonl", *rows, *out, "--lang", "sw"), "nothing is left to train on", "(--test-share).")
+    refused(run("prepare", "jsonl", *rows, *out, "--test-share", "1"), "--test-share is 1.0")
+    # mine has --map, but not --lang.
+    refused(run("mine", "--model", "x", *rows, *out), "map its column (--map).")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "prepared.json").write_text("{}")
+    refused(run("prepare", "atlas", *out), "already holds results", "(--out, --overwrite).")
+
+
+def test_columns_are_mapped(run, tmp_path):
+    write_jsonl(tmp_path / "rows.jsonl", [{"q": f"a {i}", "passage": f"b {i}", "frage": f"c {i}"} for i in range(5)])
+    flags = ["--map", "query=q", "--map", "cross_query=frage", "--lang", "de", "--test-share", "0"]
+    code, text, _ = run("prepare", "jsonl", "--rows", tmp_path / "rows.jsonl", *flags, "--out", tmp_path / "out")
+    assert code == 0
+    assert "(5 de)" in text
+    assert not (tmp_path / "out" / "collection").exists()
+
+
+def test_help_of_prepare_loads_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from clear_ir.cli.app import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('LOADED', *sys.modules)"
+    )
+    heavy = {"torch", "transformers", "scipy", "matplotlib", "pandas", "numpy", "datasets", "pyarrow"}
+    for arguments, lazy in (
+        (["--help"], {"pydantic"}),
+        (["prepare", "--help"], set()),
+        (["prepare", "mlqa", "--help"], set()),
+    ):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        text, _, loaded = done.stdout.partition("LOADED")
+        assert "prepare" in text
+        assert not (heavy | lazy) & set(loaded.split())
