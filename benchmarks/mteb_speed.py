@@ -27,7 +27,7 @@ from machine import machine
 from clear_ir.data.files import hash_of, write_json
 from clear_ir.encode.encoding import encode_texts, load_encoder
 from clear_ir.evaluate.evaluation import evaluate_directions
-from clear_ir.evaluate.mteb_bridge import as_mteb_task
+from clear_ir.evaluate.mteb import as_mteb_task
 from clear_ir.prepare import load_xquad
 
 OUT = Path(__file__).parent / "results" / "mteb-speed.json"

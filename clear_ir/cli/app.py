@@ -199,8 +199,7 @@ def evaluate(
 
     kept = None if no_cache else cache or default_cache()
     if mteb and data is None:
-        from clear_ir.evaluate.mteb_bridge import evaluate_mteb
-        from clear_ir.evaluate.mteb_tasks import select_tasks
+        from clear_ir.evaluate.mteb import evaluate_mteb, select_tasks
 
         check_new(out, MTEB_FILE, overwrite)
         wanted = parse_langs(langs) if langs else None

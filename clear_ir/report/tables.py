@@ -9,7 +9,7 @@ from typing import Any
 
 from clear_ir.compare.comparison import Difference, gap_closed, summary_intervals
 from clear_ir.evaluate.measures import MEASURES, one_target
-from clear_ir.evaluate.mteb_bridge import MTEB_MEASURES
+from clear_ir.evaluate.mteb import MTEB_MEASURES
 from clear_ir.evaluate.results import DirectionResult, Results
 
 MEASURE = "nDCG@10"
@@ -189,7 +189,7 @@ def mteb_table(entries: Iterable[dict[str, Any]]) -> Table:
     """Scores times 100, one row for each task, split and subset.
 
     Args:
-        entries: As :func:`clear_ir.evaluate.mteb_bridge.evaluate_mteb` gives them.
+        entries: As :func:`clear_ir.evaluate.mteb.evaluate_mteb` gives them.
 
     Returns:
         The table; the direction is empty where mteb does not tell queries from passages.
