@@ -232,9 +232,8 @@ def compare(
     others: Annotated[list[Path], typer.Argument(help="Results folders of the models to compare.")],
 ) -> None:
     """Differences from a base with intervals and corrected p-values."""
-    from clear_ir.compare.comparison import compare_results, compare_summaries
+    from clear_ir.compare.comparison import check_names, compare_results, compare_summaries
     from clear_ir.evaluate.results import read_results
-    from clear_ir.report.page import check_names
     from clear_ir.report.tables import comparison_table, differences_table, summary_table
 
     first, rest = read_results(base), [read_results(other) for other in others]

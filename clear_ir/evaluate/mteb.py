@@ -17,13 +17,12 @@ from clear_ir.data.collection import Collection
 from clear_ir.data.directions import Direction, parse_direction
 from clear_ir.data.files import InputError, check_new, new_folder, write_json
 from clear_ir.encode.encoding import encode_texts, weights_hash
+from clear_ir.evaluate.measures import mteb_measures
 from clear_ir.evaluate.results import MTEB_FILE
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-#: Our measures by mteb's names.
-MTEB_MEASURES = {"nDCG@10": "ndcg_at_10", "R@10": "recall_at_10", "R@100": "recall_at_100"}
 #: Which side mteb's metadata name first where a subset has two languages. docs/mteb.md says how each was checked.
 PASSAGE_FIRST = ("BelebeleRetrieval", "MLQARetrieval", "XPQARetrieval")
 QUERY_FIRST = ("CUREv1", "mFollowIRCrossLingual")
@@ -116,7 +115,7 @@ def _entries(task: Any, result: Any, names: dict[str, str]) -> Iterable[dict[str
                 "subset": score["hf_subset"],
                 "direction": str(direction) if direction else None,
                 "main_score": score["main_score"],
-                **{ours: score[theirs] for ours, theirs in MTEB_MEASURES.items()},
+                **{ours: score[theirs] for ours, theirs in mteb_measures().items()},
             }
 
 
