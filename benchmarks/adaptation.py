@@ -22,7 +22,6 @@ from clear_ir.data.files import write_json, write_jsonl
 from clear_ir.data.rows import read_training_rows
 from clear_ir.encode.encoding import load_encoder
 from clear_ir.evaluate.evaluation import evaluate_model
-from clear_ir.evaluate.measures import MEASURES
 from clear_ir.evaluate.results import read_results, write_results
 from clear_ir.mine.mining import mine_hard_negatives
 from clear_ir.prepare import load_afriqa, load_xquad
@@ -92,7 +91,7 @@ def main() -> None:
             "pool": {name: result.num_passages for name, result in base.directions.items()},
             "scores": {
                 result.model: {
-                    name: {measure: round(direction.mean(measure), 6) for measure in MEASURES}
+                    name: {measure: round(direction.mean(measure), 6) for measure in direction.measures}
                     for name, direction in result.directions.items()
                 }
                 for result in [base, *others]

@@ -273,7 +273,7 @@ MEASURES: dict[str, Measure] = {
             "several languages",
             better="neither",
             meaning="the first of them is in the query's language",
-            source="MLAIRE's language preference rate, arXiv 2605.07249, is its kin",
+            source="related: the language preference rate of MLAIRE, arXiv 2605.07249",
         ),
         Measure(
             "english_irrelevant@10",
@@ -296,8 +296,7 @@ ONE_TARGET_AP = MeasureFamily(
     definition="average precision of the relevant passages in L, after the relevant ones in other languages are taken "
     "out of the ranking; irrelevant ones in every language stay",
     compute=_one_target_ap,
-    source="in the manner of LAReQA, Roy et al. 2020, arXiv 2004.05484, which leaves one target in the pool of all "
-    "languages",
+    source="as in LAReQA, Roy et al. 2020, arXiv 2004.05484, where one target stays in the pool of all languages",
 )
 #: Every family by name; all are of pools in several languages.
 FAMILIES: dict[str, MeasureFamily] = {ONE_TARGET_AP.name: ONE_TARGET_AP}

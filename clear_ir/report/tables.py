@@ -34,18 +34,24 @@ class Table:
     rows: list[list[str]]
     num_names: int = 1
 
-    def markdown(self) -> str:
-        """As a Markdown table, padded so that it reads well as text."""
-        widths = [max(len(row[i]) for row in [self.head, *self.rows]) for i in range(len(self.head))]
+    def markdown(self, padded: bool = True) -> str:
+        """As a Markdown table.
+
+        Args:
+            padded: Make the cells of a column equally wide, so that it reads well as text. Long sentences are better
+                not padded.
+        """
+        columns = range(len(self.head))
+        widths = [max(len(row[i]) for row in [self.head, *self.rows]) if padded else 1 for i in columns]
 
         def line(cells: Sequence[str]) -> str:
-            padded = [
+            aligned = [
                 cell.ljust(width) if i < self.num_names else cell.rjust(width)
                 for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
             ]
-            return "| " + " | ".join(padded) + " |"
+            return "| " + " | ".join(aligned) + " |"
 
-        rules = ["-" * (w + 2) if i < self.num_names else "-" * (w + 1) + ":" for i, w in enumerate(widths)]
+        rules = ["-" * (width + 2) if i < self.num_names else "-" * (width + 1) + ":" for i, width in enumerate(widths)]
         rule = "|" + "|".join(rules) + "|"
         return "\n".join([line(self.head), rule, *map(line, self.rows)]) + "\n"
 
