@@ -6,7 +6,8 @@ import pytrec_eval
 
 from clear_ir.data.collection import Collection, Text
 from clear_ir.encode.search import rank_passages, search_top_k
-from clear_ir.evaluate.measures import MEASURES, ONE_TARGET_AP, score_rankings, score_run
+from clear_ir.evaluate.measures import MEASURES, ONE_TARGET_AP, find_measure, score_rankings, score_run
+from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
 
 ONE_LANGUAGE = [measure.name for measure in MEASURES.values() if measure.applies(mixed=False)]
 
@@ -107,3 +108,30 @@ def test_nothing_found_in_an_empty_pool():
     run = search_top_k(np.ones((2, 3), np.float32), np.empty((0, 3), np.float32), ["a", "b"], [])
     assert run == {"a": {}, "b": {}}
     assert score_run(run, {"a": {"p": 1}, "b": {"p": 2}})["a"] == dict.fromkeys(ONE_LANGUAGE, 0.0)
+
+
+def test_floor_and_mean_that_choose_among_encoders():
+    scores = {"q-en.p-en": 0.9, "q-de.p-en": 0.5, "q-en.p-de": 0.3, "q-de.p-de": 0.7}
+    assert mean_cross_lingual(scores) == pytest.approx(0.4)
+    arrays = {name: np.array([score, 2 * score]) for name, score in scores.items()}
+    assert mean_cross_lingual(arrays) == pytest.approx([0.4, 0.8])
+    with pytest.raises(ValueError, match="no direction crosses"):
+        mean_cross_lingual({"q-en.p-en": 0.9})
+    floor = EnglishFloor(base=0.9, max_loss=1.0)
+    assert [floor.allows(score) for score in (0.9, 0.89, 0.89 - 1e-12, 0.889)] == [True, True, True, False]
+
+
+def test_a_measure_is_found_by_its_name_in_files():
+    assert find_measure("last_rank").heading == "last rank, mean"
+    assert find_measure("last_rank").format(12.34) == "12.3"
+    assert find_measure("R@10").format(-0.0123, "+") == "-1.2"
+    assert find_measure(ONE_TARGET_AP.name_for("de")).heading == "p-de"
+    assert find_measure("one_target_AP") is find_measure("unheard") is None
+
+
+def test_the_registry_is_complete():
+    for name, measure in MEASURES.items():
+        assert measure.name == name
+        assert measure.definition
+        assert "|" not in measure.label + measure.definition + measure.source, "it stands in a Markdown table"
+        assert measure.meaning or measure.applies(mixed=False), "the note in the report explains it"
