@@ -23,7 +23,6 @@ from clear_ir.data.rows import read_training_rows
 from clear_ir.encode.models import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model
-from clear_ir.evaluate.measures import MEASURES
 from clear_ir.evaluate.results import read_results, write_results
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.prepare.afriqa import load_afriqa
@@ -94,7 +93,7 @@ def main() -> None:
             "pool": {name: result.num_passages for name, result in base.directions.items()},
             "scores": {
                 result.model: {
-                    name: {measure: round(direction.mean(measure), 6) for measure in MEASURES}
+                    name: {measure: round(direction.mean(measure), 6) for measure in direction.measures}
                     for name, direction in result.directions.items()
                 }
                 for result in [base, *others]

@@ -23,7 +23,6 @@ from clear_ir.data.files import write_json
 from clear_ir.encode.models import load_encoder, weights_hash
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
-from clear_ir.evaluate.measures import MEASURES
 from clear_ir.prepare.afriqa import load_afriqa
 from clear_ir.prepare.xquad import load_xquad
 from clear_ir.report.tables import Table
@@ -55,7 +54,7 @@ def main() -> int:
         for collection in collections:
             name = f"{collection.name}, {collection.split}"
             for direction, result in evaluate_directions(TextEncoder(encoder, cache=Path(cache)), collection).items():
-                scores = {measure: round(result.mean(measure), 6) for measure in MEASURES}
+                scores = {measure: round(result.mean(measure), 6) for measure in result.measures}
                 cell = {"data": name, "direction": direction, "queries": len(result.per_query)}
                 cell |= {"pool": result.num_passages, "scores": scores}
                 if (name, direction) in REFERENCE:

@@ -29,7 +29,7 @@ from clear_ir.encode.backends import InProcess
 from clear_ir.encode.models import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
-from clear_ir.evaluate.mteb_bridge import as_mteb_task
+from clear_ir.evaluate.mteb import as_mteb_task
 from clear_ir.prepare.xquad import load_xquad
 
 OUT = Path(__file__).parent / "results" / "mteb-speed.json"

@@ -18,7 +18,7 @@ import report as study
 
 from clear_ir.cli.datasets import data_sets_table
 from clear_ir.report.figures import bar_chart
-from clear_ir.report.tables import Table
+from clear_ir.report.tables import Table, definitions_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -213,6 +213,8 @@ TABLES = {
     "quickstart": quickstart_table,
     "afriqa-hau": lambda: adaptation_table("afriqa-hau"),
     "atlas": atlas_table,
+    "measures": lambda: definitions_table(mixed=False).markdown(padded=False),
+    "measures-mixed": lambda: definitions_table(mixed=True).markdown(padded=False),
     "study-progress": study.progress_table,
     "study-dev": study.dev_table,
     "study-default": study.default_table,

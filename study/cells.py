@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from clear_ir.data.directions import ENGLISH_DIRECTION as ENGLISH
 from clear_ir.merge.interpolation import MergePoint, best_point
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 MATRIX = yaml.safe_load((HERE / "matrix.yaml").read_text(encoding="utf-8"))
-ENGLISH = "q-en.p-en"
 
 
 @dataclass(frozen=True)

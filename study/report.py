@@ -25,11 +25,11 @@ from cells import (
 
 from clear_ir.compare.comparison import holm
 from clear_ir.compare.resampling import PairedTest, QuestionScores, interval
+from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.results import DirectionResult
 from clear_ir.report.figures import frontiers
 from clear_ir.report.tables import Table
 
-MEASURE = "nDCG@10"
 BASELINES = ("infonce-en", "infonce", "infonce-both", "infonce-symmetric", "distil on queries", "distil on NTREX")
 #: Baselines that the default is held against; merged at the weight that dev chose.
 OPPONENTS = ("infonce-both", "infonce-both, 3e-4", "infonce-both, 3e-4, merged", "infonce")
@@ -89,7 +89,7 @@ class Found:
                 name = cell.objective + (f", merged {weight}" if weight not in ("0", "1") else "")
                 directions = _mean_over_seeds(runs, weight)
                 self.names = list(directions)
-                self.by_name[name] = QuestionScores(directions, {}, MEASURE)
+                self.by_name[name] = QuestionScores(directions, {}, MAIN_MEASURE)
                 self.seeds[name] = len(runs)
         unseen = [d for lang in MATRIX["data"][data].get("unseen", []) if (d := f"q-{lang}.p-en") in self.names]
         columns = {
@@ -286,7 +286,7 @@ def _mean_over_seeds(runs: list[Cell], weight: str) -> dict[str, DirectionResult
     results = {}
     for direction, ids in _questions(runs[0].stage, runs[0].data).items():
         values = np.mean([list(map(float, scores[direction].split())) for scores in found], axis=0)
-        results[direction] = DirectionResult({q: {MEASURE: v} for q, v in zip(ids, values, strict=True)}, 0)
+        results[direction] = DirectionResult({q: {MAIN_MEASURE: v} for q, v in zip(ids, values, strict=True)}, 0)
     return results
 
 

@@ -44,6 +44,7 @@ from clear_ir.data.rows import TrainingRows, Translation, read_training_rows
 from clear_ir.encode.models import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
+from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.merge.interpolation import merge_encoders
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
@@ -55,7 +56,6 @@ from clear_ir.train.distillation import distil_model
 from clear_ir.train.run import train_model
 from clear_ir.train.settings import TrainingSettings
 
-MEASURE = "nDCG@10"
 #: Folder of the distilled models that several cells go on from, within the folder of runs.
 DISTILLED = "distilled"
 
@@ -254,7 +254,7 @@ def scores_of(model, collection: Collection, bf16: bool) -> dict[str, str]:
     scores = {}
     for direction in directions:
         per_query = embeddings.evaluate(direction).per_query
-        scores[str(direction)] = " ".join(f"{per_query[q][MEASURE]:.4g}" for q in collection.judged(direction))
+        scores[str(direction)] = " ".join(f"{per_query[q][MAIN_MEASURE]:.4g}" for q in collection.judged(direction))
     return scores
 
 

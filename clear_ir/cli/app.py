@@ -197,8 +197,7 @@ def evaluate(
 
     encoding = EncodingSettings(batch_size=batch_size, cache=cache, no_cache=no_cache)
     if mteb and data is None:
-        from clear_ir.evaluate.mteb_bridge import evaluate_mteb
-        from clear_ir.evaluate.mteb_tasks import select_tasks
+        from clear_ir.evaluate.mteb import evaluate_mteb, select_tasks
 
         check_new(out, MTEB_FILE, overwrite)
         wanted = parse_langs(langs) if langs else None
@@ -231,9 +230,8 @@ def compare(
     others: Annotated[list[Path], typer.Argument(help="Results folders of the models to compare.")],
 ) -> None:
     """Differences from a base with intervals and corrected p-values."""
-    from clear_ir.compare.comparison import compare_results, compare_summaries
+    from clear_ir.compare.comparison import check_names, compare_results, compare_summaries
     from clear_ir.evaluate.results import read_results
-    from clear_ir.report.page import check_names
     from clear_ir.report.tables import comparison_table, differences_table, summary_table
 
     first, rest = read_results(base), [read_results(other) for other in others]

@@ -8,14 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clear_ir.compare.resampling import PairedTest, QuestionScores, Statistic, interval
-from clear_ir.data.directions import parse_direction
+from clear_ir.data.directions import ENGLISH_DIRECTION, parse_direction
 from clear_ir.data.files import InputError
+from clear_ir.evaluate.measures import MAIN_MEASURE, MAIN_MIXED_MEASURE
 from clear_ir.evaluate.results import DirectionResult, Results
+from clear_ir.evaluate.selection import mean_cross_lingual
 
-ENGLISH = "q-en.p-en"
-WORST = "worst direction"
-#: Room under the ceiling below which a share of it would say nothing.
+# The names of the summaries.
+MONOLINGUAL, CROSS_LINGUAL, WORST, ENGLISH = "mean monolingual", "mean cross-lingual", "worst direction", "English"
+#: Where the base is nearer to the ceiling than this, a share of the rest would say nothing.
 LEAST_ROOM = 0.05
+
+#: A value with the lower and upper end of its interval.
+Interval = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,72 @@ class Difference:
         return self.p_holm < 0.05
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values by Holm's step-down method (Holm 1979), which bounds the family-wise error.
+@dataclass(frozen=True)
+class Comparison:
+    """Models compared with a base in all that tables and reports show.
 
     Args:
-        p_values: Uncorrected.
+        base: The reference.
+        others: The models.
+        directions: Differences in nDCG@10, one for each model and direction with one language a side.
+        summaries: The same for each model and summary, see :func:`summary_statistics`.
+        mixed: Differences in nDCG@10, then in Complete@10, for each model and pool in several languages.
+    """
+
+    base: Results
+    others: list[Results]
+    directions: list[Difference]
+    summaries: list[Difference]
+    mixed: list[Difference]
+
+    @property
+    def models(self) -> list[Results]:
+        """The base, then the others."""
+        return [self.base, *self.others]
+
+
+def compare_models(base: Results, others: Sequence[Results]) -> Comparison:
+    """Compare models with a base in every direction, summary and pool in several languages.
+
+    Args:
+        base: The reference.
+        others: Models evaluated on the same data; none describes the base alone.
 
     Returns:
-        Corrected, in the same order: the k-th smallest times (m - k + 1), made monotone and cut at 1.
+        The differences. P-values are corrected within each of the three lists; in ``mixed``, within each measure.
+        A measure that the results of any model lack, as older ones may, is left out of ``mixed``.
+
+    Raises:
+        InputError: If two models have one name, or the data differ.
+    """
+    check_names([base, *others])
+    mixed = []
+    for measure in (MAIN_MEASURE, MAIN_MIXED_MEASURE):
+        if all(measure in pool.measures for results in (base, *others) for pool in results.mixed.values()):
+            mixed += compare_results(base, others, measure, mixed=True)
+    return Comparison(base, list(others), compare_results(base, others), compare_summaries(base, others), mixed)
+
+
+def check_names(results: Sequence[Results]) -> None:
+    """Refuse models that tables could not tell apart.
+
+    Raises:
+        InputError: If two have one name.
+    """
+    names = [result.model for result in results]
+    if double := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"Two results are named {double!r}; evaluate one of the models again under another name.")
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values by Holm's step-down method (Holm 1979), which bounds the chance of any false alarm.
+
+    Args:
+        p_values: m p-values, not corrected.
+
+    Returns:
+        The corrected ones, in the same order. The k-th smallest is multiplied by m - k + 1; none is smaller than
+        that of a smaller p-value, and none larger than 1.
     """
     order = np.argsort(p_values, kind="stable")
     corrected = [0.0] * len(p_values)
@@ -76,7 +139,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def check_same_data(base: Results, other: Results) -> None:
-    """Refuse to compare what was not measured on the same data.
+    """Refuse to compare results on different data.
 
     Args:
         base: Results of one model.
@@ -90,23 +153,23 @@ def check_same_data(base: Results, other: Results) -> None:
             f"{other.model} was evaluated on other data ({other.data}) than {base.model} ({base.data}); "
             "evaluate both on the same collection."
         )
-    theirs = dict(other.all_directions)
+    of_other = dict(other.all_directions)
     for direction, result in base.all_directions:
-        if direction not in theirs:
+        if direction not in of_other:
             raise InputError(f"The results of {other.model} lack the direction {direction}; evaluate it again.")
-        if theirs[direction].per_query.keys() != result.per_query.keys():
-            raise InputError(f"{other.model} and {base.model} have other queries in {direction}; evaluate again.")
+        if of_other[direction].per_query.keys() != result.per_query.keys():
+            raise InputError(f"{other.model} and {base.model} have other queries in {direction}; evaluate both again.")
 
 
 def compare_results(
-    base: Results, others: Sequence[Results], measure: str = "nDCG@10", seed: int = 0, mixed: bool = False
+    base: Results, others: Sequence[Results], measure: str = MAIN_MEASURE, seed: int = 0, mixed: bool = False
 ) -> list[Difference]:
     """Compare models with a base, question by question, in every direction.
 
     Args:
         base: The reference.
         others: Models evaluated on the same data.
-        measure: One of :data:`clear_ir.evaluate.measures.MEASURES`.
+        measure: Name of a measure that every query has.
         seed: Of the resampling.
         mixed: Compare the pools in several languages instead.
 
@@ -115,23 +178,21 @@ def compare_results(
         them.
 
     Raises:
-        InputError: If the data differ.
+        InputError: If the data differ, or a query lacks the measure.
     """
-    chosen = base.mixed if mixed else base.directions
-    statistics = {name: _direction(i) for i, name in enumerate(chosen)}
-    sizes = {name: len(result.per_query) for name, result in chosen.items()}
-    return _compare(base, others, measure, seed, statistics, sizes, mixed)
+    statistics = {name: _score_of(i) for i, name in enumerate(base.mixed if mixed else base.directions)}
+    return _differences(base, others, measure, seed, statistics, mixed)
 
 
 def compare_summaries(
-    base: Results, others: Sequence[Results], measure: str = "nDCG@10", seed: int = 0
+    base: Results, others: Sequence[Results], measure: str = MAIN_MEASURE, seed: int = 0
 ) -> list[Difference]:
-    """Compare models with a base by what a person asks for first.
+    """Compare models with a base by their summaries: what a reader asks for first.
 
     Args:
         base: The reference.
         others: Models evaluated on the same data.
-        measure: One of :data:`clear_ir.evaluate.measures.MEASURES`.
+        measure: Name of a measure that every query has.
         seed: Of the resampling.
 
     Returns:
@@ -139,37 +200,47 @@ def compare_summaries(
         them.
 
     Raises:
-        InputError: If the data differ.
+        InputError: If the data differ, or a query lacks the measure.
     """
-    return _compare(base, others, measure, seed, summary_statistics(list(base.directions)), {}, False)
+    return _differences(base, others, measure, seed, summary_statistics(list(base.directions)))
 
 
-def _compare(
+def _differences(
     base: Results,
     others: Sequence[Results],
     measure: str,
     seed: int,
     statistics: Mapping[str, Statistic],
-    sizes: Mapping[str, int],
-    mixed: bool,
+    mixed: bool = False,
 ) -> list[Difference]:
-    found: list[Difference] = []
+    """The differences in some statistics of the means by direction, corrected over all of them."""
+    differences: list[Difference] = []
     for other in others if statistics else []:
         check_same_data(base, other)
-        before, after = (
-            QuestionScores(results.mixed if mixed else results.directions, base.questions, measure)
-            for results in (base, other)
-        )
+        before, after = (_question_scores(results, base.questions, measure, mixed) for results in (base, other))
         drawn_before, drawn_after = before.bootstrap(seed), after.bootstrap(seed)
         test = PairedTest(before, after, seed)
+        directions = base.mixed if mixed else base.directions
         for name, statistic in statistics.items():
             low, high = interval(statistic(drawn_after) - statistic(drawn_before))
             value, reference = float(statistic(after.means)), float(statistic(before.means))
-            size = sizes.get(name, len(before.sums))
+            size = len(directions[name].per_query) if name in directions else len(before.sums)
             p = test.p_value(statistic)
-            found.append(Difference(other.model, name, measure, reference, value, low, high, p, size))
-    corrected = holm([difference.p for difference in found])
-    return [replace(difference, p_holm=p) for difference, p in zip(found, corrected, strict=True)]
+            differences.append(Difference(other.model, name, measure, reference, value, low, high, p, size))
+    corrected = holm([difference.p for difference in differences])
+    return [replace(difference, p_holm=p) for difference, p in zip(differences, corrected, strict=True)]
+
+
+def _question_scores(results: Results, questions: Mapping[str, str], measure: str, mixed: bool) -> QuestionScores:
+    directions = results.mixed if mixed else results.directions
+    for name, result in directions.items():
+        for query, values in result.per_query.items():
+            if measure not in values:
+                raise InputError(
+                    f"The results of {results.model} have no {measure} for the query {query} in {name}; "
+                    "choose a measure that every query has, or evaluate the model again."
+                )
+    return QuestionScores(directions, questions, measure)
 
 
 def summary_statistics(directions: Sequence[str]) -> dict[str, Statistic]:
@@ -179,81 +250,89 @@ def summary_statistics(directions: Sequence[str]) -> dict[str, Statistic]:
         directions: Names such as ``q-de.p-en``.
 
     Returns:
-        By name, functions of the means by direction: ``mean monolingual`` and ``mean cross-lingual``, means over
-        the directions whose sides share or do not share a language; ``worst direction``, the lowest; ``English``,
-        q-en.p-en.
+        By name, functions of the means by direction:
+
+        - ``mean monolingual``: mean over the directions with one language on both sides, if there are two or more;
+        - ``mean cross-lingual``: mean over the directions whose sides differ in language, if there are any;
+        - ``worst direction``: the lowest, if there are two directions or more;
+        - ``English``: q-en.p-en, if it is there.
     """
-    crosses = np.array([parse_direction(name).crosses for name in directions])
-    found: dict[str, Statistic] = {}
-    if np.count_nonzero(~crosses) > 1:
-        found["mean monolingual"] = lambda means: means[..., ~crosses].mean(axis=-1)
-    if crosses.any():
-        found["mean cross-lingual"] = lambda means: means[..., crosses].mean(axis=-1)
+    monolingual = np.array([not parse_direction(name).crosses for name in directions])
+    statistics: dict[str, Statistic] = {}
+    if np.count_nonzero(monolingual) > 1:
+        statistics[MONOLINGUAL] = lambda means: means[..., monolingual].mean(axis=-1)
+    if not monolingual.all():
+        statistics[CROSS_LINGUAL] = lambda means: mean_cross_lingual(
+            {name: means[..., i] for i, name in enumerate(directions)}
+        )
     if len(directions) > 1:
-        found[WORST] = lambda means: means.min(axis=-1)
-    if ENGLISH in directions:
-        found["English"] = _direction(list(directions).index(ENGLISH))
-    return found
+        statistics[WORST] = lambda means: means.min(axis=-1)
+    if ENGLISH_DIRECTION in directions:
+        statistics[ENGLISH] = _score_of(list(directions).index(ENGLISH_DIRECTION))
+    return statistics
 
 
-def summary_intervals(results: Results, measure: str = "nDCG@10") -> dict[str, tuple[float, float, float]]:
+def summary_intervals(results: Results, measure: str = MAIN_MEASURE) -> dict[str, Interval]:
     """A model's summaries with their 95 % bootstrap intervals over questions.
 
     Args:
         results: Of one model.
-        measure: One of :data:`clear_ir.evaluate.measures.MEASURES`.
+        measure: Name of a measure that every query has.
 
     Returns:
         By name: value, lower and upper end. The interval of the worst direction is that of the direction which is
         worst over all questions.
     """
-    scores = QuestionScores(results.directions, results.questions, measure)
+    scores = _question_scores(results, results.questions, measure, mixed=False)
     statistics = summary_statistics(list(results.directions))
     if WORST in statistics:
-        statistics[WORST] = _direction(int(scores.means.argmin()))
+        statistics[WORST] = _score_of(int(scores.means.argmin()))
     return _intervals(scores, statistics)
 
 
 def score_intervals(
-    directions: Mapping[str, DirectionResult], questions: Mapping[str, str], measure: str = "nDCG@10"
-) -> dict[str, tuple[float, float, float]]:
+    directions: Mapping[str, DirectionResult], questions: Mapping[str, str], measure: str = MAIN_MEASURE
+) -> dict[str, Interval]:
     """Each direction's mean with its 95 % bootstrap interval over questions.
 
     Args:
         directions: Results by direction.
         questions: ``{query id: parallel_id}``.
-        measure: One of :data:`clear_ir.evaluate.measures.MEASURES`.
+        measure: Name of a measure that every query has.
 
     Returns:
         By direction: value, lower and upper end.
     """
     scores = QuestionScores(directions, questions, measure)
-    return _intervals(scores, {name: _direction(i) for i, name in enumerate(directions)})
+    return _intervals(scores, {name: _score_of(i) for i, name in enumerate(directions)})
 
 
-def _intervals(scores: QuestionScores, statistics: Mapping[str, Statistic]) -> dict[str, tuple[float, float, float]]:
+def _intervals(scores: QuestionScores, statistics: Mapping[str, Statistic]) -> dict[str, Interval]:
     drawn = scores.bootstrap()
-    return {name: (float(of(scores.means)), *interval(of(drawn))) for name, of in statistics.items()}
+    return {
+        name: (float(statistic(scores.means)), *interval(statistic(drawn))) for name, statistic in statistics.items()
+    }
 
 
-def _direction(i: int) -> Statistic:
+def _score_of(i: int) -> Statistic:
+    """The score of the i-th direction, as a statistic of the means by direction."""
     return lambda means: means[..., i]
 
 
-def gap_closed(base: Results, other: Results, direction: str, measure: str = "nDCG@10") -> float | None:
-    """How much of the way from the base to perfect translation of the queries a model has gone.
+def gap_closed(base: Results, other: Results, direction: str, measure: str = MAIN_MEASURE) -> float | None:
+    """The share that a model has closed of the gap between the base and perfectly translated queries.
 
     Args:
         base: The reference.
         other: The model.
         direction: One whose sides differ in language, such as ``q-de.p-en``.
-        measure: One of :data:`clear_ir.evaluate.measures.MEASURES`.
+        measure: Name of a measure that every query has.
 
     Returns:
-        (value - base) / (ceiling - base), with as ceiling the base's score on the same questions asked in the
-        passages' language (for q-de.p-en: q-en.p-en); below 0 where the model lost, above 1 where it passed the
-        ceiling. None where that cannot be told: the direction does not cross languages, not every question exists
-        in the passages' language, or the base is within :data:`LEAST_ROOM` of the ceiling already.
+        (value - base) / (ceiling - base). The ceiling is the base's score on the same questions asked in the
+        passages' language (for q-de.p-en: q-en.p-en). The share is below 0 where the model lost, above 1 where it
+        passed the ceiling. It is None if the direction does not cross languages, if a question does not exist in
+        the passages' language, or if the base is less than :data:`LEAST_ROOM` below the ceiling.
     """
     parsed = parse_direction(direction)
     ceiling = base.directions.get(f"q-{parsed.passage_lang}.p-{parsed.passage_lang}")

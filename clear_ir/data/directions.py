@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 #: The passage side of a direction whose pool holds every language.
 ALL = "all"
+#: The name of the direction with English on both sides.
+ENGLISH_DIRECTION = "q-en.p-en"
 
 
 @dataclass(frozen=True)

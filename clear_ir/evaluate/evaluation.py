@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import time
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from clear_ir.data.directions import Direction
 from clear_ir.encode.backends import Side
 from clear_ir.encode.search import rank_passages, search_top_k
 from clear_ir.encode.text_encoder import TextEncoder
-from clear_ir.evaluate.measures import DEPTH, score_mixed_run, score_run
+from clear_ir.evaluate.measures import DEPTH, Ranks, score_rankings, score_run
 from clear_ir.evaluate.results import DirectionResult, Results
 from clear_ir.evaluate.space import describe_space, map_texts
 
@@ -62,12 +63,15 @@ class Embeddings:
             [self.passages[row].id for row in rows],
         )
         run = search_top_k(*searched, k=depth)
-        scores = score_run(run, qrels)
-        if direction.mixed:
+
+        @functools.cache
+        def ranks() -> Ranks:
             relevant = {query: [p for p, rel in judged.items() if rel > 0] for query, judged in qrels.items()}
-            ranks = rank_passages(*searched, relevant)
-            for query, values in score_mixed_run(run, qrels, ranks, self.collection).items():
-                scores[query] |= values
+            return rank_passages(*searched, relevant)
+
+        scores = score_run(run, qrels, direction.mixed)
+        for query, values in score_rankings(run, qrels, ranks, self.collection, direction.mixed).items():
+            scores[query] |= values
         return DirectionResult(scores, len(rows), run, qrels)
 
 

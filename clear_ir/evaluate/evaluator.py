@@ -7,35 +7,36 @@ from typing import TYPE_CHECKING
 from sentence_transformers.base.evaluation import BaseEvaluator
 
 from clear_ir.data.collection import Collection
+from clear_ir.data.directions import ENGLISH_DIRECTION
 from clear_ir.encode.backends import Backend, InProcess
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
+from clear_ir.evaluate.measures import MAIN_MEASURE
+from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-ENGLISH = "q-en.p-en"
 
 
 class CrossLingualEvaluator(BaseEvaluator):
     """nDCG@10 of each direction of a collection, each text encoded once a call.
 
-    The primary metric is the mean over the directions whose sides differ in language, or over all where
-    there is none such. Usable in any ``SentenceTransformerTrainer``.
+    The primary metric is the mean over the directions whose sides differ in language. If there are none, it is
+    the mean over all directions. Usable in any ``SentenceTransformerTrainer``.
 
     Args:
         collection: Queries, passages and judgments.
         backend: Where texts are encoded; in this process by default.
-        max_english_loss: Veto checkpoints that lose more than so many points of nDCG@10 x 100 on q-en.p-en
-            against ``base``: 1 is taken off their primary metric, so that any other checkpoint is better. None
+        max_english_loss: Veto each checkpoint that loses more points of nDCG@10 x 100 than this on q-en.p-en
+            against ``base``. A veto takes 1 off the primary metric, so that any other checkpoint is better. None
             vetoes nothing.
-        base: The encoder before training, evaluated here and now; only with ``max_english_loss``.
+        base: The encoder before training, with ``max_english_loss``. It is evaluated when the evaluator is made.
 
     Raises:
         ValueError: If ``max_english_loss`` comes without ``base``, or the collection has no q-en.p-en.
     """
 
-    primary = "cross_lingual_nDCG@10"
+    primary = f"cross_lingual_{MAIN_MEASURE}"
 
     def __init__(
         self,
@@ -48,14 +49,14 @@ class CrossLingualEvaluator(BaseEvaluator):
         self.collection = collection
         self.backend = backend or InProcess()
         self.primary_metric = self.primary
-        #: nDCG@10 on q-en.p-en below which a checkpoint is vetoed.
-        self.english_floor: float | None = None
+        #: Where English may not fall below; None vetoes nothing.
+        self.english_floor: EnglishFloor | None = None
         if max_english_loss is not None:
             if base is None:
                 raise ValueError("max_english_loss needs base, the encoder before training")
-            if ENGLISH not in map(str, collection.directions):
-                raise ValueError(f"max_english_loss needs a collection with {ENGLISH}")
-            self.english_floor = self._scores(base)[ENGLISH] - max_english_loss / 100
+            if ENGLISH_DIRECTION not in map(str, collection.directions):
+                raise ValueError(f"max_english_loss needs a collection with {ENGLISH_DIRECTION}")
+            self.english_floor = EnglishFloor(self._scores(base)[ENGLISH_DIRECTION], max_english_loss)
 
     def __call__(  # type: ignore[override]  # our encoders are SentenceTransformers
         self, model: SentenceTransformer, output_path: str | None = None, epoch: float = -1, steps: int = -1
@@ -73,18 +74,15 @@ class CrossLingualEvaluator(BaseEvaluator):
             ``max_english_loss``.
         """
         scores = self._scores(model)
-        crossing = [scores[str(d)] for d in self.collection.directions if d.crosses]
-        chosen = crossing or list(scores.values())
-        metrics = {f"{direction}_nDCG@10": score for direction, score in scores.items()}
-        metrics[self.primary] = sum(chosen) / len(chosen)
+        crosses = any(direction.crosses for direction in self.collection.directions)
+        metrics = {f"{direction}_{MAIN_MEASURE}": score for direction, score in scores.items()}
+        metrics[self.primary] = mean_cross_lingual(scores) if crosses else sum(scores.values()) / len(scores)
         if self.english_floor is not None:
-            # Scores of a base evaluated twice may differ in the last digit.
-            metrics["vetoed"] = float(scores[ENGLISH] < self.english_floor - 1e-9)
+            metrics["vetoed"] = float(not self.english_floor.allows(scores[ENGLISH_DIRECTION]))
             metrics[self.primary] -= metrics["vetoed"]
         self.store_metrics_in_model_card_data(model, metrics, int(epoch), steps)
         return metrics
 
     def _scores(self, model: SentenceTransformer) -> dict[str, float]:
-        encoder = TextEncoder(model, self.backend, show_progress=False)
-        found = evaluate_directions(encoder, self.collection)
-        return {direction: result.mean("nDCG@10") for direction, result in found.items()}
+        results = evaluate_directions(TextEncoder(model, self.backend, show_progress=False), self.collection)
+        return {direction: result.mean(MAIN_MEASURE) for direction, result in results.items()}

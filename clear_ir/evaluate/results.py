@@ -1,7 +1,7 @@
-"""What an evaluation found, and the folder that keeps it.
+"""The results of an evaluation, and the folder that keeps them.
 
-A results folder holds ``results.json`` (shaped like mteb's TaskResult), ``per_query.jsonl``, for each direction a
-TREC run and qrels file that ir_measures rescoring confirms, and ``map.json``, a plane's worth of the embeddings.
+A results folder holds ``results.json`` (shaped like mteb's TaskResult), ``per_query.jsonl``, a TREC run and qrels file
+of each direction, which ir_measures rescores to the same values, and ``map.json``, the map of parallel texts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clear_ir.data.collection import Qrels
 from clear_ir.data.directions import parse_direction
 from clear_ir.data.files import InputError, new_folder, read_jsonl, write_json, write_jsonl, write_text
 from clear_ir.encode.search import Run
-from clear_ir.evaluate.measures import MEASURES, PerQuery
+from clear_ir.evaluate.measures import MAIN_MEASURE, MEASURES, PerQuery, find_measure
 
 #: The file that marks a results folder.
 RESULTS_FILE = "results.json"
@@ -35,7 +35,7 @@ class DirectionResult:
     Args:
         per_query: ``{query id: {measure: value}}``.
         num_passages: Size of the pool.
-        run: The passages found.
+        run: The passages retrieved for each query, best first.
         qrels: The judgments.
     """
 
@@ -49,14 +49,32 @@ class DirectionResult:
         return np.array([scores[measure] for scores in self.per_query.values() if measure in scores])
 
     def mean(self, measure: str) -> float:
-        """Mean over the queries that have the measure."""
-        return float(np.mean(self.values(measure)))
+        """Mean over the queries that have the measure.
+
+        Raises:
+            ValueError: If no query has it.
+        """
+        values = self.values(measure)
+        if not len(values):
+            raise ValueError(f"no query has the measure {measure}")
+        return float(np.mean(values))
 
     @property
-    def extra_measures(self) -> list[str]:
-        """The measures besides :data:`MEASURES`: those of mixed pools."""
-        found = dict.fromkeys(measure for scores in self.per_query.values() for measure in scores)
-        return sorted(measure for measure in found if measure not in MEASURES)
+    def measures(self) -> list[str]:
+        """The measures that any query has: first those of :data:`MEASURES`, in its order, then others by name."""
+        present = {measure for scores in self.per_query.values() for measure in scores}
+        return [measure for measure in MEASURES if measure in present] + sorted(present - MEASURES.keys())
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean of each measure; of ranks also the median, as ``last_rank_median``."""
+        means = {}
+        for name in self.measures:
+            means[name] = self.mean(name)
+            measure = find_measure(name)
+            if measure and measure.unit == "rank":
+                means[f"{name}_median"] = float(np.median(self.values(name)))
+        return means
 
 
 @dataclass
@@ -142,16 +160,12 @@ def write_results(folder: Path, results: Results, overwrite: bool = False, train
 
 
 def _entry(name: str, result: DirectionResult) -> dict[str, Any]:
-    extra: dict[str, Any] = {measure: result.mean(measure) for measure in result.extra_measures}
-    if "last_rank" in extra:
-        extra["last_rank_median"] = float(np.median(result.values("last_rank")))
     return {
         "hf_subset": name,
         "direction": name,
         "languages": [part[2:] for part in name.split(".")],
-        "main_score": result.mean("nDCG@10"),
-        **{measure: result.mean(measure) for measure in MEASURES},
-        **extra,
+        "main_score": result.mean(MAIN_MEASURE),
+        **result.means,
         "num_queries": len(result.per_query),
         "num_passages": result.num_passages,
     }
@@ -161,8 +175,8 @@ def _trec_run(run: Run) -> str:
     # Nine digits give back every float32 exactly, so ties stay ties.
     return "".join(
         f"{query} Q0 {passage} {rank} {score:.9g} clear-ir\n"
-        for query, found in run.items()
-        for rank, (passage, score) in enumerate(found.items(), start=1)
+        for query, scores in run.items()
+        for rank, (passage, score) in enumerate(scores.items(), start=1)
     )
 
 
@@ -173,14 +187,14 @@ def read_results(folder: Path) -> Results:
         folder: As :func:`write_results` wrote it.
 
     Returns:
-        The results with empty runs and qrels.
+        The results with empty runs and qrels. Measures that the file lacks are absent.
 
     Raises:
-        InputError: If the folder holds no results, or damaged ones.
+        InputError: If the folder holds no results, damaged ones, or a query without nDCG@10.
     """
     path = folder / RESULTS_FILE
     if (folder / MTEB_FILE).exists():
-        raise InputError(f"{folder} holds results of mteb, which have means only; compare needs scores per query.")
+        raise InputError(f"{folder} holds results of mteb, which are means; give results with scores of each query.")
     if not path.exists():
         raise InputError(f"{folder} holds no {RESULTS_FILE}; give a folder that `clear-ir evaluate` wrote.")
     try:
@@ -188,12 +202,12 @@ def read_results(folder: Path) -> Results:
         [(split, scores)] = document["scores"].items()
         directions = {score["direction"]: DirectionResult({}, score["num_passages"]) for score in scores}
         questions = {}
-        for _, record in read_jsonl(folder / "per_query.jsonl"):
+        for where, record in read_jsonl(folder / "per_query.jsonl"):
             name, query = record.pop("direction"), record.pop("query_id")
             questions[query] = record.pop("question")
             values = {measure: float(value) for measure, value in record.items()}
-            if missing := [measure for measure in MEASURES if measure not in values]:
-                raise InputError(f"{folder}/per_query.jsonl lacks {missing[0]}; evaluate again.")
+            if MAIN_MEASURE not in values:
+                raise InputError(f"{where}: {MAIN_MEASURE} is missing, and every comparison needs it; evaluate again.")
             directions[name].per_query[query] = values
         if empty := [name for name, result in directions.items() if not result.per_query]:
             raise InputError(f"{folder}/per_query.jsonl has no line for {empty[0]}; evaluate again.")

@@ -1,7 +1,7 @@
 """Merging an adapted encoder with its base: a line between two sets of weights, and the best point on it.
 
 Weight interpolation (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903; LM-Cocktail, Xiao et al. 2023, arXiv 2311.13534)
-wins back what adapting cost in English, at a price across languages. Which weight is best is measured, not known.
+wins back what English lost in adapting, at a price across languages. Which weight is best has to be measured.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clear_ir.compare.comparison import ENGLISH
 from clear_ir.data.collection import Collection
+from clear_ir.data.directions import ENGLISH_DIRECTION
 from clear_ir.data.files import InputError, new_folder, write_json, write_text
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
+from clear_ir.evaluate.measures import MAIN_MEASURE
+from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
 from clear_ir.report.figures import frontier
 
 if TYPE_CHECKING:
@@ -55,14 +57,14 @@ def merge_encoders(base: SentenceTransformer, model: SentenceTransformer, weight
         A new encoder with ``(1 - weight) * base + weight * model`` in every floating-point tensor.
 
     Raises:
-        InputError: If the two have other tensors.
+        InputError: If the two differ in the names or shapes of their tensors.
     """
     import torch
 
     first, second = base.state_dict(), model.state_dict()
-    if odd := sorted(first.keys() ^ second.keys()):
+    if in_one_only := sorted(first.keys() ^ second.keys()):
         raise InputError(
-            f"The two models cannot be merged: only one has the tensor {odd[0]}; merge a model with its base."
+            f"The two models cannot be merged: only one has the tensor {in_one_only[0]}; merge a model with its base."
         )
     for name, tensor in second.items():
         if first[name].shape != tensor.shape:
@@ -74,8 +76,9 @@ def merge_encoders(base: SentenceTransformer, model: SentenceTransformer, weight
     with torch.no_grad():
         for name, tensor in merged.state_dict().items():
             if tensor.is_floating_point():
-                mixed = torch.lerp(first[name].double(), second[name].double(), weight)
-                tensor.copy_(mixed.to(tensor.device))
+                # In double: half precision would round twice.
+                between = torch.lerp(first[name].double(), second[name].double(), weight)
+                tensor.copy_(between.to(tensor.device))
     return merged
 
 
@@ -98,19 +101,18 @@ def sweep_weights(
     """
     from tqdm.auto import tqdm
 
-    crossing = [str(direction) for direction in collection.directions if direction.crosses]
-    if ENGLISH not in map(str, collection.directions) or not crossing:
+    directions = collection.directions
+    if ENGLISH_DIRECTION not in map(str, directions) or not any(direction.crosses for direction in directions):
         raise InputError(
-            f"The collection {collection.name} has no {ENGLISH} or no direction across languages; merging weighs one "
-            "against the other, so give one with both."
+            f"The collection {collection.name} has no {ENGLISH_DIRECTION} or no direction across languages; merging "
+            "weighs one against the other, so give a collection with both."
         )
     points = []
     for weight in tqdm(weights, desc="Merging", unit=" weights", disable=not base.show_progress):
         merged = base.with_model(merge_encoders(base.model, model, weight)).quiet()
-        found = evaluate_directions(merged, collection)
-        scores = {direction: result.mean("nDCG@10") for direction, result in found.items()}
-        cross = sum(scores[direction] for direction in crossing) / len(crossing)
-        points.append(MergePoint(weight, scores[ENGLISH], cross, scores))
+        results = evaluate_directions(merged, collection)
+        scores = {direction: result.mean(MAIN_MEASURE) for direction, result in results.items()}
+        points.append(MergePoint(weight, scores[ENGLISH_DIRECTION], mean_cross_lingual(scores), scores))
     return points
 
 
@@ -130,8 +132,9 @@ def best_point(points: Sequence[MergePoint], max_english_loss: float) -> MergePo
     base = next((point for point in points if point.weight == 0), None)
     if base is None:
         raise ValueError("the points need one at weight 0, the base, to tell what English loses")
-    kept = [point for point in points if point.english >= base.english - max_english_loss / 100 - 1e-9]
-    return max(kept, key=lambda point: (point.cross_lingual, -point.weight))
+    floor = EnglishFloor(base.english, max_english_loss)
+    allowed = [point for point in points if floor.allows(point.english)]
+    return max(allowed, key=lambda point: (point.cross_lingual, -point.weight))
 
 
 def write_merged(
@@ -160,5 +163,5 @@ def write_merged(
         document = {"weight": weight, "points": [asdict(point) for point in points], **(settings or {})}
         write_json(partial / MERGE_FILE, document)
         if points:
-            places = [(point.weight, point.english, point.cross_lingual) for point in points]
-            write_text(partial / "merge.svg", frontier(places, weight))
+            curve = [(point.weight, point.english, point.cross_lingual) for point in points]
+            write_text(partial / "merge.svg", frontier(curve, weight))

@@ -1,34 +1,45 @@
-"""Results as a page: one self-contained HTML file without scripts, and the same tables in Markdown."""
+"""Results as a page: one self-contained HTML file without scripts, and the same tables in Markdown.
+
+To add a section, write a function that takes :class:`Reported` and gives sections, and add it to :data:`SECTIONS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clear_ir.compare.comparison import (
+    CROSS_LINGUAL,
+    ENGLISH,
+    Comparison,
     Difference,
-    compare_results,
-    compare_summaries,
+    compare_models,
     score_intervals,
     summary_intervals,
 )
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import parse_direction
-from clear_ir.data.files import InputError, new_folder, write_json, write_text
+from clear_ir.data.files import new_folder, write_json, write_text
+from clear_ir.evaluate.measures import FAMILIES, MAIN_MEASURE, MAIN_MIXED_MEASURE, MEASURES, Measure
 from clear_ir.evaluate.results import Results
 from clear_ir.report import tables
 from clear_ir.report.figures import bar_chart, loss_curves, text_maps
 from clear_ir.report.heatmap import Heatmap, heatmap
+from clear_ir.report.json_documents import comparison_document
 from clear_ir.report.query_changes import QueryChange, largest_changes
-from clear_ir.report.tables import MEASURE, Table
+from clear_ir.report.tables import Table
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 #: The file that marks a report folder.
 REPORT_FILE = "report.html"
-#: Bars of so many directions are readable side by side; with more, the summaries and q-L.p-en stand for them.
+#: Up to this number, bars are readable side by side; with more directions the summaries and q-L.p-en are drawn.
 MOST_BARS = 9
+
+# Phrases of several notes.
+INTERVAL = "95 % bootstrap interval over questions"
+TEST = "two-sided p-value of a paired permutation test"
 
 TrainLog = list[dict[str, Any]]
 
@@ -54,6 +65,36 @@ class Section:
     heatmaps: Sequence[Heatmap] = ()
     changes: tuple[Sequence[QueryChange], Sequence[str]] = ((), ())
     folded: bool = False
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a report is about.
+
+    Args:
+        comparison: The models, and how they differ from the base.
+        train_logs: Training logs by model.
+        collection: What was evaluated; None leaves the texts of queries out.
+    """
+
+    comparison: Comparison
+    train_logs: Mapping[str, TrainLog] = field(default_factory=dict)
+    collection: Collection | None = None
+
+    @property
+    def base(self) -> Results:
+        """The reference."""
+        return self.comparison.base
+
+    @property
+    def models(self) -> list[Results]:
+        """The base, then the models compared with it."""
+        return self.comparison.models
+
+    @property
+    def many_directions(self) -> bool:
+        """Whether there are more directions than a reader takes in at once."""
+        return len(self.base.directions) > MOST_BARS
 
 
 def render_report(
@@ -82,17 +123,9 @@ def render_report(
     """
     import jinja2
 
-    check_names([base, *others])
-    differences = compare_results(base, others)
-    summaries = compare_summaries(base, others)
-    mixed = [d for m in (MEASURE, "Complete@10") for d in compare_results(base, others, m, mixed=True)]
-    sections = _sections(base, others, differences, summaries, mixed)
-    if train_logs:
-        note = "The loss as trained on; where one model is shown, its single terms unweighted."
-        sections.append(Section("Training", note, figure=loss_curves(train_logs)))
-    if collection:
-        sections += _changed_queries(base, others, collection)
-    headline = _headline(summaries, differences)
+    reported = Reported(compare_models(base, others), train_logs or {}, collection)
+    sections = [section for make_sections in SECTIONS for section in make_sections(reported)]
+    headline = _headline(reported.comparison)
     with new_folder(folder, REPORT_FILE, overwrite) as partial:
         environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -102,146 +135,191 @@ def render_report(
             lstrip_blocks=True,
         )
         page = environment.get_template("report.html").render(
-            data=base.data, split=base.split, headline=headline, sections=sections, models=[base, *others]
+            data=base.data, split=base.split, headline=headline, sections=sections, models=reported.models
         )
         write_text(partial / REPORT_FILE, page)
         parts = [f"# {base.data}, {base.split}\n", *(f"{sentence}\n" for sentence in headline)]
         parts += [f"## {part.title}\n\n{part.note}\n\n{part.table.markdown()}" for part in sections if part.table]
         write_text(partial / "report.md", "\n".join(parts))
-        compared = {"directions": differences, "summaries": summaries, "mixed": mixed}
-        write_json(partial / "comparison.json", {name: [asdict(d) for d in found] for name, found in compared.items()})
-    return differences
+        write_json(partial / "comparison.json", comparison_document(reported.comparison))
+    return reported.comparison.directions
 
 
-def _sections(
-    base: Results,
-    others: Sequence[Results],
-    differences: Sequence[Difference],
-    summaries: Sequence[Difference],
-    mixed: Sequence[Difference],
-) -> list[Section]:
-    models = [base, *others]
-    interval = "95 % bootstrap interval over questions"
-    test = "two-sided p-value of a paired permutation test"
-    sections = [
-        Section(
-            "Summary",
-            f"nDCG@10 times 100 with its {interval}; change against the base; {test}, corrected by Holm over "
-            "all rows. Monolingual: mean of the directions with one language; cross-lingual: of the others.",
-            tables.summary_table(base, others, summaries),
-        ),
-        Section("nDCG@10 by direction", f"Whiskers: {interval}.", figure=bar_chart(_bars(models))),
-    ]
-    if len(base.directions) > 3:
-        maps = [heatmap(r.model, {name: of.mean(MEASURE) for name, of in r.directions.items()}) for r in models]
-        for other in others:
-            own = {d.direction: d for d in differences if d.model == other.model}
-            changes = {name: d.change for name, d in own.items()}
-            marked = [name for name, d in own.items() if d.significant]
-            maps.append(heatmap(f"{other.model} minus {base.model}", changes, marked, difference=True))
-        note = "nDCG@10 times 100. Queries down, passages across; * where p (Holm over directions) < .05."
-        sections.append(Section("Language x language", note, heatmaps=maps))
-    many = len(base.directions) > MOST_BARS
-    note = "nDCG@10 times 100; change against the base in brackets, * where p (Holm) < .05."
-    sections.append(
-        Section("Scores by direction", note, tables.comparison_table(base, others, differences), folded=many)
-    )
-    if base.mixed:
-        sections += _mixed_sections(models, mixed)
-    if any(base.space.values()):
-        note = (
-            "Alignment: mean squared distance of a text from its English translation, lower is closer. Uniformity: log "
-            "of the mean Gaussian potential of all pairs, lower is more evenly spread. Neither means much alone."
-        )
-        sections.append(Section("The embedding space", note, tables.space_table(models), folded=many))
-    if all(results.map for results in models):
-        note = "Parallel queries, each model on its own first two principal components; lines join translations."
-        figure = text_maps({results.model: results.map for results in models})
-        sections.append(Section("Map of parallel texts", note, figure=figure))
-    if differences:
-        note = (
-            f"Change of nDCG@10 in points with its {interval}; {test}, alone and corrected by Holm over all rows. Gap "
-            "closed: share of the way from the base to the base's score with perfectly translated queries."
-        )
-        sections.append(Section("Differences", note, tables.differences_table(differences, base, others), folded=many))
-    note = "Times 100; scored by pytrec_eval's rules. pool: passages to choose from."
-    sections.append(Section("All measures", note, tables.measures_table(models), folded=True))
-    return sections
-
-
-def _mixed_sections(models: Sequence[Results], differences: Sequence[Difference]) -> list[Section]:
+def _summary(reported: Reported) -> Iterator[Section]:
+    comparison = reported.comparison
     note = (
-        "One pool in several languages, every translation of the passage relevant. Complete@10: all of them among the "
-        "first ten; last rank: where the last of them stands; own language first: the first of them is in the query's "
-        "language; English of irrelevant: English share of the irrelevant passages among the first ten. Shares times "
-        "100; * where p (Holm) < .05."
+        f"{MAIN_MEASURE} times 100 with its {INTERVAL}; change against the base; {TEST}, corrected by Holm over all "
+        "rows. Monolingual: mean of the directions with one language; cross-lingual: of the others."
     )
+    table = tables.summary_table(comparison.base, comparison.others, comparison.summaries)
+    yield Section("Summary", note, table)
+
+
+def _bars(reported: Reported) -> Iterator[Section]:
+    bars = {}
+    for results in reported.models:
+        directions = results.directions
+        if not reported.many_directions:
+            bars[results.model] = score_intervals(directions, results.questions)
+            continue
+        to_english = {name: d for name, d in directions.items() if parse_direction(name).passage_lang == "en"}
+        bars[results.model] = summary_intervals(results) | score_intervals(to_english, results.questions)
+    yield Section(f"{MAIN_MEASURE} by direction", f"Whiskers: {INTERVAL}.", figure=bar_chart(bars))
+
+
+def _heatmaps(reported: Reported) -> Iterator[Section]:
+    if len(reported.base.directions) <= 3:
+        return
+    maps = [
+        heatmap(results.model, {name: scores.mean(MAIN_MEASURE) for name, scores in results.directions.items()})
+        for results in reported.models
+    ]
+    for other in reported.comparison.others:
+        differences = [d for d in reported.comparison.directions if d.model == other.model]
+        changes = {d.direction: d.change for d in differences}
+        marked = [d.direction for d in differences if d.significant]
+        maps.append(heatmap(f"{other.model} minus {reported.base.model}", changes, marked, difference=True))
+    note = f"{MAIN_MEASURE} times 100. Queries down, passages across; * where p (Holm over directions) < .05."
+    yield Section("Language x language", note, heatmaps=maps)
+
+
+def _scores(reported: Reported) -> Iterator[Section]:
+    comparison = reported.comparison
+    note = f"{MAIN_MEASURE} times 100; change against the base in brackets, * where p (Holm) < .05."
+    table = tables.comparison_table(comparison.base, comparison.others, comparison.directions)
+    yield Section("Scores by direction", note, table, folded=reported.many_directions)
+
+
+def _mixed_pools(reported: Reported) -> Iterator[Section]:
+    if not reported.base.mixed:
+        return
+    meanings = _meanings(tables.special_measures(mixed=True))
+    note = (
+        f"One pool in several languages, every translation of the passage relevant. {meanings}. Shares times 100; "
+        "* where p (Holm) < .05."
+    )
+    table = tables.mixed_table(reported.models, reported.comparison.mixed)
+    yield Section("Mixed-language pools", note, table, _mixed_bars(reported.models))
+    for family in FAMILIES.values():
+        yield Section(family.title, family.meaning, tables.family_table(reported.models, family), folded=True)
+
+
+def _mixed_bars(models: Sequence[Results]) -> str:
+    """Bars of the pools that are asked in another language than English; empty without any."""
     foreign = [name for name in models[0].mixed if not name.startswith("q-en.")]
     if len(foreign) > MOST_BARS:
         foreign = [name for name in foreign if not name.endswith(".p-all")]
-    bars = {
-        results.model: score_intervals(
-            {name: results.mixed[name] for name in foreign}, results.questions, "Complete@10"
-        )
-        for results in models
-    }
-    figure = bar_chart(bars, "Complete@10 x 100") if bars[models[0].model] else ""
-    sections = [Section("Mixed-language pools", note, tables.mixed_table(models, differences), figure)]
-    note = (
-        "Average precision times 100 of the relevant passages in one language, those in other languages taken out of "
-        "the ranking: is that language found among all the others?"
+    pools = {results.model: {name: results.mixed[name] for name in foreign} for results in models}
+    if not foreign or any(MAIN_MIXED_MEASURE not in pool.measures for of in pools.values() for pool in of.values()):
+        return ""
+    return bar_chart(
+        {
+            results.model: score_intervals(pools[results.model], results.questions, MAIN_MIXED_MEASURE)
+            for results in models
+        },
+        f"{MAIN_MIXED_MEASURE} x 100",
     )
-    sections.append(Section("One target language in mixed pools", note, tables.one_target_table(models), folded=True))
-    return sections
 
 
-def _changed_queries(base: Results, others: Sequence[Results], collection: Collection) -> list[Section]:
-    found = []
-    for other in others:
-        for side, changes in zip(("gained", "lost"), largest_changes(base, other, collection), strict=True):
+def _meanings(measures: Iterable[Measure]) -> str:
+    return "; ".join(f"{measure.label}: {measure.meaning}" for measure in measures if measure.meaning)
+
+
+def _space(reported: Reported) -> Iterator[Section]:
+    if not any(reported.base.space.values()):
+        return
+    note = (
+        "Alignment: mean squared distance of a text from its English translation, lower is closer. Uniformity: log "
+        "of the mean Gaussian potential of all pairs, lower is more evenly spread. Neither means much alone."
+    )
+    yield Section("The embedding space", note, tables.space_table(reported.models), folded=reported.many_directions)
+
+
+def _text_maps(reported: Reported) -> Iterator[Section]:
+    if not all(results.map for results in reported.models):
+        return
+    note = "Parallel queries, each model on its own first two principal components; lines join translations."
+    figure = text_maps({results.model: results.map for results in reported.models})
+    yield Section("Map of parallel texts", note, figure=figure)
+
+
+def _differences(reported: Reported) -> Iterator[Section]:
+    comparison = reported.comparison
+    if not comparison.directions:
+        return
+    note = (
+        f"Change of {MAIN_MEASURE} in points with its {INTERVAL}; {TEST}, alone and corrected by Holm over all rows. "
+        "Gap closed: share of the way from the base to the base's score with perfectly translated queries."
+    )
+    table = tables.differences_table(comparison.directions, comparison.base, comparison.others)
+    yield Section("Differences", note, table, folded=reported.many_directions)
+
+
+def _all_measures(reported: Reported) -> Iterator[Section]:
+    note = "Times 100; scored by pytrec_eval's rules. pool: passages to choose from."
+    if meanings := _meanings(measure for measure in MEASURES.values() if measure.applies(mixed=False)):
+        note += f" {meanings}."
+    yield Section("All measures", note, tables.measures_table(reported.models), folded=True)
+
+
+def _training(reported: Reported) -> Iterator[Section]:
+    if not reported.train_logs:
+        return
+    note = "The training loss. If one model alone has a training log, also each term of its loss, without its weight."
+    yield Section("Training", note, figure=loss_curves(reported.train_logs))
+
+
+def _changed_queries(reported: Reported) -> Iterator[Section]:
+    if not reported.collection:
+        return
+    base = reported.base
+    for other in reported.comparison.others:
+        gained, lost = largest_changes(base, other, reported.collection)
+        for verb, changes in (("gained", gained), ("lost", lost)):
             if changes:
-                title = f"Queries that {side} most: {other.model}"
-                note = f"{len(changes)} queries by change of nDCG@10, one a question, with the first passages found."
-                found.append(Section(title, note, changes=(changes, (base.model, other.model)), folded=True))
-    return found
+                title = f"Queries that {verb} most: {other.model}"
+                note = (
+                    f"{len(changes)} queries by change of {MAIN_MEASURE}, one a question, with the first passages of "
+                    "both models."
+                )
+                yield Section(title, note, changes=(changes, (base.model, other.model)), folded=True)
 
 
-def _bars(models: Sequence[Results]) -> dict[str, dict[str, tuple[float, float, float]]]:
-    def of(results: Results) -> dict[str, tuple[float, float, float]]:
-        directions = results.directions
-        if len(directions) <= MOST_BARS:
-            return score_intervals(directions, results.questions)
-        to_english = {name: d for name, d in directions.items() if parse_direction(name).passage_lang == "en"}
-        return summary_intervals(results) | score_intervals(to_english, results.questions)
-
-    return {results.model: of(results) for results in models}
-
-
-def check_names(results: Sequence[Results]) -> None:
-    """Refuse models that tables could not tell apart.
-
-    Raises:
-        InputError: If two have one name.
-    """
-    names = [result.model for result in results]
-    if double := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"Two results are named {double!r}; evaluate one of them again with another --name.")
+#: The sections in their order; each function gives none, one or several.
+SECTIONS: list[Callable[[Reported], Iterable[Section]]] = [
+    _summary,
+    _bars,
+    _heatmaps,
+    _scores,
+    _mixed_pools,
+    _space,
+    _text_maps,
+    _differences,
+    _all_measures,
+    _training,
+    _changed_queries,
+]
 
 
-def _headline(summaries: Sequence[Difference], differences: Sequence[Difference]) -> list[str]:
-    """What a person wants to know first, a sentence for each model."""
+def _headline(comparison: Comparison) -> list[str]:
+    """What a reader wants to know first, a sentence for each model."""
     sentences = []
-    for model in dict.fromkeys(d.model for d in summaries):
-        own = {d.direction: d for d in summaries if d.model == model}
+    for model in dict.fromkeys(d.model for d in comparison.summaries):
+        summaries = {d.direction: d for d in comparison.summaries if d.model == model}
         parts = []
-        if d := own.get("mean cross-lingual"):
-            crossing = [e for e in differences if e.model == model and parse_direction(e.direction).crosses]
-            gained, lost = (sum(e.significant and s * e.change > 0 for e in crossing) for s in (1, -1))
+        if d := summaries.get(CROSS_LINGUAL):
+            crossing = [
+                each
+                for each in comparison.directions
+                if each.model == model and parse_direction(each.direction).crosses
+            ]
+            gained = sum(each.significant and each.change > 0 for each in crossing)
+            lost = sum(each.significant and each.change < 0 for each in crossing)
             parts.append(
-                f"{100 * d.change:+.1f} points of nDCG@10 on average across languages (p {_p(d)}; of {len(crossing)} "
-                f"directions {gained} significantly better, {lost} worse)"
+                f"{100 * d.change:+.1f} points of {MAIN_MEASURE} on average across languages (p {_p(d)}; "
+                f"of {len(crossing)} directions {gained} significantly better, {lost} worse)"
             )
-        if d := own.get("English"):
+        if d := summaries.get(ENGLISH):
             parts.append(f"{100 * d.change:+.1f} points in English (p {_p(d)})")
         sentences.append(f"{model}: {'; '.join(parts) or 'see the table'}.")
     return sentences

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from clear_ir.compare.comparison import Difference, gap_closed, summary_intervals
-from clear_ir.evaluate.measures import MEASURES, one_target
-from clear_ir.evaluate.mteb_bridge import MTEB_MEASURES
+from clear_ir.compare.comparison import WORST, Difference, gap_closed, summary_intervals
+from clear_ir.evaluate.measures import (
+    FAMILIES,
+    MAIN_MEASURE,
+    MEASURES,
+    Measure,
+    MeasureFamily,
+    find_measure,
+    mteb_measures,
+)
 from clear_ir.evaluate.results import DirectionResult, Results
-
-MEASURE = "nDCG@10"
 
 
 @dataclass(frozen=True)
@@ -22,25 +27,31 @@ class Table:
     Args:
         head: Names of the columns.
         rows: Cells as text.
-        num_names: The first so many columns name things and stand left; numbers stand right.
+        num_names: How many columns, from the left, hold names. They are aligned left, numbers right.
     """
 
     head: list[str]
     rows: list[list[str]]
     num_names: int = 1
 
-    def markdown(self) -> str:
-        """As a Markdown table, padded so that it reads well as text."""
-        widths = [max(len(row[i]) for row in [self.head, *self.rows]) for i in range(len(self.head))]
+    def markdown(self, padded: bool = True) -> str:
+        """As a Markdown table.
+
+        Args:
+            padded: Make the cells of a column equally wide, so that it reads well as text. Long sentences are better
+                not padded.
+        """
+        columns = range(len(self.head))
+        widths = [max(len(row[i]) for row in [self.head, *self.rows]) if padded else 1 for i in columns]
 
         def line(cells: Sequence[str]) -> str:
-            padded = [
+            aligned = [
                 cell.ljust(width) if i < self.num_names else cell.rjust(width)
                 for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
             ]
-            return "| " + " | ".join(padded) + " |"
+            return "| " + " | ".join(aligned) + " |"
 
-        rules = ["-" * (w + 2) if i < self.num_names else "-" * (w + 1) + ":" for i, w in enumerate(widths)]
+        rules = ["-" * (width + 2) if i < self.num_names else "-" * (width + 1) + ":" for i, width in enumerate(widths)]
         rule = "|" + "|".join(rules) + "|"
         return "\n".join([line(self.head), rule, *map(line, self.rows)]) + "\n"
 
@@ -51,27 +62,32 @@ def summary_table(base: Results, others: Sequence[Results], differences: Sequenc
     Args:
         base: The reference.
         others: The models compared.
-        differences: What :func:`clear_ir.compare.comparison.compare_summaries` found for them.
+        differences: As :func:`clear_ir.compare.comparison.compare_summaries` gives them.
 
     Returns:
         One row for each summary and model; the worst direction is named.
     """
-    of = {(d.model, d.direction): d for d in differences}
+    difference_of = {(d.model, d.direction): d for d in differences}
     intervals = {results.model: summary_intervals(results) for results in (base, *others)}
     rows = []
     for name in intervals[base.model]:
         for results in (base, *others):
             value, low, high = intervals[results.model][name]
-            where = ""
-            if name == "worst direction":
-                where = f" ({min(results.directions, key=lambda d: results.directions[d].mean(MEASURE))})"
-            row = [name + where, results.model, f"{100 * value:.1f}", _range(low, high)]
+            label = f"{name} ({worst_direction(results)})" if name == WORST else name
+            row = [label, results.model, f"{100 * value:.1f}", _range(low, high)]
             if others:
-                d = of.get((results.model, name))
+                d = difference_of.get((results.model, name))
                 row += [f"{100 * d.change:+.1f}", _range(d.low, d.high, "+"), f"{d.p_holm:.4f}"] if d else [""] * 3
             rows.append(row)
-    head = ["summary", "model", MEASURE, "95 % interval"]
-    return Table(head + ["change", "95 % interval", "p (Holm)"] * bool(others), rows, num_names=2)
+    head = ["summary", "model", MAIN_MEASURE, "95 % interval"]
+    if others:
+        head += ["change", "95 % interval", "p (Holm)"]
+    return Table(head, rows, num_names=2)
+
+
+def worst_direction(results: Results) -> str:
+    """The direction in which a model's nDCG@10 is lowest."""
+    return min(results.directions, key=lambda direction: results.directions[direction].mean(MAIN_MEASURE))
 
 
 def comparison_table(base: Results, others: Sequence[Results], differences: Sequence[Difference]) -> Table:
@@ -80,16 +96,16 @@ def comparison_table(base: Results, others: Sequence[Results], differences: Sequ
     Args:
         base: The reference.
         others: The models compared.
-        differences: What :func:`clear_ir.compare.comparison.compare_results` found for them.
+        differences: As :func:`clear_ir.compare.comparison.compare_results` gives them.
 
     Returns:
         One row a direction; ``*`` marks a Holm-corrected p-value below .05.
     """
-    of = {(d.model, d.direction): d for d in differences}
+    difference_of = {(d.model, d.direction): d for d in differences}
     rows = []
     for direction, result in base.directions.items():
-        row = [direction, str(len(result.per_query)), f"{100 * result.mean(MEASURE):.1f}"]
-        row += [with_change(of[other.model, direction]) for other in others]
+        row = [direction, str(len(result.per_query)), f"{100 * result.mean(MAIN_MEASURE):.1f}"]
+        row += [with_change(difference_of[other.model, direction]) for other in others]
         rows.append(row)
     return Table(["direction", "queries", base.model, *(other.model for other in others)], rows)
 
@@ -100,7 +116,7 @@ def differences_table(
     """Every difference with its interval and p-values, and the share of the gap closed where that can be told.
 
     Args:
-        differences: As :func:`clear_ir.compare.comparison.compare_results` found them.
+        differences: As :func:`clear_ir.compare.comparison.compare_results` gives them.
         base: The reference, for the gap closed.
         others: The models, for the gap closed.
 
@@ -122,55 +138,90 @@ def differences_table(
 
 
 def measures_table(results: Sequence[Results]) -> Table:
-    """Every measure of every model and direction, times 100."""
-    rows = [
-        [result.model, direction, str(scores.num_passages), *(f"{100 * scores.mean(m):.1f}" for m in MEASURES)]
-        for result in results
-        for direction, scores in result.directions.items()
-    ]
-    return Table(["model", "direction", "pool", *MEASURES], rows, num_names=2)
-
-
-def mixed_table(results: Sequence[Results], differences: Sequence[Difference] = ()) -> Table:
-    """Mixed-language pools: how complete, how far down, which language first.
+    """Every measure of every model and direction with one language a side.
 
     Args:
         results: Of the models.
-        differences: Of nDCG@10 and Complete@10, as :func:`clear_ir.compare.comparison.compare_results` found them.
 
     Returns:
-        One row for each direction and model; shares times 100, with the change where there is a difference.
+        One row for each model and direction; shares times 100. A cell is blank where the results lack the measure.
     """
-    of = {(d.model, d.direction, d.measure): d for d in differences}
+    measures = [measure for measure in MEASURES.values() if measure.applies(mixed=False)]
+    rows = []
+    for result in results:
+        for direction, scores in result.directions.items():
+            cells = [cell for measure in measures for cell in _cells(scores, measure)]
+            rows.append([result.model, direction, str(scores.num_passages), *cells])
+    return Table(["model", "direction", "pool", *_headings(measures)], rows, num_names=2)
+
+
+def mixed_table(results: Sequence[Results], differences: Sequence[Difference] = ()) -> Table:
+    """Pools in several languages: the main measure, and those that such pools alone have.
+
+    Args:
+        results: Of the models.
+        differences: As :func:`clear_ir.compare.comparison.compare_results` gives them, of any measures.
+
+    Returns:
+        One row for each direction and model; shares times 100, ranks as they are, with the change where there is a
+        difference. A cell is blank where the results lack the measure.
+    """
+    difference_of = {(d.model, d.direction, d.measure): d for d in differences}
+    measures = [MEASURES[MAIN_MEASURE], *special_measures(mixed=True)]
     rows = []
     for direction in results[0].mixed:
         for result in results:
             scores = result.mixed[direction]
-            shares = [
-                with_change(of[result.model, direction, measure])
-                if (result.model, direction, measure) in of
-                else f"{100 * scores.mean(measure):.1f}"
-                for measure in (MEASURE, "Complete@10")
-            ]
-            ranks = scores.values("last_rank")
-            depth = [f"{ranks.mean():.1f}", f"{median(ranks):g}"]
-            bias = [_share(scores, measure) for measure in ("own_language_first", "english_irrelevant@10")]
-            rows.append([direction, result.model, str(len(scores.per_query)), *shares, *depth, *bias])
-    head = ["direction", "model", "queries", MEASURE, "Complete@10", "last rank, mean", "median"]
-    return Table([*head, "own language first", "English of irrelevant"], rows, num_names=2)
+            row = [direction, result.model, str(len(scores.per_query))]
+            for measure in measures:
+                cells = _cells(scores, measure)
+                if d := difference_of.get((result.model, direction, measure.name)):
+                    cells[0] = with_change(d)
+                row += cells
+            rows.append(row)
+    return Table(["direction", "model", "queries", *_headings(measures)], rows, num_names=2)
 
 
-def one_target_table(results: Sequence[Results]) -> Table:
-    """One-target average precision by passage language in the pools of several languages, times 100."""
+def special_measures(mixed: bool) -> list[Measure]:
+    """The measures of pools in several languages alone (``mixed``), or of one language alone."""
+    return [measure for measure in MEASURES.values() if measure.applies(mixed) and not measure.applies(not mixed)]
+
+
+def family_table(results: Sequence[Results], family: MeasureFamily) -> Table:
+    """A family of measures, one column a language, in the pools of several languages.
+
+    Args:
+        results: Of the models.
+        family: Such as :data:`clear_ir.evaluate.measures.ONE_TARGET_AP`.
+
+    Returns:
+        One row for each direction and model, times 100.
+    """
     mixed = results[0].mixed
-    found = {m for scores in mixed.values() for m in scores.extra_measures if m.startswith("one_target")}
-    langs = sorted((m[len("one_target_AP(") : -1] for m in found), key=lambda lang: (lang != "en", lang))
-    rows = [
-        [direction, result.model, *(_share(result.mixed[direction], one_target(lang)) for lang in langs)]
-        for direction in mixed
-        for result in results
-    ]
-    return Table(["direction", "model", *(f"p-{lang}" for lang in langs)], rows, num_names=2)
+    langs = {lang for scores in mixed.values() for name in scores.measures if (lang := family.lang_in(name))}
+    measures = [family.measure(lang) for lang in sorted(langs, key=lambda lang: (lang != "en", lang))]
+    rows = []
+    for direction in mixed:
+        for result in results:
+            cells = [cell for measure in measures for cell in _cells(result.mixed[direction], measure)]
+            rows.append([direction, result.model, *cells])
+    return Table(["direction", "model", *_headings(measures)], rows, num_names=2)
+
+
+def definitions_table(mixed: bool) -> Table:
+    """What each measure is, for docs/measures.md.
+
+    Args:
+        mixed: The measures and families of pools in several languages alone, or else those of every pool.
+
+    Returns:
+        One row for each measure.
+    """
+    listed: list[Measure | MeasureFamily] = [m for m in MEASURES.values() if m.applies(mixed=False) != mixed]
+    if mixed:
+        listed += FAMILIES.values()
+    rows = [[measure.label, measure.definition, measure.better, measure.source] for measure in listed]
+    return Table(["measure", "definition for one query", "better", "source"], rows, num_names=4)
 
 
 def space_table(results: Sequence[Results]) -> Table:
@@ -189,27 +240,43 @@ def mteb_table(entries: Iterable[dict[str, Any]]) -> Table:
     """Scores times 100, one row for each task, split and subset.
 
     Args:
-        entries: As :func:`clear_ir.evaluate.mteb_bridge.evaluate_mteb` gives them.
+        entries: As :func:`clear_ir.evaluate.mteb.evaluate_mteb` gives them.
 
     Returns:
         The table; the direction is empty where mteb does not tell queries from passages.
     """
+    measures = list(mteb_measures())
     rows = [
         [entry["task"], entry["split"], entry["direction"] or "", entry["subset"]]
-        + [f"{100 * entry[measure]:.1f}" for measure in MTEB_MEASURES]
+        + [f"{100 * entry[measure]:.1f}" for measure in measures]
         for entry in entries
     ]
-    return Table(["task", "split", "direction", "mteb's subset", *MTEB_MEASURES], rows, num_names=4)
+    return Table(["task", "split", "direction", "mteb's subset", *measures], rows, num_names=4)
 
 
 def with_change(d: Difference) -> str:
-    """A score times 100 with its change in brackets; ``*`` marks a Holm-corrected p-value below .05."""
-    return f"{100 * d.value:.1f} ({100 * d.change:+.1f}{'*' if d.significant else ''})"
+    """A score with its change in brackets, shares times 100; ``*`` marks a Holm-corrected p-value below .05."""
+    measure = find_measure(d.measure) or MEASURES[MAIN_MEASURE]
+    return f"{measure.format(d.value)} ({measure.format(d.change, '+')}{'*' if d.significant else ''})"
 
 
 def _range(low: float, high: float, sign: str = "") -> str:
     return f"{100 * low:{sign}.1f} to {100 * high:{sign}.1f}"
 
 
-def _share(scores: DirectionResult, measure: str) -> str:
-    return f"{100 * scores.mean(measure):.1f}" if len(scores.values(measure)) else ""
+def _headings(measures: Iterable[Measure]) -> list[str]:
+    """The heading of each column of :func:`_cells`."""
+    return [
+        heading
+        for measure in measures
+        for heading in ([measure.heading] if measure.unit == "share" else [measure.heading, "median"])
+    ]
+
+
+def _cells(scores: DirectionResult, measure: Measure) -> list[str]:
+    """The mean, and of ranks the median; blank where no query has the measure."""
+    values = scores.values(measure.name)
+    mean = measure.format(float(values.mean())) if len(values) else ""
+    if measure.unit == "share":
+        return [mean]
+    return [mean, f"{median(values):g}" if len(values) else ""]

@@ -6,7 +6,10 @@ import pytrec_eval
 
 from clear_ir.data.collection import Collection, Text
 from clear_ir.encode.search import rank_passages, search_top_k
-from clear_ir.evaluate.measures import MEASURES, MIXED_MEASURES, one_target, score_mixed_run, score_run
+from clear_ir.evaluate.measures import MEASURES, ONE_TARGET_AP, find_measure, score_rankings, score_run
+from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
+
+ONE_LANGUAGE = [measure.name for measure in MEASURES.values() if measure.applies(mixed=False)]
 
 
 def test_hand_worked_measures():
@@ -18,7 +21,7 @@ def test_hand_worked_measures():
     assert scores["q"]["R@10"] == pytest.approx(2 / 3)
     assert (scores["q"]["R@1"], scores["q"]["R@100"]) == (0.0, 1.0)
     assert scores["q"]["AP@100"] == pytest.approx((1 / 2 + 2 / 4 + 3 / 12) / 3)
-    assert scores["empty"] == dict.fromkeys(MEASURES, 0.0)
+    assert scores["empty"] == dict.fromkeys(ONE_LANGUAGE, 0.0)
     late = score_run(run, {"q": {"d10": 1}})["q"]
     assert (late["RR@10"], late["nDCG@10"]) == (0.0, 0.0)
 
@@ -54,19 +57,18 @@ def test_hand_worked_mixed_measures():
     run = {"q": {passage: 100.0 - i for i, passage in enumerate(ranking)}}
     qrels = {"q": {"01@en": 1, "01@sw": 2, "07@sw": 0, "02@en": 1}}
     ranks = {"q": {passage: ranking.index(passage) + 1 for passage in ("01@en", "01@sw", "02@en")}}
-    [values] = score_mixed_run(run, qrels, ranks, collection).values()
+    [values] = score_rankings(run, qrels, lambda: ranks, collection).values()
     assert values == {
         "Complete@10": 0.0,
         "last_rank": 11.0,
         "own_language_first": 0.0,
         "english_irrelevant@10": pytest.approx(2 / 8),
         # Without 01@sw the English ones stand at 2 and 10; without those, 01@sw at 3.
-        one_target("en"): pytest.approx((1 / 2 + 2 / 10) / 2),
-        one_target("sw"): pytest.approx(1 / 3),
+        ONE_TARGET_AP.name_for("en"): pytest.approx((1 / 2 + 2 / 10) / 2),
+        ONE_TARGET_AP.name_for("sw"): pytest.approx(1 / 3),
     }
-    [values] = score_mixed_run(
-        run, {"q": {"05@en": 1, "01@sw": 1}}, {"q": {"05@en": 1, "01@sw": 4}}, collection
-    ).values()
+    ranks = {"q": {"05@en": 1, "01@sw": 4}}
+    [values] = score_rankings(run, {"q": {"05@en": 1, "01@sw": 1}}, lambda: ranks, collection).values()
     assert (values["Complete@10"], values["last_rank"], values["own_language_first"]) == (1.0, 4.0, 0.0)
 
 
@@ -86,7 +88,7 @@ def test_property_mixed_measures_agree_with_pytrec_eval_under_ties(levels):
     full = search_top_k(*vectors, list(queries), ids, k=len(ids))
     relevant = {q: [p for p, rel in judged.items() if rel > 0] for q, judged in qrels.items()}
     ranks = rank_passages(*vectors, list(queries), ids, relevant)
-    ours = score_mixed_run(search_top_k(*vectors, list(queries), ids, k=10), qrels, ranks, collection)
+    ours = score_rankings(search_top_k(*vectors, list(queries), ids, k=10), qrels, lambda: ranks, collection)
     recall = pytrec_eval.RelevanceEvaluator(qrels, {"recall.10"}).evaluate(full)
     for query, values in ours.items():
         assert values["Complete@10"] == (recall[query]["recall_10"] == 1.0)
@@ -94,15 +96,42 @@ def test_property_mixed_measures_agree_with_pytrec_eval_under_ties(levels):
         for lang in langs:
             target = {p: 1 for p in relevant[query] if passages[p].lang == lang}
             if not target:
-                assert one_target(lang) not in values
+                assert ONE_TARGET_AP.name_for(lang) not in values
                 continue
             kept = {p: s for p, s in full[query].items() if p in target or p not in relevant[query]}
             theirs = pytrec_eval.RelevanceEvaluator({query: target}, {"map"}).evaluate({query: kept})
-            assert values[one_target(lang)] == pytest.approx(theirs[query]["map"])
-    assert all(set(values) >= set(MIXED_MEASURES[:2]) for values in ours.values())
+            assert values[ONE_TARGET_AP.name_for(lang)] == pytest.approx(theirs[query]["map"])
+    assert all(set(values) >= {"Complete@10", "last_rank"} for values in ours.values())
 
 
 def test_nothing_found_in_an_empty_pool():
     run = search_top_k(np.ones((2, 3), np.float32), np.empty((0, 3), np.float32), ["a", "b"], [])
     assert run == {"a": {}, "b": {}}
-    assert score_run(run, {"a": {"p": 1}, "b": {"p": 2}})["a"] == dict.fromkeys(MEASURES, 0.0)
+    assert score_run(run, {"a": {"p": 1}, "b": {"p": 2}})["a"] == dict.fromkeys(ONE_LANGUAGE, 0.0)
+
+
+def test_floor_and_mean_that_choose_among_encoders():
+    scores = {"q-en.p-en": 0.9, "q-de.p-en": 0.5, "q-en.p-de": 0.3, "q-de.p-de": 0.7}
+    assert mean_cross_lingual(scores) == pytest.approx(0.4)
+    arrays = {name: np.array([score, 2 * score]) for name, score in scores.items()}
+    assert mean_cross_lingual(arrays) == pytest.approx([0.4, 0.8])
+    with pytest.raises(ValueError, match="no direction crosses"):
+        mean_cross_lingual({"q-en.p-en": 0.9})
+    floor = EnglishFloor(base=0.9, max_loss=1.0)
+    assert [floor.allows(score) for score in (0.9, 0.89, 0.89 - 1e-12, 0.889)] == [True, True, True, False]
+
+
+def test_a_measure_is_found_by_its_name_in_files():
+    assert find_measure("last_rank").heading == "last rank, mean"
+    assert find_measure("last_rank").format(12.34) == "12.3"
+    assert find_measure("R@10").format(-0.0123, "+") == "-1.2"
+    assert find_measure(ONE_TARGET_AP.name_for("de")).heading == "p-de"
+    assert find_measure("one_target_AP") is find_measure("unheard") is None
+
+
+def test_the_registry_is_complete():
+    for name, measure in MEASURES.items():
+        assert measure.name == name
+        assert measure.definition
+        assert "|" not in measure.label + measure.definition + measure.source, "it stands in a Markdown table"
+        assert measure.meaning or measure.applies(mixed=False), "the note in the report explains it"

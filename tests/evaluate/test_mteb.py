@@ -14,8 +14,7 @@ from clear_ir.data.collection import Collection, Text, make_collection
 from clear_ir.data.files import InputError
 from clear_ir.encode.models import load_encoder, weights_hash
 from clear_ir.evaluate.evaluation import evaluate_directions
-from clear_ir.evaluate.mteb_bridge import as_mteb_model, as_mteb_task, evaluate_mteb
-from clear_ir.evaluate.mteb_tasks import direction_of, select_tasks
+from clear_ir.evaluate.mteb import as_mteb_model, as_mteb_task, direction_of, evaluate_mteb, select_tasks
 from clear_ir.prepare.xquad import load_xquad
 from clear_ir.report.tables import mteb_table
 
@@ -396,5 +395,5 @@ def test_without_mteb(monkeypatch, tmp_path, collection):
 
 
 def test_the_bridge_imports_mteb_only_where_it_is_used():
-    code = "import sys, clear_ir.evaluate.mteb_bridge; sys.exit('mteb' in sys.modules)"
+    code = "import sys, clear_ir.evaluate.mteb; sys.exit('mteb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
