@@ -1,4 +1,4 @@
-"""The command line: parse, call, print."""
+"""The command line: parse, call, print; a file a command."""
 
 from clear_ir.cli.app import main
 

@@ -1,24 +1,27 @@
-"""Settings as flags: options made from the fields of a pydantic model, and errors that name the flag to change."""
+"""Commands made from settings: a flag for each field, and errors that name the flag to change."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
-from clear_ir.cli.options import parse_langs, parse_pairs
+from clear_ir.cli.options import Settings, parse_langs, parse_pairs
 from clear_ir.data.files import InputError
+from clear_ir.data.settings import Setting, describe_settings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-    from pydantic.fields import FieldInfo
 
-SEQUENCES, MAPPINGS = (list, Sequence), (dict, Mapping)
+#: Values that flags give to the stages' settings: by stage, then by name of the field.
+Flags = dict[str, dict[str, Any]]
+
+#: Choices longer than this are listed below the flag and not beside it.
+LONGEST_METAVAR = 24
 
 
 class Commands(TyperGroup):
@@ -54,62 +57,120 @@ def name_flags(error: InputError, parameters: Iterable[Any]) -> str:
             if sentence.startswith(f"{setting} "):
                 sentence = flag + sentence.removeprefix(setting)
             else:
-                flags.append(f"{flag} {option.metavar}" if option.metavar else flag)
+                flags.append(f"{flag} {option.metavar}" if option.metavar == "OURS=THEIRS" else flag)
     return f"{sentence.removesuffix('.')} ({', '.join(flags)})." if flags else sentence
 
 
-def options_of(model: type[BaseModel]) -> list[inspect.Parameter]:
+def takes(**stages: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the settings of stages: a flag for each field, and ``--set`` for those who know recipes.
+
+    Args:
+        stages: The settings of each stage, by its name in a recipe.
+
+    Returns:
+        A decorator. The command's parameter ``flags`` receives :data:`Flags`, with what the user gave alone.
+    """
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        added = [option for model in stages.values() for option in options_of(model, optional=True)]
+        added.append(inspect.Parameter("settings", inspect.Parameter.KEYWORD_ONLY, annotation=Settings, default=None))
+
+        def run(**given: Any) -> None:
+            flags = {stage: values_of(model, given) for stage, model in stages.items()}
+            for key, value in _read_values(given["settings"]).items():
+                stage = next(
+                    (stage for stage, model in stages.items() if key in model.model_fields), next(iter(stages))
+                )
+                flags[stage][key] = value
+            command(**{name: given[name] for name in signature.parameters if name != "flags"}, flags=flags)
+
+        kept = [parameter for parameter in signature.parameters.values() if parameter.name != "flags"]
+        last = [parameter for parameter in kept if parameter.default is False]  # switches, such as --overwrite
+        _dress(run, [parameter for parameter in kept if parameter not in last] + added + last, command)
+        return run
+
+    return decorated
+
+
+def _dress(function: Any, parameters: list[inspect.Parameter], like: Callable[..., None]) -> None:
+    """Typer makes options from a function's signature and annotations, so the function gets them."""
+    keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    function.__name__, function.__doc__ = like.__name__, like.__doc__
+    function.__signature__ = inspect.Signature(keyword)
+    function.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword}
+
+
+def _read_values(pairs: Iterable[str] | None) -> dict[str, Any]:
+    """The values of ``--set`` flags, read as a recipe's are."""
+    import yaml
+
+    return {key: yaml.safe_load(value) for key, value in parse_pairs("--set", pairs).items()}
+
+
+def options_of(model: type[BaseModel], optional: bool = False) -> list[inspect.Parameter]:
     """An option for each field of a model. Flag, help and default come from the field.
 
     Args:
         model: A sequence of texts becomes one option with commas between them. A mapping becomes an option that is
-            repeated, ``NAME=VALUE`` each time. A ``Literal`` becomes an option that shows its choices.
+            repeated, ``OURS=THEIRS`` each time. A ``Literal`` becomes an option that shows its choices.
+        optional: Show the defaults and do not fill them in, since a recipe may say otherwise.
 
     Returns:
         Parameters of a function that Typer can make a command of.
     """
-    parameters = []
-    for name, field in model.model_fields.items():
-        kind, default, help_text, metavar = _kind_of(field.annotation), field.default, field.description or "", None
-        value_type: Any = kind if kind in (int, float, bool, Path) else str
-        if get_origin(kind) in SEQUENCES:
-            help_text += " Put commas between several."
-            default = default if field.is_required() else ",".join(default)
-        elif get_origin(kind) in MAPPINGS:
-            value_type, metavar = list[str], "OURS=THEIRS"
-        elif get_origin(kind) is Literal:
-            metavar = "|".join(map(str, get_args(kind)))
-        option = typer.Option(
-            ... if field.is_required() else default, _flag_of(name, field), help=help_text, metavar=metavar
-        )
-        annotation = value_type | None if default is None else value_type
-        parameters.append(
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
-        )
-    return parameters
+    return [_option_of(setting, optional) for setting in describe_settings(model)]
+
+
+def _option_of(setting: Setting, optional: bool) -> inspect.Parameter:
+    value_type: Any = setting.type if setting.type in (int, float, bool, Path) and not setting.several else str
+    sentences, metavar = [setting.description], None
+    if setting.several == "sequence":
+        sentences.append("Put commas between several.")
+    elif setting.several == "mapping":
+        value_type, metavar = list[str], "OURS=THEIRS"
+    elif setting.choices:
+        choices = "|".join(setting.choices)
+        metavar = choices if len(choices) <= LONGEST_METAVAR else "NAME"
+        # Names that the description explains stand there already.
+        if not all(choice in setting.description for choice in setting.choices) and metavar == "NAME":
+            sentences.append(f"One of {', '.join(setting.choices)}.")
+    if setting.default is not None and setting.default is not False:
+        sentences.append(f"Default: {setting.default_text}.")
+    default: Any = None
+    if setting.required:
+        default = ...
+    elif _is_switch(setting):
+        default = False
+    elif not optional and setting.default is not None:
+        default = setting.default_text if setting.several else setting.default
+    option = typer.Option(
+        default,
+        setting.flag,
+        help=" ".join(sentences),
+        metavar=metavar,
+        show_default=False,
+        rich_help_panel=setting.group or None,
+    )
+    annotation = value_type | None if default is None else value_type
+    return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
+
+
+def _is_switch(setting: Setting) -> bool:
+    """Whether the flag stands alone, such as ``--no-cache``, without a flag for the opposite."""
+    return setting.type is bool and "/" not in setting.flag
 
 
 def values_of(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
     """What the user gave for the fields of a model, ready to be validated. Fields without a value are left out."""
     values: dict[str, Any] = {}
-    for name, field in model.model_fields.items():
-        if given[name] is not None:
-            origin = get_origin(_kind_of(field.annotation))
-            if origin in SEQUENCES:
-                values[name] = parse_langs(given[name])
-            elif origin in MAPPINGS:
-                values[name] = parse_pairs(_flag_of(name, field), given[name])
-            else:
-                values[name] = given[name]
+    for setting in describe_settings(model):
+        value = given[setting.name]
+        if value is None or (value is False and _is_switch(setting)):
+            continue
+        if setting.several == "sequence":
+            value = parse_langs(value)
+        elif setting.several == "mapping":
+            value = parse_pairs(setting.flag, value)
+        values[setting.name] = value
     return values
-
-
-def _flag_of(name: str, field: FieldInfo) -> str:
-    """The flag that the field's ``json_schema_extra`` names, else one made from the field's name."""
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    return str(extra.get("flag", "--" + name.replace("_", "-")))
-
-
-def _kind_of(annotation: Any) -> Any:
-    """A field's type; the first of a union, ``str`` of ``str | None``."""
-    return get_args(annotation)[0] if get_origin(annotation) in (Union, UnionType) else annotation

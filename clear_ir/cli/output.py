@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,3 +30,8 @@ def print_summary(summary: dict[str, Any], indent: str = "") -> None:
             print_summary(value, indent + "  ")
         else:
             typer.echo(f"{indent}{name}: {value}")
+
+
+def print_json(document: Any) -> None:
+    """Print a document for other programs."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))

@@ -44,7 +44,7 @@ prepare = typer.Typer(
     cls=DataSetCommands,
     help="Data set -> rows.jsonl to train on and a collection to test on.",
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
 
 
@@ -65,12 +65,12 @@ def command_of(data_set: DataSet) -> Any:
     # Typer makes options from a function's signature and annotations, so this one gets those of the data set.
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
     app.command(
         data_set.name,
         help=f"{data_set.title}: {data_set.what}.\n\n{describe(data_set)}",
         short_help=f"{data_set.title}: {data_set.what}",
-        epilog=f"Example:\n\n\b\nclear-ir prepare {data_set.name} {data_set.example}",
+        epilog=f"Example: clear-ir prepare {data_set.name} {data_set.example}",
     )(run)
     return typer.main.get_command(app)
 

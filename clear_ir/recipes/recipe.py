@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,25 @@ def load_recipe(name: str | None, flags: Mapping[str, Mapping[str, Any]] | None 
     return _validate(document, f"the flags on top of {path}" if path else "the flags")
 
 
+def shipped_recipes() -> dict[str, str]:
+    """The recipes that ship.
+
+    Returns:
+        By name, the first sentence of the comment at the file's top.
+    """
+    described = {}
+    for path in sorted(SHIPPED.glob("*.yaml")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        comment = " ".join(line.lstrip("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), lines))
+        described[path.stem] = comment.split(". ")[0].rstrip(".") + "."
+    return described
+
+
 def _path_of(name: str) -> Path:
     for path in (Path(name), SHIPPED / f"{name}.yaml"):
         if path.is_file():
             return path
-    shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.yaml")))
-    raise InputError(f"There is no recipe {name!r}; give a YAML file or one of: {shipped}.")
+    raise InputError(f"There is no recipe {name!r}; give a YAML file or one of: {', '.join(shipped_recipes())}.")
 
 
 def _validate(document: Mapping[str, Any], source: str) -> Recipe:

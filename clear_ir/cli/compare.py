@@ -1,0 +1,34 @@
+"""``clear-ir compare``: which differences from a base are real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clear_ir.cli.options import AsJson
+from clear_ir.cli.output import print_json
+
+
+def compare(
+    base: Annotated[Path, typer.Argument(help="Results folder of the reference.")],
+    others: Annotated[list[Path], typer.Argument(help="Results folders of the models to compare.")],
+    as_json: AsJson = False,
+) -> None:
+    """Differences from a base with intervals and corrected p-values."""
+    from clear_ir.compare.comparison import compare_models
+    from clear_ir.evaluate.results import read_results
+    from clear_ir.report.json_documents import comparison_document
+    from clear_ir.report.tables import comparison_table, differences_table, summary_table
+
+    comparison = compare_models(read_results(base), [read_results(other) for other in others])
+    if as_json:
+        print_json(comparison_document(comparison))
+        return
+    models = comparison.base, comparison.others
+    typer.echo(comparison_table(*models, comparison.directions).markdown())
+    typer.echo(differences_table(comparison.directions, *models).markdown())
+    typer.echo(summary_table(*models, comparison.summaries).markdown())
+    results = " ".join(map(str, [base, *others]))
+    typer.echo(f"nDCG@10 x 100. Next: clear-ir report {results} --data COLLECTION --out REPORT")

@@ -1,0 +1,51 @@
+"""``clear-ir mine``: hard negatives for both sides of each row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clear_ir.cli.flags import Flags, takes
+from clear_ir.cli.options import AsJson, Map, ModelOrRecipes, Overwrite, Recipe, Remote, model_name, parse_mapping
+from clear_ir.cli.output import print_json, print_made, print_summary, some_of
+from clear_ir.encode.settings import EncodingSettings
+from clear_ir.mine.settings import MiningSettings
+
+
+@takes(mine=MiningSettings, encode=EncodingSettings)
+def mine(
+    rows: Annotated[Path, typer.Option(help="Parallel rows, as prepare writes them.")],
+    out: Annotated[Path, typer.Option(help="File of training rows to make.")],
+    flags: Flags,
+    model: ModelOrRecipes = None,
+    recipe: Recipe = None,
+    mapping: Map = None,
+    as_json: AsJson = False,
+    trust_remote_code: Remote = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Hard-negative passages and queries for each parallel row."""
+    from clear_ir.data.files import check_new, write_jsonl
+    from clear_ir.data.rows import read_parallel_rows
+    from clear_ir.encode.models import load_encoder
+    from clear_ir.encode.text_encoder import TextEncoder
+    from clear_ir.mine.hard_negatives import mine_hard_negatives
+    from clear_ir.recipes.recipe import load_recipe
+
+    chosen = load_recipe(recipe, flags)
+    check_new(out, overwrite=overwrite)
+    parallel, rejected = read_parallel_rows(rows, parse_mapping(mapping))
+    rejected.raise_first()
+    name = model_name(model, chosen.model)
+    encoder = TextEncoder.from_settings(load_encoder(name, trust_remote_code), chosen.encode)
+    mined = mine_hard_negatives(encoder, parallel, chosen.mine)
+    write_jsonl(out, mined.records)
+    if as_json:
+        print_json(mined.summary() | {"left out": mined.left_out, "out": str(out)})
+        return
+    print_summary(mined.summary())
+    if mined.left_out:
+        typer.echo(f"Left out for want of candidates: {some_of(mined.left_out)}")
+    print_made(f"{len(mined.records)} training rows: {out}", f"clear-ir train --model {name} --rows {out} --out MODEL")

@@ -1,0 +1,50 @@
+"""``clear-ir recipe``: the recipes that ship, and what one comes to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from clear_ir.cli.flags import Commands
+from clear_ir.cli.options import AsJson
+from clear_ir.cli.output import print_json
+
+recipe = typer.Typer(
+    cls=Commands,
+    help="The recipes that ship: settings of every stage in one YAML file.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+
+@recipe.command("list", epilog="Example: clear-ir recipe list")
+def list_recipes(as_json: AsJson = False) -> None:
+    """The recipes that ship, with the encoder that each is for."""
+    from clear_ir.recipes.recipe import load_recipe, shipped_recipes
+    from clear_ir.report.tables import Table
+
+    rows: list[dict[str, Any]] = [
+        {"recipe": name, "model": load_recipe(name).model, "what": what} for name, what in shipped_recipes().items()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    typer.echo(Table(list(rows[0]), [list(map(str, row.values())) for row in rows], num_names=3).markdown())
+    typer.echo("Next: clear-ir recipe show NAME")
+
+
+@recipe.command(epilog="Example: clear-ir recipe show small > mine.yaml")
+def show(
+    name: Annotated[str, typer.Argument(help="A recipe that ships, or a YAML file.")], as_json: AsJson = False
+) -> None:
+    """Every setting of a recipe, defaults included; a file to start your own from."""
+    import yaml
+
+    from clear_ir.recipes.recipe import load_recipe
+
+    document = load_recipe(name).model_dump(mode="json")
+    if as_json:
+        print_json(document)
+    else:
+        typer.echo(yaml.safe_dump(document, sort_keys=False).rstrip())

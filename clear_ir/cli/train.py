@@ -1,0 +1,70 @@
+"""``clear-ir train``: training rows in, a model folder out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clear_ir.cli.flags import Flags, takes
+from clear_ir.cli.options import Map, ModelOrRecipes, Overwrite, Recipe, Remote, model_name, parse_mapping
+from clear_ir.cli.output import print_made
+from clear_ir.train.settings import TrainingSettings
+
+
+@takes(train=TrainingSettings)
+def train(
+    rows: Annotated[Path, typer.Option(help="Training rows, as mine writes them.")],
+    out: Annotated[Path, typer.Option(help="Model folder to make.")],
+    flags: Flags,
+    model: ModelOrRecipes = None,
+    recipe: Recipe = None,
+    mapping: Map = None,
+    translations: Annotated[
+        Path | None, typer.Option(help="More to distil on: a file of english, translation (and lang).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run into --out.")] = False,
+    trust_remote_code: Remote = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train an encoder with CLEAR or a baseline."""
+    from clear_ir.data.rows import read_training_rows, read_translations
+    from clear_ir.recipes.recipe import load_recipe
+    from clear_ir.train.run import train_model
+
+    chosen = load_recipe(recipe, flags)
+    log = train_model(
+        model_name(model, chosen.model),
+        read_training_rows(rows, parse_mapping(mapping)),
+        chosen.train,
+        out,
+        overwrite=overwrite,
+        resume=resume,
+        trust_remote_code=trust_remote_code,
+        translations=read_translations(translations) if translations else [],
+    )
+    _print_log(log, chosen.train)
+    print_made(
+        f"Model, recipe and training log: {out}", f"clear-ir evaluate --model {out} --data COLLECTION --out RESULTS"
+    )
+
+
+def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
+    """Say what was trained on, and what the loss came to."""
+    plan = log[0]
+    if "distil_pairs" in plan:
+        first, last = plan["distil_loss"]
+        pairs, steps = plan["distil_pairs"], plan["distil_steps"]
+        typer.echo(f"Distilled on {pairs} pairs in {steps} steps: loss from {first:.2g} to {last:.2g}.")
+    counts = ", ".join(f"{count} {lang}" for lang, count in plan["rows_by_language"].items())
+    typer.echo(f"An epoch: {plan['batches']} batches of {counts} rows.")
+    if left_out := plan["rows_left_out"]:
+        were = "1 row was" if left_out == 1 else f"{left_out} rows were"
+        typer.echo(f"{were} left out of the first epoch: every batch already has a row with its query or passage.")
+    losses = [entry["loss"] for entry in log if "loss" in entry]
+    typer.echo(f"Loss from {losses[0]:.3f} to {losses[-1]:.3f} in {log[-1]['step']} steps.")
+    vetoed = [entry["eval_vetoed"] for entry in log if "eval_vetoed" in entry]
+    if vetoed and all(vetoed):
+        limit = settings.max_english_loss
+        typer.echo(f"Every checkpoint lost more than {limit:g} points in English; the best across languages was kept.")
