@@ -22,7 +22,10 @@ def imported(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "clear_ir":
             names = [alias.name for alias in node.names]
-            folders = names if node.module == "clear_ir" else [node.module.split(".")[1]]
+            # clear_ir itself is above no folder: it holds the version.
+            folders = (
+                [n for n in names if n != "__version__"] if node.module == "clear_ir" else [node.module.split(".")[1]]
+            )
             for folder in folders:
                 yield folder, names
 

@@ -82,7 +82,7 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="clear-ir")
     except InputError as error:
         typer.echo(f"clear-ir: {error}", err=True)
         sys.exit(2)

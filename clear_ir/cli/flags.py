@@ -57,7 +57,7 @@ def name_flags(error: InputError, parameters: Iterable[Any]) -> str:
             if sentence.startswith(f"{setting} "):
                 sentence = flag + sentence.removeprefix(setting)
             else:
-                flags.append(f"{flag} {option.metavar}" if option.metavar == "OURS=THEIRS" else flag)
+                flags.append(flag if option.metavar in (None, "NAME") else f"{flag} {option.metavar}")
     return f"{sentence.removesuffix('.')} ({', '.join(flags)})." if flags else sentence
 
 

@@ -65,7 +65,7 @@ def toy(tmp_path, monkeypatch):
 def test_a_new_file_is_a_new_command_with_help_and_a_row_in_the_docs(run, toy, tmp_path):
     assert "ToySet: one question for tests" in run("prepare", "--help")[1]
     _, text, _ = run("prepare", "toy-set", "--help")
-    for part in ("File with one passage.", "Languages: de, sw.", "[default: de]", "left|right", "Licence: CC0."):
+    for part in ("File with one passage.", "Languages: de, sw.", "Default: de.", "left|right", "Licence: CC0."):
         assert part in " ".join(text.split())
     assert "clear-ir prepare toy-set --data toy.txt --langs sw --out toy" in text
     code, text, _ = run(
@@ -101,11 +101,12 @@ def test_the_table_of_the_docs_is_that_of_the_command(run):
 def test_every_help_shows_the_options_and_an_example(run, name):
     code, text, _ = run("prepare", name, "--help")
     assert code == 0
-    assert f"clear-ir prepare {name} {data_sets()[name].example}" in text
+    words = " ".join(text.replace("│", " ").split())
+    assert f"clear-ir prepare {name} {data_sets()[name].example}" in words
     for flag in [word for word in shlex.split(data_sets()[name].example) if word.startswith("--")]:
-        assert f"\n  {flag} " in text
+        assert f" {flag} " in words
     for flag in ("--out", "--strict", "--overwrite"):
-        assert f"\n  {flag} " in text
+        assert f" {flag} " in words
 
 
 def test_errors_name_the_flag_to_change(run, tmp_path):
@@ -146,7 +147,7 @@ def test_help_of_prepare_loads_nothing_heavy():
     )
     heavy = {"torch", "transformers", "scipy", "matplotlib", "pandas", "numpy", "datasets", "pyarrow"}
     for arguments, lazy in (
-        (["--help"], {"pydantic"}),
+        (["--help"], {"clear_ir.prepare.registry"}),
         (["prepare", "--help"], set()),
         (["prepare", "mlqa", "--help"], set()),
     ):
