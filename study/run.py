@@ -27,20 +27,27 @@ from clear_ir.data.files import InputError
 from study.cell_run import DISTILLED, Folders, prepare_data, question_order, run_cell
 from study.cells import Cell
 from study.experiment import Experiment
+from study.matrix import MATRIX_FILE, StageName, read_matrix
+from study.results import RESULTS_FOLDER, ResultFiles
+
+RUNS = Path("runs/study")
 
 
-def main(arguments: Sequence[str] | None = None, experiment: Experiment | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """The command.
 
     Args:
         arguments: Of the command line; None takes the process's.
-        experiment: Plan and results; None takes the study's.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--afriqa", type=Path, required=True, help="folder with the gold passages of AfriQA")
     parser.add_argument("--xquad", type=Path, required=True, help="folder with XQuAD's files")
     parser.add_argument("--ntrex", type=Path, help="folder with NTREX's files, for distillation")
-    parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="mined rows and checkpoints")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/study"), help="mined rows and checkpoints, default: %(default)s"
+    )
+    parser.add_argument("--matrix", type=Path, default=MATRIX_FILE, help="what to run, default: %(default)s")
+    parser.add_argument("--results", type=Path, default=RESULTS_FOLDER, help="finished cells, default: %(default)s")
     parser.add_argument("--stage", choices=["dev", "test"], help="run this stage only")
     parser.add_argument("--data", help="run this data set only")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no cell after so many")
@@ -51,17 +58,25 @@ def main(arguments: Sequence[str] | None = None, experiment: Experiment | None =
     num_jobs = options.jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
     deadline = time.time() + 60 * options.minutes
     try:
-        num_left = run_stages(experiment or Experiment(), folders, options.stage, options.data, deadline, num_jobs)
+        experiment = Experiment(read_matrix(options.matrix), ResultFiles(options.results))
+        num_left = run_stages(experiment, folders, options.stage, options.data, deadline, num_jobs)
     except InputError as error:
         raise SystemExit(str(error)) from None
     if num_left:
-        print(f"{options.minutes:g} minutes are over and {num_left} cells of this stage are left; run this again.")
+        print(
+            f"{options.minutes:g} minutes are over with {num_left} cells of this stage to go; run this again to go on."
+        )
     else:
         print("All these cells have been run. Next: make docs")
 
 
 def run_stages(
-    experiment: Experiment, folders: Folders, stage: str | None, data: str | None, deadline: float, num_jobs: int
+    experiment: Experiment,
+    folders: Folders,
+    stage: StageName | None,
+    data: str | None,
+    deadline: float,
+    num_jobs: int,
 ) -> int:
     """Run the cells that are left, one stage after the other.
 

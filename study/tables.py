@@ -16,6 +16,8 @@ from study.dev_tables import dev_table, merging_figure, progress_table
 from study.experiment import Experiment
 from study.gain_table import gain_table
 from study.objective_tables import language_table, objective_table, precision_table
+from study.pair_table import pair_table
+from study.setting_tables import data_table, objective_settings_table, setting_table
 
 #: What the names of the study's tables begin with.
 PREFIX = "study-"
@@ -32,9 +34,13 @@ def study_tables(experiment: Experiment) -> dict[str, Callable[[], str]]:
     """
     tables = {
         "summary": partial(summary_table, experiment),
+        "setting": partial(setting_table, experiment),
+        "data": partial(data_table, experiment),
+        "objectives": partial(objective_settings_table, experiment),
         "progress": partial(progress_table, experiment),
         "dev": partial(dev_table, experiment),
         "default": partial(default_table, experiment),
+        "pairs": partial(pair_table, experiment),
         "gains": partial(gain_table, experiment),
         "precision": partial(precision_table, experiment),
     }
