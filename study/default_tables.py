@@ -64,11 +64,11 @@ def summary_table(experiment: Experiment) -> str:
     head += ["English, default over base", "training time"]
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"nDCG@10 x 100 on test questions. The default is {experiment.matrix.default}. All columns but the last two "
-        f"are the mean over {TO_ENGLISH}: questions in the trained languages, English passages. In brackets: 95 % "
-        "bootstrap intervals over questions, and p-values of paired permutation tests, corrected by Holm for all "
-        "tests of the same row in the table of the default below. Training time is relative to infonce-both; other "
-        "cells ran on the same machine, so it is a rough guide."
+        f"nDCG@10 x 100 on test questions; {experiment.matrix.default} is the default. base, default and the next two "
+        f"columns: {TO_ENGLISH}, the mean over questions in the trained languages to English passages. In brackets: "
+        "95 % bootstrap intervals over questions, and p-values of paired permutation tests, corrected by Holm for all "
+        "tests of the row in the full table of the default. Training time: relative to infonce-both; other cells ran "
+        "on the same machine, so it is a rough guide."
     )
 
 
@@ -87,13 +87,14 @@ def default_table(experiment: Experiment) -> str:
         rows.append([model.data, model.name, *leads, model.english_change(), largest_gain])
     if not rows:
         return NOT_RUN
-    head = ["data", "model", *(f"{TO_ENGLISH}, {opponent}" for opponent in OPPONENTS)]
-    head += [f"{ENGLISH}, base", "most over infonce"]
+    head = ["data", "model", *(f"{TO_ENGLISH}, over {opponent}" for opponent in OPPONENTS)]
+    head += [f"{ENGLISH}, over base", "largest gain over infonce"]
     return (
         f"{Table(head, rows, num_names=2).markdown()}\n"
-        "Differences in points of nDCG@10 x 100 with 95 % bootstrap intervals and permutation p-values, corrected by "
-        "Holm within a row (English and q-L.p-en against each); a merged model has the weight that dev chose "
-        "for it. The last column is relative, in the direction where it is largest."
+        "Differences in points of nDCG@10 x 100 with 95 % bootstrap intervals over questions and p-values of paired "
+        "permutation tests, corrected by Holm within a row: over q-en.p-en and q-L.p-en against each opponent and the "
+        "base. A merged model has the weight that dev chose for it. The last column is the gain over infonce in the "
+        "direction where it is largest, as a share of infonce's score."
     )
 
 

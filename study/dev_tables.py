@@ -46,9 +46,9 @@ def dev_table(experiment: Experiment) -> str:
     questions = results.questions("dev", cells[0].data)
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"nDCG@10 x 100 on {len(questions[ENGLISH])} dev questions, seed 0. The merging weight of the better learning "
-        "rate is the best across languages among those that lose at most "
-        f"{experiment.matrix.max_english_loss:g} points in English."
+        f"nDCG@10 x 100 on {len(questions[ENGLISH])} dev questions, one seed. The merging weight is given for the "
+        f"chosen learning rate: of the weights that lose at most {experiment.matrix.max_english_loss:g} points in "
+        "English, the one with the best q-L.p-en. 0 is the base, 1 the model as trained."
     )
 
 

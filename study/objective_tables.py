@@ -39,9 +39,9 @@ def objective_table(experiment: Experiment, data: str) -> str:
         rows.append(row)
     return (
         f"{Table(['objective', 'seeds', *scores.columns], rows).markdown()}\n"
-        f"nDCG@10 x 100, scores averaged over seeds question by question; in brackets differences from "
-        f"{scores.strongest}, the strongest baseline on dev, with 95 % bootstrap intervals over questions and p-values "
-        "of the paired permutation test, corrected by Holm over this table."
+        "nDCG@10 x 100, each question's score averaged over seeds. In brackets: the difference from "
+        f"{scores.strongest}, the strongest baseline on dev, with its 95 % bootstrap interval over questions and the "
+        "p-value of a paired permutation test, corrected by Holm over this table."
     )
 
 
@@ -92,6 +92,6 @@ def precision_table(experiment: Experiment) -> str:
         return NOT_RUN
     return (
         f"{Table(['data', 'direction', 'float32', 'bf16', 'difference'], rows, num_names=2).markdown()}\n"
-        f"nDCG@10 x 100 of {bf16}, trained and evaluated in either, {seeds} seeds, with 95 % bootstrap intervals and "
-        "permutation p-values."
+        f"nDCG@10 x 100 of {bf16}, trained and evaluated in float32 or bf16, {seeds} seeds. difference: bf16 minus "
+        "float32, with 95 % bootstrap intervals over questions and p-values of paired permutation tests."
     )

@@ -7,7 +7,7 @@ from clear_ir.report.tables import Table
 from study.dev_tables import NOT_RUN
 from study.directions import TO_ENGLISH
 from study.experiment import Experiment
-from study.scores import model_scores
+from study.scores import PairedDifference, model_scores
 
 _DEFAULT = "clear + cross + guard, KL detached"
 _DISTILLED = f"distil on queries, then {_DEFAULT}"
@@ -32,7 +32,8 @@ PAIRS = (
 
 def pair_table(experiment: Experiment) -> str:
     """The differences of all pairs that have been run, p-values corrected over the table: Markdown."""
-    rows, differences = [], []
+    rows: list[list[str]] = []
+    differences: list[PairedDifference] = []
     for names, after, before in PAIRS:
         for data in names.split():
             if data not in experiment.matrix.data:

@@ -41,7 +41,9 @@ def data_table(experiment: Experiment) -> str:
         questions = results.questions(stage, data)
         steps = plan.dev_steps if stage == "dev" else plan.max_steps
         counts = [str(number) for number in (num_rows[0], steps, len(questions[ENGLISH]))]
-        rows.append([stage, data, plan.title, *counts])
+        unseen = [lang for lang in plan.unseen if f"q-{lang}.p-en" in questions]
+        languages = plan.title + (f"; without rows: {', '.join(unseen)}" if unseen else "")
+        rows.append([stage, data, languages, *counts])
     head = ["stage", "data", "languages", "training rows", "steps", "English questions"]
     return Table(head, rows, num_names=3).markdown()
 
@@ -55,9 +57,11 @@ def objective_settings_table(experiment: Experiment) -> str:
             continue
         settings = TrainingSettings(**{**matrix.train, **objective.training})
         weights = settings.weights.by_term()
-        terms = [
-            ("" if weight == 1 else f"{weight:g} ") + ("KL" if term == "kl" else term)
-            for term, weight in weights.items()
-        ]
-        rows.append([name, " + ".join(terms), settings.divergence if "kl" in weights else ""])
+        terms = " + ".join(_weighted_term(term, weight) for term, weight in weights.items())
+        rows.append([name, terms, settings.divergence if "kl" in weights else ""])
     return Table(["objective", "terms", "KL term"], rows, num_names=3).markdown()
+
+
+def _weighted_term(term: str, weight: float) -> str:
+    name = "KL" if term == "kl" else term
+    return name if weight == 1 else f"{weight:g} {name}"
