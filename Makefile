@@ -23,27 +23,29 @@ check: $(VENV)/.dev  ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python benchmarks/tables.py --check
+	$(BIN)/python -m benchmarks.tables --check
+	$(BIN)/python -m study.tables --check
 
 format: $(VENV)/.dev  ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev  ## Rewrite every table and figure in README and docs from the committed JSON
-	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m study.tables
 
 bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=DIR; an hour or two on two cores
-	$(BIN)/python benchmarks/training_step.py --afriqa $(AFRIQA)
-	$(BIN)/python benchmarks/search_speed.py
-	$(BIN)/python benchmarks/mining_speed.py --afriqa $(AFRIQA)
-	$(BIN)/python benchmarks/encoding_speed.py --afriqa $(AFRIQA)
-	$(BIN)/python benchmarks/mteb_speed.py --xquad $(XQUAD)
-	$(BIN)/python benchmarks/baselines.py --xquad $(XQUAD) --afriqa $(AFRIQA)
-	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python -m benchmarks.training_step --afriqa $(AFRIQA)
+	$(BIN)/python -m benchmarks.search_speed
+	$(BIN)/python -m benchmarks.mining_speed --afriqa $(AFRIQA)
+	$(BIN)/python -m benchmarks.encoding_speed --afriqa $(AFRIQA)
+	$(BIN)/python -m benchmarks.mteb_speed --xquad $(XQUAD)
+	$(BIN)/python -m benchmarks.baselines --xquad $(XQUAD) --afriqa $(AFRIQA)
+	$(BIN)/python -m benchmarks.tables
 
 study: $(VENV)/.dev  ## Run what is left of the study's matrix: make study AFRIQA=DIR XQUAD=DIR NTREX=DIR; hours
-	$(BIN)/python study/run.py --afriqa $(AFRIQA) --xquad $(XQUAD) --ntrex $(NTREX)
-	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python -m study.run --afriqa $(AFRIQA) --xquad $(XQUAD) --ntrex $(NTREX)
+	$(BIN)/python -m study.tables
 
 clean:           ## Remove what the targets made
 	rm -rf $(VENV) quickstart runs .pytest_cache .mypy_cache .ruff_cache

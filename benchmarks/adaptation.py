@@ -1,7 +1,7 @@
 """One language added to one encoder: the base against InfoNCE baselines and CLEAR, same data, steps and seed.
 
-    python benchmarks/adaptation.py afriqa --data DIR --lang hau --out benchmarks/results/afriqa-hau.json
-    python benchmarks/adaptation.py xquad --data DIR --lang de --out benchmarks/results/xquad-de.json
+    python -m benchmarks.adaptation afriqa --data DIR --lang hau --out benchmarks/results/afriqa-hau.json
+    python -m benchmarks.adaptation xquad --data DIR --lang de --out benchmarks/results/xquad-de.json
 
 Each objective's model and results stay in ``runs/``, so a run that was stopped goes on with the next objective.
 """
@@ -15,8 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from machine import machine
-
+from benchmarks.machine import machine
 from clear_ir.compare.comparison import compare_results
 from clear_ir.data.files import write_json, write_jsonl
 from clear_ir.data.rows import read_training_rows

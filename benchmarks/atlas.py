@@ -1,6 +1,6 @@
 """What Atlas measures, as JSON: TF-IDF, MiniLM, and MiniLM trained by the quickstart, in every direction.
 
-make quickstart && python benchmarks/atlas.py
+make quickstart && python -m benchmarks.atlas
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The base encoder on real data, against figures measured with other code: all-MiniLM-L6-v2, untrained.
 
-    python benchmarks/baselines.py --xquad DIR --afriqa DIR
+    python -m benchmarks.baselines --xquad DIR --afriqa DIR
 
 Ends with exit code 1 where a score is further than .001 from its reference. Those were measured by other code on all of
 XQuAD; its test split, and AfriQA with this pool, have none.
@@ -17,8 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from machine import machine
-
+from benchmarks.machine import machine
 from clear_ir.data.files import write_json
 from clear_ir.encode.models import load_encoder, weights_hash
 from clear_ir.encode.text_encoder import TextEncoder

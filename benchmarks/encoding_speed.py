@@ -1,6 +1,6 @@
 """Encoding a corpus and its queries: ours against SentenceTransformer.encode, and a second time from the cache.
 
-    python benchmarks/encoding_speed.py --afriqa DIR
+    python -m benchmarks.encoding_speed --afriqa DIR
 
 all-MiniLM-L6-v2 on 600 passages and 1,200 questions of AfriQA, each text once. Ours sorts by tokens and cuts batches of
 equal tokens; ``encode`` sorts by characters and cuts batches of 32 texts, its default. Medians of alternating runs.
@@ -20,8 +20,8 @@ from statistics import median
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import numpy as np
-from machine import machine
 
+from benchmarks.machine import machine
 from clear_ir.data.files import write_json
 from clear_ir.encode.models import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder

@@ -1,7 +1,7 @@
 """Mining hard negatives on both sides: ours against sentence-transformers' mine_hard_negatives.
 
-    python benchmarks/mining_speed.py                  # embeddings given
-    python benchmarks/mining_speed.py --afriqa DIR     # and with encoding, on real rows
+    python -m benchmarks.mining_speed                  # embeddings given
+    python -m benchmarks.mining_speed --afriqa DIR     # and with encoding, on real rows
 
 Embeddings given: 10,000 rows of random unit vectors, looked up by text by both. sentence-transformers mines one side a
 call, so it is called twice: passages for queries, queries for passages. Both skip ranks 10, keep ranks up to 60 and
@@ -25,9 +25,9 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import numpy as np
 import torch
 from datasets import Dataset
-from machine import machine
 from sentence_transformers.util import mine_hard_negatives as st_mine
 
+from benchmarks.machine import machine
 from clear_ir.data.files import write_json
 from clear_ir.data.rows import ParallelRow
 from clear_ir.encode.models import load_encoder

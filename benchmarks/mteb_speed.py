@@ -1,12 +1,12 @@
 """Time for every direction among XQuAD's languages: each text encoded once, against mteb's evaluation by pairs.
 
-    python benchmarks/mteb_speed.py --xquad DIR
+    python -m benchmarks.mteb_speed --xquad DIR
 
 Ours evaluates all 64 directions of 8 languages. mteb, given the bare encoder, encodes queries and passages again for
 every direction, so a part of them is measured and scaled up. Both run in turn, in one process, with one batch size
 and no embeddings or results kept between runs. Ends with exit code 1 where the scores differ by more than .001.
 
-    python benchmarks/mteb_speed.py --xquad DIR --quick    # only try it out, on little of all this
+    python -m benchmarks.mteb_speed --xquad DIR --quick    # only try it out, on little of all this
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from statistics import median
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from machine import machine
-
+from benchmarks.machine import machine
 from clear_ir.data.files import hash_of, write_json
 from clear_ir.encode.backends import InProcess
 from clear_ir.encode.models import load_encoder

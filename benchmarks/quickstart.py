@@ -1,6 +1,6 @@
 """What the quickstart measures, as JSON.
 
-    make quickstart && python benchmarks/quickstart.py quickstart
+    make quickstart && python -m benchmarks.quickstart quickstart
 
 Several folders, of several seeds (clear-ir quickstart --seed 1 --out DIR), become columns side by side.
 """
@@ -12,8 +12,7 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from machine import machine
-
+from benchmarks.machine import machine
 from clear_ir.data.files import write_json
 from clear_ir.quickstart import SUMMARY_FILE
 

@@ -1,6 +1,6 @@
 """Exact top-k search: ours against faiss' flat index and one torch.topk over all scores.
 
-    python benchmarks/search_speed.py
+    python -m benchmarks.search_speed
 
 Random unit vectors, 10,000 queries against 100,000 passages of 384 dimensions, k = 100. Times are medians of
 alternating runs; memory is what a process of its own takes at its peak beyond the embeddings.
@@ -18,8 +18,8 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from machine import machine, peak_memory
 
+from benchmarks.machine import machine, peak_memory
 from clear_ir.data.files import write_json
 from clear_ir.encode.search import top_k
 
@@ -80,7 +80,8 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - start)
             print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
     medians = {name: median(times) for name, times in seconds.items()}
-    command = [sys.executable, __file__, "--queries", str(given.queries), "--passages", str(given.passages)]
+    sizes = ["--queries", str(given.queries), "--passages", str(given.passages)]
+    command = [sys.executable, "-m", "benchmarks.search_speed", *sizes]
     memory = {
         name: round(float(subprocess.run([*command, "--memory-of", name], capture_output=True, check=True).stdout))
         for name in WAYS

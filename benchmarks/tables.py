@@ -1,30 +1,25 @@
-"""Rewrite every table and figure of README and docs from the committed JSON: python benchmarks/tables.py.
+"""Rewrite the benchmarks' tables and figure in README and docs from the committed JSON.
 
-With --check, nothing is written; the exit code says whether anything would change.
+python -m benchmarks.tables
+python -m benchmarks.tables --check
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "study"))
-
-import gains
-import report as study
-
+from benchmarks import generated
 from clear_ir.cli.datasets import data_sets_table
 from clear_ir.report.figures import bar_chart
 from clear_ir.report.tables import Table, definitions_table
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = generated.ROOT / "benchmarks" / "results"
 
 
-def load(name: str) -> dict:
+def load(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
@@ -201,7 +196,8 @@ def encoding_table() -> str:
     return f"{Table(head, rows).markdown()}\n{data['machine']}."
 
 
-TABLES = {
+#: By the name that stands in the documents; names that begin with ``study-`` are the study's.
+TABLES: dict[str, Callable[[], str]] = {
     "data-sets": data_sets_table,
     "training-step": step_table,
     "step-grid": grid_table,
@@ -215,13 +211,6 @@ TABLES = {
     "atlas": atlas_table,
     "measures": lambda: definitions_table(mixed=False).markdown(padded=False),
     "measures-mixed": lambda: definitions_table(mixed=True).markdown(padded=False),
-    "study-progress": study.progress_table,
-    "study-dev": study.dev_table,
-    "study-default": study.default_table,
-    "study-gains": gains.gain_table,
-    "study-precision": study.precision_table,
-    **{f"study-{name}": partial(study.test_table, name) for name in study.MATRIX["data"]},
-    **{f"study-{name}-by-language": partial(study.language_table, name) for name in study.MATRIX["data"]},
 }
 
 
@@ -230,38 +219,10 @@ def figure() -> str:
     return bar_chart({model: {d: tuple(v) for d, v in scores.items()} for model, scores in run["scores"].items()})
 
 
-def rendered() -> dict[Path, str]:
-    """Each file with its tables as they should be."""
-    files = {}
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        text = path.read_text(encoding="utf-8")
-        for name in re.findall(r"<!-- table: ([\w-]+) -->", text):
-            text = re.sub(
-                rf"(<!-- table: {name} -->\n).*?(<!-- end -->)",
-                lambda found, name=name: found[1] + TABLES[name]() + "\n" + found[2],
-                text,
-                count=1,
-                flags=re.DOTALL,
-            )
-        files[path] = text
-    files[ROOT / "docs" / "quickstart.svg"] = figure()
-    files[ROOT / "docs" / "study-merging.svg"] = study.knee_figure()
-    return files
-
-
 def main() -> int:
-    files = rendered()
-    changed = [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    if "--check" in sys.argv:
-        # Another version of matplotlib draws the same figure with other numbers of digits.
-        changed = [path for path in changed if path.suffix != ".svg" or not path.exists()]
-        for path in changed:
-            print(f"{path.relative_to(ROOT)} differs from the committed JSON; run: make docs", file=sys.stderr)
-        return int(bool(changed))
-    for path in changed:
-        path.write_text(files[path], encoding="utf-8")
-        print(f"Wrote {path.relative_to(ROOT)}")
-    return 0
+    """The command."""
+    figures = {"docs/quickstart.svg": figure}
+    return generated.main(__doc__ or "", TABLES, figures, lambda name: not name.startswith("study-"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time and memory of one training step: packed, column by column, and sentence-transformers' own cached loss.
 
-    python benchmarks/training_step.py --afriqa DIR
+    python -m benchmarks.training_step --afriqa DIR
 
 On mined rows of AfriQA with all-MiniLM-L6-v2, a step being forward and backward of one batch. Every variant lives in
 a process of its own, so that none finds memory that another has made ready; each makes a first step that is not
@@ -33,9 +33,9 @@ from statistics import median
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch
-from machine import machine, peak_memory
 from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
+from benchmarks.machine import machine, peak_memory
 from clear_ir import CachedCLEARLoss, CLEARLoss
 from clear_ir.data.files import write_json, write_jsonl
 from clear_ir.data.rows import read_training_rows, training_columns
@@ -236,7 +236,8 @@ class Worker:
 
     def __init__(self, given: argparse.Namespace, name: str, size: int, negatives: int) -> None:
         self.label = f"{name}, B {size}, n {negatives}"
-        command = [sys.executable, __file__, "--afriqa", str(given.afriqa), "--runs", str(given.runs)]
+        command = [sys.executable, "-m", "benchmarks.training_step"]
+        command += ["--afriqa", str(given.afriqa), "--runs", str(given.runs)]
         command += ["--worker", name, str(size), str(negatives)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -1,155 +1,164 @@
 """The study's driver and tables on a tiny matrix: every cell is run once, and a stopped study goes on."""
 
 import json
-import random
 import re
 import sys
-from types import SimpleNamespace
+from pathlib import Path
 
-import cells
-import gains
 import numpy as np
 import pytest
-import report
-import run
-from tiny import WORDS
+from commands import kill_at
 
-OBJECTIVES = {
-    "infonce": {"loss": "infonce"},
-    "infonce-both": {"loss": "infonce-both"},
-    "clear + cross + guard": {"loss": "clear", "alpha": 0.3, "beta": 0.1, "gamma": 0.3, "guard": 0.5},
-    "distil on queries": {"distil_on": "queries"},
-    "distil on NTREX": {"distil_on": "ntrex"},
-    "distil on queries, then clear": {"distil_on": "queries", "loss": "clear"},
-    "distil on NTREX, then infonce, 2x the steps": {"distil_on": "ntrex", "loss": "infonce", "times_the_steps": 2},
-}
+from clear_ir.data.files import InputError
+from study import cell_run, run
+from study.cells import Cell
+from study.choices import chosen_learning_rate
+from study.default_tables import default_table, summary_table
+from study.dev_tables import dev_table, merging_figure, progress_table
+from study.experiment import Experiment
+from study.gain_table import comparisons, gain_table
+from study.matrix import parse_matrix, read_matrix
+from study.objective_tables import language_table, objective_table, precision_table
+from study.results import ResultFiles
+from study.scores import mean_over_seeds
+from study.setting_tables import data_table, objective_settings_table, setting_table
 
-
-def words(*seed):
-    return " ".join(random.Random(str(seed)).choices(WORDS, k=6))
-
-
-@pytest.fixture
-def study(tmp_path, monkeypatch, tiny_folder):
-    for number, (split, count) in enumerate([("train", 24), ("dev", 12), ("test", 12)]):
-        records = [
-            {
-                "id": i,
-                "question_lang": words(i, number, 1),
-                "question_translated": words(i, number, 2),
-                "context": words(i, number, 3),
-            }
-            for i in range(count)
-        ]
-        path = tmp_path / f"gold_span_passages.afriqa.hau.en.{split}.json"
-        path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    for name in ("newstest2019-src.eng.txt", "newstest2019-ref.hau.txt"):
-        (tmp_path / name).write_text("".join(words(i, len(name)) + "\n" for i in range(20)))
-    matrix = {
-        "model": str(tiny_folder),
-        "mine": {"num_negatives": 1, "range_min": 0, "range_max": 5},
-        "train": {"batch_size": 8, "max_seq_length": 16, "dev_share": 0.0, "precision": "fp32"},
-        "evaluation_max_seq_length": 32,
-        "distil_steps": 3,
-        "merging_weights": [0.5, 1.0],
-        "max_english_loss": 100,
-        "level": 0.5,
-        "default": "clear + cross + guard",
-        "figure": list(OBJECTIVES),
-        "objectives": OBJECTIVES,
-        "data": {"afriqa-hau": {"dataset": "afriqa", "langs": ["hau"], "max_steps": 2, "dev_steps": 2}},
-        "stages": [
-            {"name": "dev", "data": ["afriqa-hau"], "seeds": [0], "learning_rates": [1e-3, 1e-2]},
-            {"name": "test", "data": ["afriqa-hau"], "seeds": [0, 1]},
-        ],
-    }
-    for stage in matrix["stages"]:
-        stage["objectives"] = list(OBJECTIVES)
-    monkeypatch.setattr(sys, "argv", ["run.py", *f"--afriqa {tmp_path} --xquad {tmp_path}".split()])
-    sys.argv += ["--ntrex", str(tmp_path), "--runs", str(tmp_path / "runs"), "--jobs", "1"]
-    for module in (cells, report, run):
-        monkeypatch.setattr(module, "MATRIX", matrix)
-        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(gains, "MATRIX", matrix)
-    report.found_on.cache_clear()
-    return tmp_path
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_study_from_the_first_cell_to_the_tables(study, monkeypatch, capsys):
-    with pytest.raises(SystemExit, match="Run the dev stage first"):
-        cells.chosen_learning_rate("infonce")
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--minutes", "0"])
-    run.main()
+def test_a_study_from_the_first_cell_to_the_tables(study, tmp_path, capsys):
+    experiment = study.experiment()
+    with pytest.raises(InputError, match="Run the dev stage first"):
+        chosen_learning_rate(experiment, "infonce")
+    run.main([*study.arguments(), "--minutes", "0"])
     assert "15 cells of this stage to go" in capsys.readouterr().out
-    sys.argv[-1] = "60"
-    run.main()
-    made = sorted((study / "results").glob("*seed*.json"))
-    assert len(made) == len(cells.planned_cells()) == (1 + 2 * len(OBJECTIVES)) * 2
-    assert not [path for path in (study / "runs").iterdir() if path.is_dir()], "models and checkpoints are gone"
-    documents = {path.stem: json.loads(path.read_text()) for path in made}
-    scores = {name: json.dumps(document["scores"]) for name, document in documents.items()}
-    assert len({scores[f"test-afriqa-hau-{name}-seed0"] for name in ("base", "infonce", "distil-on-queries")}) == 3
-    trained = documents["test-afriqa-hau-clear+cross+guard-seed1"]
+    run.main([*study.arguments(), "--minutes", "60"])
+    made = sorted((tmp_path / "results").glob("*.json"))
+    assert [path.name for path in made] == ["dev-afriqa-hau.json", "test-afriqa-hau.json"]
+    documents = {path.stem: json.loads(path.read_text())["cells"] for path in made}
+    objectives = study.matrix["objectives"]
+    assert sum(map(len, documents.values())) == len(experiment.cells) == (1 + 2 * len(objectives)) * 2
+    assert all(experiment.results.has(cell) for cell in experiment.cells)
+    assert not [path for path in (tmp_path / "runs").iterdir() if path.is_dir()], "models and checkpoints are gone"
+    cells = documents["test-afriqa-hau"]
+    scores = {name: json.dumps(cell["scores"]) for name, cell in cells.items()}
+    assert len({scores[f"{name}, seed 0"] for name in ("base", "infonce", "distil on queries")}) == 3
+    trained = cells["clear + cross + guard, seed 1"]
     assert trained["settings"]["guard"] == 0.5
-    assert trained["settings"]["learning_rate"] == cells.chosen_learning_rate("clear + cross + guard")
+    assert trained["settings"]["learning_rate"] == chosen_learning_rate(experiment, "clear + cross + guard")
     assert len(trained["losses"]) == 2
-    longer = documents["test-afriqa-hau-distil-on-NTREX-then-infonce-2x-the-steps-seed0"]
+    longer = cells["distil on NTREX, then infonce, 2x the steps, seed 0"]
     assert len(longer["losses"]) == 4
-    assert longer["losses"] != documents["test-afriqa-hau-infonce-seed0"]["losses"]
+    assert longer["losses"] != cells["infonce, seed 0"]["losses"]
     assert longer["distilled_on"] == "ntrex"
 
     times = [path.stat().st_mtime_ns for path in made]
-    run.main()
+    run.main(study.arguments())
     assert [path.stat().st_mtime_ns for path in made] == times, "nothing is run twice"
 
-    assert "15 of 15" in report.progress_table()
-    assert re.search(r"\| distil on queries, then clear +\| +0\.01 ", report.dev_table())
-    table = report.test_table("afriqa-hau")
+    assert "15 of 15" in progress_table(experiment)
+    assert re.search(r"\| distil on queries, then clear +\| +0\.01 ", dev_table(experiment))
+    table = objective_table(experiment, "afriqa-hau")
     assert "the strongest baseline on dev" in table
-    assert table.count("; p ") >= 2 * (len(OBJECTIVES) - 1)
-    assert report.language_table("afriqa-hau").count("\n") == table.count("\n")
-    assert re.search(r"\| afriqa-hau \| clear \+ cross \+ guard ", report.default_table())
-    gained = re.search(r"q-hau.p-en \| +([\d.]+) \| +([+-][\d.]+) % \(", gains.gain_table())
-    best, infonce = (
-        np.mean([cells.means(cells.Cell("test", "afriqa-hau", name, seed), "1")["q-hau.p-en"] for seed in (0, 1)])
+    assert table.count("; p ") >= 2 * (len(objectives) - 1)
+    assert language_table(experiment, "afriqa-hau").count("\n") == table.count("\n")
+    lead = re.search(r"\| afriqa-hau \| clear \+ cross \+ guard +\| +([^|]+?) +\|", default_table(experiment))
+    assert lead
+    summary = summary_table(experiment)
+    assert re.search(rf"\| Hausa .* \| +{re.escape(lead[1])} \| .* x \d+\.\d \|", summary), summary
+    gained = re.search(r"q-hau.p-en \| +([\d.]+) \| +([+-][\d.]+) % \(", gain_table(experiment))
+    default, infonce = (
+        np.mean(
+            [experiment.results.means(Cell("test", "afriqa-hau", name, seed), "1")["q-hau.p-en"] for seed in (0, 1)]
+        )
         for name in ("clear + cross + guard", "infonce")
     )
-    assert gained, gains.gain_table()
-    assert [float(found) for found in gained.groups()] == pytest.approx(
-        [100 * infonce, 100 * (best / infonce - 1)], abs=0.1
+    assert gained, gain_table(experiment)
+    assert [float(value) for value in gained.groups()] == pytest.approx(
+        [100 * infonce, 100 * (default / infonce - 1)], abs=0.1
     )
-    assert report.precision_table() == "Not run yet."
-    assert "infonce-both" in report.knee_figure()
+    assert precision_table(experiment) == "Not run yet."
+    assert "infonce-both" in merging_figure(experiment)
+    assert re.search(r"in training, passages too, are cut at *\| 16 tokens", setting_table(experiment))
+    assert re.search(r"\| test +\| afriqa-hau +\| Hausa +\| +36 \| +2 \| +12 \|", data_table(experiment))
+    assert "0.3 forward + 0.3 reverse + 0.1 KL + 0.3 cross + 0.5 guard" in objective_settings_table(experiment)
+
+
+def test_a_killed_study_keeps_its_cells_and_goes_on_from_the_checkpoint(study, tmp_path, monkeypatch):
+    objectives = {"objectives": ["infonce"]}
+    study.matrix["stages"] = [study.matrix["stages"][0] | {"learning_rates": [1e-3]} | objectives]
+    study.matrix["data"]["afriqa-hau"]["dev_steps"] = 12
+    study.matrix["train"]["eval_steps"] = 2
+    experiment = study.experiment()
+    base, cell = experiment.cells
+    command = {"args": [sys.executable, "-m", "study.run", *study.arguments()], "cwd": ROOT}
+    checkpoint = tmp_path / "runs" / f"{cell.folder_name}.partial" / "checkpoints" / "checkpoint-2"
+    kill_at(command, checkpoint / "trainer_state.json")
+    assert experiment.results.has(base)
+    assert not experiment.results.has(cell)
+
+    resumed = []
+    train_model = cell_run.train_model
+    monkeypatch.setattr(
+        cell_run, "train_model", lambda *a, **k: (resumed.append(k["resume"]), train_model(*a, **k))[-1]
+    )
+    run.main(study.arguments())
+    run.main(study.arguments("undisturbed"))
+    assert resumed == [True, False]
+    entries = [results.read(cell) for results in (experiment.results, ResultFiles(tmp_path / "undisturbed"))]
+    assert len(entries[0]["losses"]) == 12
+    assert entries[0]["losses"] == entries[1]["losses"]
+    assert entries[0]["scores"] == entries[1]["scores"]
 
 
 def test_models_are_held_against_the_baseline_that_was_trained_as_long():
     names = ["base", "infonce", "clear", "distil on queries", "distil on queries, then clear, merged 0.5"]
     longer = ["infonce, 3x the steps", "clear, 3x the steps, merged 0.5"]
-    found = SimpleNamespace(by_name=dict.fromkeys(names))
-    assert [group[1:] for group in gains._groups(found)] == [("infonce", names[2:])]
-    found.by_name |= dict.fromkeys(longer)
-    assert gains._groups(found) == [
+    assert [comparison[1:] for comparison in comparisons(names)] == [("infonce", names[2:])]
+    assert comparisons([*names, *longer]) == [
         ("", "infonce", names[2:]),
         (", 3x the steps", longer[0], longer[1:]),
         (", distilled; infonce, 3x the steps", longer[0], names[-1:]),
     ]
 
 
-def test_of_level_learning_rates_the_one_that_keeps_more_english_is_chosen(study, monkeypatch):
-    scores = {1e-3: {"q-en.p-en": 0.9, "q-hau.p-en": 0.400}, 1e-2: {"q-en.p-en": 0.8, "q-hau.p-en": 0.404}}
-    monkeypatch.setattr(cells, "read_cell", lambda cell: {})
-    monkeypatch.setattr(cells, "means", lambda cell, weight: scores[cell.learning_rate])
-    assert cells.chosen_learning_rate("infonce") == 1e-3
-    cells.MATRIX["objectives"] = OBJECTIVES | {"fixed": {"like": "infonce", "learning_rate": 1e-2}}
-    assert cells.chosen_learning_rate("fixed") == 1e-2
-    scores[1e-2]["q-hau.p-en"] = 0.406
-    assert cells.chosen_learning_rate("infonce") == 1e-2
+class MeansByRate(ResultFiles):
+    """Results whose means a test sets by learning rate."""
+
+    def __init__(self, by_rate):
+        self.by_rate = by_rate
+
+    def has(self, cell):
+        return True
+
+    def means(self, cell, weight):
+        return self.by_rate[cell.learning_rate]
+
+
+def test_of_level_learning_rates_the_one_that_keeps_more_english_is_chosen(study):
+    means = {1e-3: {"q-en.p-en": 0.9, "q-hau.p-en": 0.400}, 1e-2: {"q-en.p-en": 0.8, "q-hau.p-en": 0.404}}
+    study.matrix["objectives"] |= {"fixed": {"like": "infonce", "learning_rate": 1e-2}}
+    experiment = Experiment(parse_matrix(study.matrix), MeansByRate(means))
+    assert chosen_learning_rate(experiment, "infonce") == 1e-3
+    assert chosen_learning_rate(experiment, "fixed") == 1e-2
+    means[1e-2]["q-hau.p-en"] = 0.406
+    assert chosen_learning_rate(experiment, "infonce") == 1e-2
 
 
 def test_means_over_seeds_are_those_of_the_questions(study):
-    run.main()
-    both = [cells.Cell("test", "afriqa-hau", "infonce", seed) for seed in (0, 1)]
-    expected = sum(cells.means(cell, "1")["q-hau.p-en"] for cell in both) / 2
-    found = report._mean_over_seeds(both, "1")["q-hau.p-en"]
-    assert found.mean("nDCG@10") == pytest.approx(expected)
-    assert len(found.per_query) == 12
+    experiment = study.experiment()
+    run.main(study.arguments())
+    both = [Cell("test", "afriqa-hau", "infonce", seed) for seed in (0, 1)]
+    expected = sum(experiment.results.means(cell, "1")["q-hau.p-en"] for cell in both) / 2
+    averaged = mean_over_seeds(experiment, both, "1")["q-hau.p-en"]
+    assert averaged.mean("nDCG@10") == pytest.approx(expected)
+    assert len(averaged.per_query) == 12
+
+
+def test_an_objective_takes_over_the_settings_of_the_one_that_it_is_like(study):
+    matrix = read_matrix()
+    like = matrix.objective("clear + cross, fp32")
+    assert like.training == matrix.objective("clear + cross").training | {"precision": "fp32"}
+    study.matrix["levels"] = 1
+    with pytest.raises(InputError, match="field levels"):
+        parse_matrix(study.matrix)

@@ -1,0 +1,89 @@
+"""The tables and figures of README and docs: rewritten from committed results, or checked against them.
+
+A table stands in a Markdown file between ``<!-- table: NAME -->`` and ``<!-- end -->``. The benchmarks and the study
+both have tables there; each rewrites its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main(
+    description: str,
+    tables: Mapping[str, Callable[[], str]],
+    figures: Mapping[str, Callable[[], str]],
+    has_table: Callable[[str], bool],
+    root: Path = ROOT,
+) -> int:
+    """Rewrite tables and figures; with ``--check`` on the command line only tell which are out of date.
+
+    Args:
+        description: For ``--help``.
+        tables: By the name in a block, a function that renders the table as Markdown.
+        figures: By path below ``root``, a function that renders the figure as SVG.
+        has_table: Tells from a block's name whether its table must be one of ``tables``; other blocks stay as they are.
+        root: The folder with README.md and docs.
+
+    Returns:
+        The exit code: 1 if ``--check`` tells of a file that is out of date.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is out of date")
+    check = parser.parse_args().check
+
+    rendered = render_documents(tables, has_table, root)
+    rendered |= {root / path: render() for path, render in figures.items()}
+    outdated = [path for path, text in rendered.items() if _content(path) != text]
+    if check:
+        # Another version of matplotlib draws the same figure with other digits, so figures only have to be there.
+        outdated = [path for path in outdated if path.suffix != ".svg" or not path.exists()]
+        for path in outdated:
+            print(f"{path.relative_to(root)} differs from the committed JSON; run: make docs", file=sys.stderr)
+        return int(bool(outdated))
+    for path in outdated:
+        path.write_text(rendered[path], encoding="utf-8")
+        print(f"Wrote {path.relative_to(root)}")
+    return 0
+
+
+def render_documents(
+    tables: Mapping[str, Callable[[], str]], has_table: Callable[[str], bool], root: Path
+) -> dict[Path, str]:
+    """The text of README and docs with up-to-date tables.
+
+    Args:
+        tables: See :func:`main`.
+        has_table: See :func:`main`.
+        root: See :func:`main`.
+
+    Returns:
+        By path.
+
+    Raises:
+        SystemExit: If a block names a table that there is not.
+    """
+    documents = {}
+    for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
+
+        def filled(block: re.Match[str], path: Path = path) -> str:
+            begin, name, end = block.groups()
+            if not has_table(name):
+                return block[0]
+            if name not in tables:
+                raise SystemExit(f"{path} has a block for the table {name!r}, but there is no such table; rename it.")
+            return f"{begin}{tables[name]()}\n{end}"
+
+        documents[path] = BLOCK.sub(filled, path.read_text(encoding="utf-8"))
+    return documents
+
+
+def _content(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None

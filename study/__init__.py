@@ -1,0 +1,1 @@
+"""The study: which objective to train with. See study/README.md."""

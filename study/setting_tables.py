@@ -1,0 +1,67 @@
+"""Tables of the study's setting: what is the same for all cells, the data, and the objectives' terms."""
+
+from __future__ import annotations
+
+from clear_ir.data.directions import ENGLISH_DIRECTION
+from clear_ir.report.tables import Table
+from clear_ir.train.settings import TrainingSettings
+from study.experiment import Experiment
+
+
+def setting_table(experiment: Experiment) -> str:
+    """The settings that all objectives share."""
+    matrix = experiment.matrix
+    train = TrainingSettings(**matrix.train)
+    settings = {
+        "encoder": matrix.model,
+        "texts in training, passages too, are cut at": f"{train.max_seq_length} tokens",
+        "texts in evaluation are cut at": f"{matrix.evaluation_max_seq_length} tokens",
+        "rows a batch": f"{train.batch_size}",
+        "precision": train.precision,
+        "schedule of the learning rate": train.lr_scheduler,
+        "hard negatives a row, on each side": f"{matrix.mine.num_negatives}",
+        "ranks that they are drawn from": f"{matrix.mine.range_min} to {matrix.mine.range_max}",
+        "steps of distillation, where there is one": f"{matrix.distil_steps}",
+        "merging weights tried on dev": ", ".join(f"{weight:g}" for weight in matrix.merging_weights),
+        "English that merging may cost on dev": f"{matrix.max_english_loss:g} points",
+        "learning rates count as equal on dev within": f"{matrix.level:g} points",
+    }
+    return Table(["setting", "value"], [[name, value] for name, value in settings.items()], num_names=2).markdown()
+
+
+def data_table(experiment: Experiment) -> str:
+    """The data sets of each stage that has been run: training rows, training steps, and questions in English."""
+    rows = []
+    for stage, data in dict.fromkeys((cell.stage, cell.data) for cell in experiment.cells):
+        plan, results = experiment.matrix.data[data], experiment.results
+        cells = [cell for cell in experiment.stage_cells(stage) if cell.data == data and results.has(cell)]
+        num_rows = [results.read(cell)["rows"] for cell in cells if "rows" in results.read(cell)]
+        if not num_rows:
+            continue
+        questions = results.questions(stage, data)
+        steps = plan.dev_steps if stage == "dev" else plan.max_steps
+        counts = [str(number) for number in (num_rows[0], steps, len(questions[ENGLISH_DIRECTION]))]
+        unseen = [lang for lang in plan.unseen if f"q-{lang}.p-en" in questions]
+        languages = plan.title + (f"; without rows: {', '.join(unseen)}" if unseen else "")
+        rows.append([stage, data, languages, *counts])
+    head = ["stage", "data", "languages", "training rows", "steps", "English questions"]
+    return Table(head, rows, num_names=3).markdown()
+
+
+def objective_settings_table(experiment: Experiment) -> str:
+    """The terms of each objective and their weights; not of those that change the learning rate or length alone."""
+    matrix = experiment.matrix
+    rows = []
+    for name, objective in matrix.objectives.items():
+        if objective.like or objective.distil_on or objective.times_the_steps > 1:
+            continue
+        settings = TrainingSettings(**{**matrix.train, **objective.training})
+        weights = settings.weights.by_term()
+        terms = " + ".join(_weighted_term(term, weight) for term, weight in weights.items())
+        rows.append([name, terms, settings.divergence if "kl" in weights else ""])
+    return Table(["objective", "terms", "KL term"], rows, num_names=3).markdown()
+
+
+def _weighted_term(term: str, weight: float) -> str:
+    name = "KL" if term == "kl" else term
+    return name if weight == 1 else f"{weight:g} {name}"

@@ -1,0 +1,61 @@
+"""Rewrite the study's tables and its figure in README and docs from the committed results.
+
+python -m study.tables
+python -m study.tables --check
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from benchmarks import generated
+from study.default_tables import default_table, summary_table
+from study.dev_tables import dev_table, merging_figure, progress_table
+from study.experiment import Experiment
+from study.gain_table import gain_table
+from study.objective_tables import language_table, objective_table, precision_table
+from study.pair_table import pair_table
+from study.setting_tables import data_table, objective_settings_table, setting_table
+
+#: What the names of the study's tables begin with.
+PREFIX = "study-"
+
+
+def study_tables(experiment: Experiment) -> dict[str, Callable[[], str]]:
+    """The study's tables.
+
+    Args:
+        experiment: Plan and results.
+
+    Returns:
+        By the name that stands in the documents, a function that renders the table.
+    """
+    tables = {
+        "summary": partial(summary_table, experiment),
+        "setting": partial(setting_table, experiment),
+        "data": partial(data_table, experiment),
+        "objectives": partial(objective_settings_table, experiment),
+        "progress": partial(progress_table, experiment),
+        "dev": partial(dev_table, experiment),
+        "default": partial(default_table, experiment),
+        "pairs": partial(pair_table, experiment),
+        "gains": partial(gain_table, experiment),
+        "precision": partial(precision_table, experiment),
+    }
+    for data in experiment.matrix.data:
+        tables[data] = partial(objective_table, experiment, data)
+        tables[f"{data}-by-language"] = partial(language_table, experiment, data)
+    return {PREFIX + name: render for name, render in tables.items()}
+
+
+def main() -> int:
+    """The command."""
+    experiment = Experiment()
+    figures = {"docs/study-merging.svg": partial(merging_figure, experiment)}
+    return generated.main(__doc__ or "", study_tables(experiment), figures, lambda name: name.startswith(PREFIX))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
