@@ -24,9 +24,7 @@ def first_rank(ranking):
 
 NEW = (
     Measure("R@3", "R@3", "relevant passages up to rank 3, divided by R", TrecEval("R@3")),
-    Measure(
-        "first_rank", "first rank", "rank of the first", first_rank, unit="rank", better="lower", meaning="the 1st"
-    ),
+    Measure("first_rank", "first rank", "rank of the 1st", first_rank, unit="rank", better="lower", meaning="the 1st"),
     Measure("late", "late", "-", lambda ranking: 1.0 if ranking.ranks else None, "one language", meaning="a toy"),
     Measure("own_share", "own share", "-", lambda ranking: 0.25, "several languages", meaning="another toy"),
 )
