@@ -47,8 +47,8 @@ def dev_table(experiment: Experiment) -> str:
     return (
         f"{Table(head, rows).markdown()}\n"
         f"nDCG@10 x 100 on {len(questions[ENGLISH_DIRECTION])} dev questions, one seed. The merging weight is given "
-        f"for the chosen learning rate: of the weights that lose at most {experiment.matrix.max_english_loss:g} points in "
-        "English, the one with the best q-L.p-en. 0 is the base, 1 the model as trained."
+        f"for the chosen learning rate: of the weights that lose at most {experiment.matrix.max_english_loss:g} points "
+        "in English, the one with the best q-L.p-en. 0 is the base, 1 the model as trained."
     )
 
 

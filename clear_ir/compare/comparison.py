@@ -339,9 +339,9 @@ def gap_closed(base: Results, other: Results, direction: str, measure: str = MAI
     if not parsed.crosses or ceiling is None:
         return None
     translated = {base.questions.get(query, query): values[measure] for query, values in ceiling.per_query.items()}
-    asked = [base.questions.get(query, query) for query in base.directions[direction].per_query]
-    if any(question not in translated for question in asked):
+    questions = [base.questions.get(query, query) for query in base.directions[direction].per_query]
+    if any(question not in translated for question in questions):
         return None
     before, after = (results.directions[direction].mean(measure) for results in (base, other))
-    room = float(np.mean([translated[question] for question in asked])) - before
+    room = float(np.mean([translated[question] for question in questions])) - before
     return (after - before) / room if room >= LEAST_ROOM else None

@@ -26,16 +26,16 @@ class Embeddings:
     Args:
         encoder: Encodes them.
         collection: Queries, passages and judgments.
-        directions: What is to be searched; texts of other languages are not encoded.
+        directions: The directions to search. Texts in other languages are not encoded.
     """
 
     def __init__(self, encoder: TextEncoder, collection: Collection, directions: Iterable[Direction]) -> None:
         directions = list(directions)
-        asking = {direction.query_lang for direction in directions}
-        answering = {lang for direction in directions for lang in collection.pool_langs(direction)}
+        query_langs = {direction.query_lang for direction in directions}
+        passage_langs = {lang for direction in directions for lang in collection.pool_langs(direction)}
         self.collection = collection
-        self.queries = [text for text in collection.queries.values() if text.lang in asking]
-        self.passages = [text for text in collection.passages.values() if text.lang in answering]
+        self.queries = [text for text in collection.queries.values() if text.lang in query_langs]
+        self.passages = [text for text in collection.passages.values() if text.lang in passage_langs]
 
         def encoded(texts: list[Text], side: Side) -> np.ndarray:
             return encoder.encode([text.full_text for text in texts], side)
@@ -48,29 +48,29 @@ class Embeddings:
 
         Args:
             direction: One of those given.
-            depth: Passages kept a query; at least :data:`clear_ir.evaluate.measures.DEPTH`.
+            depth: Passages of each query in the run; at least :data:`clear_ir.evaluate.measures.DEPTH`.
 
         Returns:
-            Scores, run and judgments.
+            Scores by every measure that applies, run and judgments.
         """
         qrels = self.collection.judged(direction)
         langs = self.collection.pool_langs(direction)
         rows = [row for row, text in enumerate(self.passages) if text.lang in langs]
-        searched = (
+        vectors_and_ids = (
             self.query_vectors[[self._query_row[query] for query in qrels]],
             self.passage_vectors[rows],
             list(qrels),
             [self.passages[row].id for row in rows],
         )
-        run = search_top_k(*searched, k=depth)
+        run = search_top_k(*vectors_and_ids, k=depth)
 
         @functools.cache
-        def ranks() -> Ranks:
+        def find_ranks() -> Ranks:
             relevant = {query: [p for p, rel in judged.items() if rel > 0] for query, judged in qrels.items()}
-            return rank_passages(*searched, relevant)
+            return rank_passages(*vectors_and_ids, relevant)
 
         scores = score_run(run, qrels, direction.mixed)
-        for query, values in score_rankings(run, qrels, ranks, self.collection, direction.mixed).items():
+        for query, values in score_rankings(run, qrels, find_ranks, self.collection, direction.mixed).items():
             scores[query] |= values
         return DirectionResult(scores, len(rows), run, qrels)
 
@@ -91,15 +91,15 @@ def evaluate_directions(encoder: TextEncoder, collection: Collection) -> dict[st
 
 
 def evaluate_model(encoder: TextEncoder, collection: Collection, name: str) -> Results:
-    """Evaluate one model on one collection: every direction, mixed pool, and the space.
+    """Evaluate one model on one collection: every direction, every mixed pool, and the embedding space.
 
     Args:
         encoder: What is evaluated.
-        collection: What to test on.
+        collection: The collection to evaluate on.
         name: The model's name in results and reports.
 
     Returns:
-        Scores, runs and what is needed to repeat them.
+        Scores, runs, and the versions and settings that are needed to repeat them.
     """
     from tqdm.auto import tqdm
 
@@ -109,7 +109,7 @@ def evaluate_model(encoder: TextEncoder, collection: Collection, name: str) -> R
     embeddings = Embeddings(encoder, collection, directions)
     shown = encoder.show_progress and len(directions) > 10
     bar = tqdm(directions, desc="Searching and scoring", unit=" directions", disable=not shown)
-    found = {direction: embeddings.evaluate(direction) for direction in bar}
+    results = {direction: embeddings.evaluate(direction) for direction in bar}
     libraries = ("clear-ir", "sentence-transformers", "transformers", "torch", "ir_measures")
     return Results(
         model=name,
@@ -117,8 +117,8 @@ def evaluate_model(encoder: TextEncoder, collection: Collection, name: str) -> R
         data=collection.name,
         data_hash=collection.data_hash,
         split=collection.split,
-        directions={str(direction): result for direction, result in found.items() if not direction.mixed},
-        mixed={str(direction): result for direction, result in found.items() if direction.mixed},
+        directions={str(direction): result for direction, result in results.items() if not direction.mixed},
+        mixed={str(direction): result for direction, result in results.items() if direction.mixed},
         questions={text.id: text.parallel_id or text.id for text in embeddings.queries},
         space={
             "queries": describe_space(embeddings.queries, embeddings.query_vectors),

@@ -45,7 +45,7 @@ class CrossLingualEvaluator(BaseEvaluator):
         max_english_loss: float | None = None,
         base: SentenceTransformer | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.collection = collection
         self.backend = backend or InProcess()
         self.primary_metric = self.primary
@@ -58,14 +58,14 @@ class CrossLingualEvaluator(BaseEvaluator):
                 raise ValueError(f"max_english_loss needs a collection with {ENGLISH_DIRECTION}")
             self.english_floor = EnglishFloor(self._scores(base)[ENGLISH_DIRECTION], max_english_loss)
 
-    def __call__(  # type: ignore[override]  # our encoders are SentenceTransformers
+    def __call__(  # type: ignore[override]  # all our encoders are SentenceTransformers
         self, model: SentenceTransformer, output_path: str | None = None, epoch: float = -1, steps: int = -1
     ) -> dict[str, float]:
         """Evaluate ``model``.
 
         Args:
             model: The encoder.
-            output_path: Not used; the trainer logs the scores.
+            output_path: Not used: the trainer logs the scores.
             epoch: For the model card.
             steps: For the model card.
 

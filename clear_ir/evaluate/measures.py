@@ -252,7 +252,7 @@ MEASURES: dict[str, Measure] = {
             "1 if all relevant passages are among the first ten, else 0; so 0 where there are more than ten",
             _complete,
             "several languages",
-            meaning="all of them among the first ten",
+            meaning="whether all relevant passages are among the first ten",
         ),
         Measure(
             "last_rank",
@@ -262,7 +262,7 @@ MEASURES: dict[str, Measure] = {
             "several languages",
             unit="rank",
             better="lower",
-            meaning="where the last of them stands",
+            meaning="rank of the last relevant passage",
         ),
         Measure(
             "own_language_first",
@@ -272,7 +272,7 @@ MEASURES: dict[str, Measure] = {
             _own_language_first,
             "several languages",
             better="neither",
-            meaning="the first of them is in the query's language",
+            meaning="whether the first relevant passage is in the query's language",
             source="related: the language preference rate of MLAIRE, arXiv 2605.07249",
         ),
         Measure(
@@ -291,8 +291,8 @@ ONE_TARGET_AP = MeasureFamily(
     name="one_target_AP",
     label="one-target AP, p-L",
     title="One target language in mixed pools",
-    meaning="Average precision times 100 of the relevant passages in one language, those in other languages taken out "
-    "of the ranking: is that language found among all the others?",
+    meaning="How high do the relevant passages in one language stand among all languages? Average precision times 100, "
+    "after the relevant passages in other languages are taken out of the ranking.",
     definition="average precision of the relevant passages in L, after the relevant ones in other languages are taken "
     "out of the ranking; irrelevant ones in every language stay",
     compute=_one_target_ap,

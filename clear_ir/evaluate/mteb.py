@@ -24,13 +24,13 @@ from clear_ir.evaluate.results import MTEB_FILE
 PASSAGE_FIRST = ("BelebeleRetrieval", "MLQARetrieval", "XPQARetrieval")
 QUERY_FIRST = ("CUREv1", "mFollowIRCrossLingual")
 
-# Single languages that go by the two-letter code of their macrolanguage.
+# Languages that we call by the two-letter code of their macrolanguage.
 _SINGLE = {
     "als": "sq", "arb": "ar", "ayr": "ay", "azj": "az", "cmn": "zh", "ekk": "et", "fuv": "ff", "gaz": "om", "khk": "mn",
     "lvs": "lv", "npi": "ne", "ory": "or", "pbt": "ps", "pes": "fa", "plt": "mg", "swh": "sw", "uzn": "uz", "ydd": "yi",
     "zsm": "ms",
 }  # fmt: skip
-# Scripts that mean no other writing than the one that mteb has as the language's usual one.
+# Scripts that we do not name, since mteb's data write the language in no other script.
 _ALSO_USUAL = ("jpn-Hira", "kor-Kore", "orm-Latn")
 
 
@@ -43,18 +43,18 @@ def evaluate_mteb(
     split: str | None = None,
     overwrite: bool = False,
 ) -> list[dict[str, Any]]:
-    """Evaluate an encoder on retrieval tasks of mteb, and write what mteb found.
+    """Evaluate an encoder on retrieval tasks of mteb, and write mteb's results.
 
-    mteb's own cache of results is not used: it takes all local checkpoints for one.
+    mteb's cache of results is not used, because it cannot tell one local checkpoint from another.
 
     Args:
         name: The model's name in the results.
         encoder: What is evaluated.
         tasks: Names of tasks, such as ``BelebeleRetrieval``.
-        out: Folder to make: ``<task>.json`` as mteb writes it, and ``mteb.json``, the scores by direction.
-        langs: Keep the subsets in which all languages are among these; None keeps every subset. ``de``, ``deu``
-            and ``deu_Latn`` mean the same.
-        split: Evaluate only this split; None takes all that mteb evaluates.
+        out: Folder to make, with ``<task>.json`` as mteb writes it, and ``mteb.json``, the scores by direction.
+        langs: Evaluate only the subsets in which all languages are among these; None takes every subset. ``de``,
+            ``deu`` and ``deu_Latn`` mean the same.
+        split: Evaluate only this split; None takes every split that mteb evaluates.
         overwrite: Replace earlier results of mteb in ``out``.
 
     Returns:
@@ -79,20 +79,20 @@ def evaluate_mteb(
                 f"{task.metadata.dataset['path']} from the Hugging Face hub, so run it once with a network."
             ) from error
     model = as_mteb_model(encoder, name)
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()  # one for every subset, done at once
+    bars_were_shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()  # there would be a bar for every subset, and each ends at once
     try:
         settings: dict[str, Any] = {"show_progress_bar": False}
-        found = mteb.evaluate(model, chosen, cache=None, co2_tracker=False, encode_kwargs=settings).task_results
+        results = mteb.evaluate(model, chosen, cache=None, co2_tracker=False, encode_kwargs=settings).task_results
     finally:
-        if shown:
+        if bars_were_shown:
             bars.enable_progress_bar()
     names = {code_of(lang): lang for lang in langs or [] if lang.isalpha()}
-    entries = [entry for task, result in zip(chosen, found, strict=True) for entry in _entries(task, result, names)]
+    entries = [entry for task, result in zip(chosen, results, strict=True) for entry in _entries(task, result, names)]
     meta = model.mteb_model_meta
     document = {"model_name": meta.name, "model_revision": meta.revision, "mteb_version": mteb.__version__}
     with new_folder(out, MTEB_FILE, overwrite) as partial:
-        for result in found:
+        for result in results:
             result.to_disk(partial / f"{result.task_name}.json")
         write_json(partial / MTEB_FILE, document | {"scores": entries})
     return entries
@@ -113,15 +113,15 @@ def _entries(task: Any, result: Any, names: dict[str, str]) -> Iterable[dict[str
 
 
 def as_mteb_model(encoder: TextEncoder, name: str) -> Any:
-    """Dress an encoder for ``mteb.evaluate``, with a name and revision that are its own.
+    """An encoder as a model for ``mteb.evaluate``, with its hash as revision.
 
-    mteb's cache of results goes by name and revision, which all local checkpoints share if mteb is given the bare
-    encoder; here the revision is the hash of the weights. Texts are encoded as in all our evaluations: with the
-    model's own prompts for queries and passages, each distinct text of a list once.
+    mteb's cache of results tells models apart by name and revision. All local checkpoints share both if mteb is given
+    a plain SentenceTransformer; here the revision is the hash of the weights. Texts are encoded as in all our
+    evaluations: with the model's prompts for queries and passages, each distinct text of a list once.
 
     Args:
         encoder: The encoder.
-        name: Its name; ``local/`` goes before one without a slash, which mteb requires.
+        name: Its name. mteb requires a slash, so a name without one becomes ``local/NAME``.
 
     Returns:
         A model for ``mteb.evaluate``.
@@ -136,7 +136,7 @@ def as_mteb_model(encoder: TextEncoder, name: str) -> Any:
     from mteb.types import PromptType
 
     sentence_transformer = encoder.model
-    described = {
+    meta = {
         "name": name if "/" in name else f"local/{name}",
         "revision": encoder.weights_hash,
         "similarity_fn_name": ScoringFunction.from_str(str(sentence_transformer.similarity_fn_name)),
@@ -146,7 +146,7 @@ def as_mteb_model(encoder: TextEncoder, name: str) -> Any:
     }
 
     class Encoder(AbsEncoder):
-        mteb_model_meta = ModelMeta.create_empty(overwrites=described)
+        mteb_model_meta = ModelMeta.create_empty(overwrites=meta)
         model = sentence_transformer
 
         def encode(self, inputs: Any, *, prompt_type: Any = None, **_: Any) -> Any:
@@ -163,7 +163,7 @@ def as_mteb_task(collection: Collection) -> Any:
         collection: The collection; its data hash becomes the revision of the task's data.
 
     Returns:
-        A task for ``mteb.evaluate``; ``task.filter_languages(None, hf_subsets=["q-de.p-en"])`` cuts it down.
+        A task for ``mteb.evaluate``. ``task.filter_languages(None, hf_subsets=["q-de.p-en"])`` selects one direction.
 
     Raises:
         InputError: If mteb is missing.
@@ -173,7 +173,7 @@ def as_mteb_task(collection: Collection) -> Any:
     from mteb.abstasks import AbsTaskRetrieval
     from mteb.abstasks.task_metadata import TaskMetadata
 
-    described = TaskMetadata(
+    task_metadata = TaskMetadata(
         name=collection.name,
         description=f"The collection {collection.name}, every pair of languages.",
         type="Retrieval",
@@ -188,7 +188,7 @@ def as_mteb_task(collection: Collection) -> Any:
     )
 
     class CollectionTask(AbsTaskRetrieval):
-        metadata = described
+        metadata = task_metadata
 
         def load_data(self, *_: Any, **__: Any) -> None:
             if self.data_loaded:
@@ -216,7 +216,7 @@ def as_mteb_task(collection: Collection) -> Any:
 
 
 def select_tasks(names: Sequence[str], langs: Sequence[str] | None = None, split: str | None = None) -> list[Any]:
-    """Tasks of mteb, cut down to some languages.
+    """Tasks of mteb, with only the subsets in some languages.
 
     Args:
         names: Names of tasks.
@@ -231,29 +231,35 @@ def select_tasks(names: Sequence[str], langs: Sequence[str] | None = None, split
             languages.
     """
     mteb = load_mteb("Evaluating its tasks")
-    wanted = {code_of(lang): lang for lang in langs or []}
-    tasks, seen = [], set()
+    asked_for = {code_of(lang): lang for lang in langs or []}
+    tasks, langs_of_tasks = [], set()
     for name in dict.fromkeys(names):
         metadata = _metadata(name)
         if split and split not in metadata.eval_splits:
             raise InputError(f"{name} has no split {split!r}; choose among {', '.join(metadata.eval_splits)}.")
-        of = {subset: {code_of(lang) for lang in its} for subset, its in metadata.hf_subsets_to_langscripts.items()}
-        known = set().union(*of.values())
-        seen |= known
-        kept = [subset for subset, its in of.items() if not wanted or its <= set(wanted)]
-        if not kept:
+        codes_by_subset = {
+            subset: {code_of(lang) for lang in langscripts}
+            for subset, langscripts in metadata.hf_subsets_to_langscripts.items()
+        }
+        langs_of_task = set().union(*codes_by_subset.values())
+        langs_of_tasks |= langs_of_task
+        subsets = [subset for subset, codes in codes_by_subset.items() if not asked_for or codes <= asked_for.keys()]
+        if not subsets:
             raise InputError(
-                f"{name} has no subset within the languages {', '.join(wanted.values())}; it has {_some(known)}."
+                f"{name} has no subset within the languages {', '.join(asked_for.values())}; it has "
+                f"{_abridged(langs_of_task)}."
             )
-        tasks.append(mteb.get_task(name, hf_subsets=kept, eval_splits=[split] if split else None))
-    if wanted and (missing := [lang for code, lang in wanted.items() if code not in seen]):
-        raise InputError(f"{', '.join(missing)}: in none of {', '.join(names)}; they have {_some(seen)}.")
+        tasks.append(mteb.get_task(name, hf_subsets=subsets, eval_splits=[split] if split else None))
+    if missing := [lang for code, lang in asked_for.items() if code not in langs_of_tasks]:
+        raise InputError(f"{', '.join(missing)}: in none of {', '.join(names)}; they have {_abridged(langs_of_tasks)}.")
     return tasks
 
 
-def _some(codes: Iterable[str], most: int = 20) -> str:
-    shown = sorted(codes)
-    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+def _abridged(names: Iterable[str], most: int = 20) -> str:
+    """The first names in alphabetical order, and how many more there are."""
+    in_order = sorted(names)
+    rest = f" and {len(in_order) - most} more" if len(in_order) > most else ""
+    return ", ".join(in_order[:most]) + rest
 
 
 def _metadata(name: str) -> Any:
@@ -265,9 +271,10 @@ def _metadata(name: str) -> Any:
     except KeyError:
         known = [other.metadata.name for other in mteb.get_tasks(task_types=["Retrieval"])]
         lowered = {other.lower(): other for other in known}
-        near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
-        near += [other for other in known if name.lower() in other.lower() and other not in near][: 3 - len(near)]
-        hint = f"near it are {', '.join(near)}" if near else "mteb.get_tasks(task_types=['Retrieval']) lists them"
+        similar = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
+        containing = [other for other in known if name.lower() in other.lower() and other not in similar]
+        similar += containing[: 3 - len(similar)]
+        hint = f"near it are {', '.join(similar)}" if similar else "mteb.get_tasks(task_types=['Retrieval']) lists them"
         raise InputError(f"mteb has no task {name!r}; {hint}.") from None
     if not isinstance(task, AbsTaskRetrieval) or set(task.metadata.modalities) != {"text"}:
         raise InputError(f"{name} is no retrieval task for text; choose one, or run it with mteb itself.")
@@ -282,16 +289,17 @@ def direction_of(task: str, subset: str) -> Direction | None:
         subset: The subset's name, ``default`` where the task has only one.
 
     Returns:
-        The direction, with two-letter codes where a language has one and the script where it is not the usual one
-        (``zh-Hant``); None where a subset has several languages and it is not known on which side they are.
+        The direction, with two-letter codes where a language has one, and the script if it is not the usual one
+        (``zh-Hant``). None if a subset has two languages and it is not known on which side each is, or more.
 
     Raises:
         InputError: If mteb is missing, the task or its subset is unknown, or it is no retrieval task for text.
     """
     metadata = _metadata(task)
     if subset not in metadata.hf_subsets_to_langscripts:
-        near = difflib.get_close_matches(subset, metadata.hf_subsets_to_langscripts, n=3, cutoff=0.5)
-        hint = f"near it are {', '.join(near)}" if near else f"it has {_some(metadata.hf_subsets_to_langscripts, 5)}"
+        subsets = metadata.hf_subsets_to_langscripts
+        similar = difflib.get_close_matches(subset, subsets, n=3, cutoff=0.5)
+        hint = f"near it are {', '.join(similar)}" if similar else f"it has {_abridged(subsets, 5)}"
         raise InputError(f"{task} has no subset {subset!r}; {hint}.")
     return direction_in(metadata, subset, {})
 
@@ -302,7 +310,7 @@ def direction_in(metadata: Any, subset: str, names: dict[str, str]) -> Direction
     Args:
         metadata: Of the task.
         subset: One of its subsets.
-        names: What to call languages by their code; others keep it.
+        names: Names for languages, by code; other languages are called by their code.
 
     Returns:
         The direction, if it is known.
@@ -320,7 +328,7 @@ def load_mteb(what: str) -> Any:
     """Import mteb.
 
     Args:
-        what: What needs it, to begin the error's sentence.
+        what: What needs it; the error's sentence begins with it.
 
     Returns:
         The module.
@@ -339,7 +347,8 @@ def load_mteb(what: str) -> Any:
 def _language_data(name: str) -> dict[str, str]:
     from importlib.resources import files
 
-    return json.loads((files("mteb.languages") / f"{name}.json").read_text(encoding="utf-8"))
+    data: dict[str, str] = json.loads((files("mteb.languages") / f"{name}.json").read_text(encoding="utf-8"))
+    return data
 
 
 def code_of(lang: str) -> str:

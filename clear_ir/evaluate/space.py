@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from clear_ir.data.collection import Text
 
-#: Texts of a language that uniformity compares with one another; more are thinned out evenly.
-SAMPLE = 1_000
-#: Parallel texts on the map.
-ON_MAP = 60
+#: Texts of a language that uniformity compares at most; of more, an even sample is taken.
+MOST_COMPARED = 1_000
+#: Parallel texts on the map, at most.
+MOST_ON_MAP = 60
+
+Item = TypeVar("Item")
 
 
 def alignment(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean squared distance of translated pairs on the unit sphere (Wang and Isola 2020, alpha = 2).
+    """Mean squared distance between translations on the unit sphere (Wang and Isola 2020, alpha = 2).
 
     Args:
         first: Shape (num_pairs, dim).
         second: Their translations, same shape.
 
     Returns:
-        From 0, all pairs coincide, to 4.
+        From 0, where all pairs coincide, to 4.
     """
     return float(np.mean(np.sum((_unit(first) - _unit(second)) ** 2, axis=1)))
 
@@ -35,7 +37,7 @@ def uniformity(vectors: np.ndarray) -> float:
         vectors: Shape (num_texts, dim), two or more.
 
     Returns:
-        0 where all texts coincide; the lower, the more evenly they spread.
+        0 where all texts coincide. Lower is more evenly spread.
     """
     unit = _unit(vectors)
     squared = np.clip(2 - 2 * (unit @ unit.T), 0, 4)
@@ -50,11 +52,11 @@ def describe_space(texts: Sequence[Text], vectors: np.ndarray) -> dict[str, dict
         vectors: Their embeddings, shape (num_texts, dim).
 
     Returns:
-        ``{lang: {"alignment": ..., "pairs": ..., "uniformity": ...}}``; alignment only where texts have an English
-        translation, uniformity only where there are two texts or more.
+        ``{lang: {"alignment": ..., "pairs": ..., "uniformity": ...}}``. Alignment, and the number of pairs, are
+        there if texts have an English translation, uniformity if there are two texts or more.
     """
     row_of = _rows_by_lang(texts)
-    found: dict[str, dict[str, Any]] = {}
+    by_lang: dict[str, dict[str, Any]] = {}
     for lang, rows in sorted(row_of.items(), key=lambda item: (item[0] != "en", item[0])):
         values: dict[str, Any] = {}
         pairs = [(row_of["en"][key], row) for key, row in rows.items() if key in row_of.get("en", {})]
@@ -62,13 +64,13 @@ def describe_space(texts: Sequence[Text], vectors: np.ndarray) -> dict[str, dict
             english, other = (vectors[list(side)] for side in zip(*pairs, strict=True))
             values |= {"alignment": alignment(english, other), "pairs": len(pairs)}
         if len(rows) > 1:
-            values["uniformity"] = uniformity(vectors[_thinned(list(rows.values()), SAMPLE)])
-        found[lang] = values
-    return found
+            values["uniformity"] = uniformity(vectors[_even_sample(list(rows.values()), MOST_COMPARED)])
+        by_lang[lang] = values
+    return by_lang
 
 
 def map_texts(texts: Sequence[Text], vectors: np.ndarray) -> dict[str, Any]:
-    """Project parallel texts on the plane in which they vary most (principal components).
+    """Project parallel texts onto the plane in which they vary most (principal components).
 
     Args:
         texts: Queries in several languages; translations share ``parallel_id``.
@@ -76,7 +78,8 @@ def map_texts(texts: Sequence[Text], vectors: np.ndarray) -> dict[str, Any]:
 
     Returns:
         ``{"points": [{"text", "lang", "x", "y"}, ...], "explained": [share of x, share of y]}`` for at most
-        :data:`ON_MAP` texts that exist in every language that shares any with English; empty where there are none.
+        :data:`MOST_ON_MAP` texts that exist in every language. Languages that share no text with English are left
+        out. Empty if fewer than two languages or two texts remain.
     """
     row_of = _rows_by_lang(texts)
     english = row_of.get("en", {})
@@ -84,38 +87,41 @@ def map_texts(texts: Sequence[Text], vectors: np.ndarray) -> dict[str, Any]:
     shared = [key for key in english if all(key in row_of[lang] for lang in langs)]
     if len(langs) < 2 or len(shared) < 2:
         return {}
-    chosen = _thinned(shared, ON_MAP)
-    places = [(key, lang) for lang in langs for key in chosen]
-    unit = _unit(vectors[[row_of[lang][key] for key, lang in places]])
+    chosen = _even_sample(shared, MOST_ON_MAP)
+    points = [(key, lang) for lang in langs for key in chosen]
+    unit = _unit(vectors[[row_of[lang][key] for key, lang in points]])
     centred = unit - unit.mean(axis=0)
     _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    # The sign of an axis is arbitrary; a fixed one keeps the map the same from run to run.
+    # The sign of an axis is arbitrary. The largest coordinate is made positive, so that every run draws the same map.
     axes = axes[:2] * np.sign(axes[:2][np.arange(2), np.abs(axes[:2]).argmax(axis=1)])[:, None]
     plane = centred @ axes.T
     total = float(np.sum(sizes**2)) or 1.0
     return {
         "points": [
             {"text": key, "lang": lang, "x": round(float(x), 5), "y": round(float(y), 5)}
-            for (key, lang), (x, y) in zip(places, plane, strict=True)
+            for (key, lang), (x, y) in zip(points, plane, strict=True)
         ],
         "explained": [round(float(size**2) / total, 4) for size in sizes[:2]],
     }
 
 
 def _rows_by_lang(texts: Sequence[Text]) -> Mapping[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    """The row of each text, by language and ``parallel_id``; the first row if several have both in common."""
+    row_of: dict[str, dict[str, int]] = {}
     for row, text in enumerate(texts):
-        found.setdefault(text.lang, {}).setdefault(text.parallel_id or text.id, row)
-    return found
+        row_of.setdefault(text.lang, {}).setdefault(text.parallel_id or text.id, row)
+    return row_of
 
 
-def _thinned(items: list[Any], most: int) -> list[Any]:
-    """At most so many of the items, evenly spread."""
+def _even_sample(items: list[Item], most: int) -> list[Item]:
+    """At most ``most`` of the items, evenly spread."""
     if len(items) <= most:
         return items
     return [items[int(i)] for i in np.linspace(0, len(items) - 1, most).round()]
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
+    """The vectors scaled to length 1, in double precision."""
     vectors = np.asarray(vectors, dtype=np.float64)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    lengths: np.ndarray = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12))

@@ -11,14 +11,14 @@ from typing import Any
 from clear_ir.loss.terms import TERMS
 
 MARKERS = "osD^vP*X"
-#: Okabe and Ito's palette, told apart by colour-blind readers; grey for the base.
+#: Okabe and Ito's palette, which colour-blind readers can tell apart; grey for the base.
 COLOURS = ("#7f7f7f", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 
 Interval = tuple[float, float, float]
 
 
 def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@10 x 100") -> str:
-    """Bars by direction, one for each model, with their intervals.
+    """Bars by direction, one for each model, with intervals.
 
     Args:
         scores: By model, the base first, and direction: value, lower and upper end, between 0 and 1.
@@ -34,10 +34,10 @@ def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@1
             values = [tuple(100 * part for part in by_direction[direction]) for direction in directions]
             means = [mean for mean, _, _ in values]
             errors = [[mean - low for mean, low, _ in values], [high - mean for mean, _, high in values]]
-            places = [x + (i - (len(scores) - 1) / 2) * width for x in range(len(directions))]
-            axes.bar(places, means, width * 0.92, color=COLOURS[i % len(COLOURS)], label=model)
-            axes.errorbar(places, means, yerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
-            for x, (mean, _, high) in zip(places, values, strict=True):
+            xs = [x + (i - (len(scores) - 1) / 2) * width for x in range(len(directions))]
+            axes.bar(xs, means, width * 0.92, color=COLOURS[i % len(COLOURS)], label=model)
+            axes.errorbar(xs, means, yerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
+            for x, (mean, _, high) in zip(xs, values, strict=True):
                 axes.text(x, high + 1.5, f"{mean:.0f}", ha="center", va="bottom", fontsize=8)
         axes.set_xticks(range(len(directions)), [name.replace(" ", "\n", 1) for name in directions])
         axes.set_ylabel(label)
@@ -50,7 +50,7 @@ def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@1
 
 
 def loss_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
-    """The training loss of each model, and its unweighted terms where there are several.
+    """The training loss of each model; of a single model also the terms of its loss, without their weights.
 
     Args:
         train_logs: Log entries by model.
@@ -88,12 +88,13 @@ def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
     """
     with _figure(4.2 * len(maps), 4.4, len(maps)) as (figure, panels):
         for axes, (model, plane) in zip([panels] if len(maps) == 1 else panels, maps.items(), strict=True):
-            places: dict[str, dict[str, tuple[float, float]]] = {}
+            points: dict[str, dict[str, tuple[float, float]]] = {}
             for point in plane["points"]:
-                places.setdefault(point["lang"], {})[point["text"]] = (point["x"], point["y"])
-            for i, (lang, by_text) in enumerate(sorted(places.items(), key=lambda item: (item[0] != "en", item[0]))):
+                points.setdefault(point["lang"], {})[point["text"]] = (point["x"], point["y"])
+            for i, (lang, by_text) in enumerate(sorted(points.items(), key=lambda item: (item[0] != "en", item[0]))):
                 colour = COLOURS[-1] if lang == "en" else COLOURS[i % 7]
-                pairs = [(place, places["en"][text], (nan, nan)) for text, place in by_text.items()]
+                # NaN ends a line, so that one call draws the lines of all pairs.
+                pairs = [(point, points["en"][text], (nan, nan)) for text, point in by_text.items()]
                 axes.plot(*zip(*chain(*pairs), strict=True), color=colour, lw=0.4, alpha=0.35, zorder=1)
                 xs, ys = zip(*by_text.values(), strict=True)
                 marker = MARKERS[i % len(MARKERS)]
@@ -139,7 +140,9 @@ def frontier(points: Sequence[tuple[float, float, float]], chosen: float) -> str
 
 
 def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], float]]) -> str:
-    """Several such lines, each with its chosen weight; of the base, far below, only its English, as a vertical line.
+    """Several curves as in :func:`frontier`, each with its chosen weight.
+
+    The base is far below them across languages, so of it only the English score is drawn, as a vertical line.
 
     Args:
         curves: By name, points as for :func:`frontier` and the weight to mark.
@@ -148,8 +151,8 @@ def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], f
         An SVG element.
     """
     with _figure(9.6, 5.0) as (figure, axes):
-        for of_base in {english for points, _ in curves.values() for weight, english, _ in points if weight == 0}:
-            axes.axvline(100 * of_base, color="#888888", lw=1, ls=":", label="English of the base")
+        for base_english in {english for points, _ in curves.values() for weight, english, _ in points if weight == 0}:
+            axes.axvline(100 * base_english, color="#888888", lw=1, ls=":", label="English of the base")
         for number, (name, (points, chosen)) in enumerate(curves.items()):
             points = [point for point in points if point[0] > 0]
             _, english, cross = zip(*points, strict=True)

@@ -25,12 +25,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Queries down, passages across.
+    """A table in colours: a row for each query language, a column for each passage language.
 
     Args:
         title: What is shown.
-        passage_langs: Columns.
-        rows: Query language and its cells.
+        passage_langs: The columns.
+        rows: For each query language its name and its cells.
     """
 
     title: str
@@ -45,22 +45,22 @@ def heatmap(title: str, values: Mapping[str, float], marked: Sequence[str] = (),
         title: What is shown.
         values: By direction: scores from 0 to 1, or their differences.
         marked: Directions whose number gets a ``*``.
-        difference: Colour by sign, brown for losses and teal for gains, instead of by size.
+        difference: The values are differences: brown for losses and teal for gains.
 
     Returns:
-        The matrix, numbers times 100. The colours (cividis, BrBG) are told apart by colour-blind readers.
+        The heatmap, numbers times 100. Colour-blind readers can tell its colours (cividis, BrBG) apart.
     """
     from matplotlib import colormaps
 
     parsed = {parse_direction(name): name for name in values}
-    asked = _english_first({direction.query_lang for direction in parsed})
-    answered = _english_first({direction.passage_lang for direction in parsed})
+    query_langs = _english_first({direction.query_lang for direction in parsed})
+    passage_langs = _english_first({direction.passage_lang for direction in parsed})
     colours = colormaps["BrBG" if difference else "cividis"]
     largest = max((abs(value) for value in values.values()), default=0) or 1.0
-    at = {(direction.query_lang, direction.passage_lang): name for direction, name in parsed.items()}
+    name_of = {(direction.query_lang, direction.passage_lang): name for direction, name in parsed.items()}
 
     def cell(query: str, passage: str) -> Cell:
-        name = at.get((query, passage))
+        name = name_of.get((query, passage))
         if name is None:
             return Cell()
         value = values[name]
@@ -71,8 +71,8 @@ def heatmap(title: str, values: Mapping[str, float], marked: Sequence[str] = (),
         background = f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
         return Cell(text, background, "#000000" if luminance > 0.4 else "#ffffff")
 
-    rows = [(query, [cell(query, passage) for passage in answered]) for query in asked]
-    return Heatmap(title, answered, rows)
+    rows = [(query, [cell(query, passage) for passage in passage_langs]) for query in query_langs]
+    return Heatmap(title, passage_langs, rows)
 
 
 def _english_first(langs: set[str]) -> list[str]:

@@ -195,8 +195,8 @@ def _mixed_pools(reported: Reported) -> Iterator[Section]:
         return
     meanings = _meanings(tables.special_measures(mixed=True))
     note = (
-        f"One pool in several languages, every translation of the passage relevant. {meanings}. Shares times 100; "
-        "* where p (Holm) < .05."
+        "Each pool holds passages in several languages, and every translation of a relevant passage is relevant. "
+        f"{meanings}. Shares times 100; * where p (Holm) < .05."
     )
     table = tables.mixed_table(reported.models, reported.comparison.mixed)
     yield Section("Mixed-language pools", note, table, _mixed_bars(reported.models))
@@ -238,7 +238,7 @@ def _space(reported: Reported) -> Iterator[Section]:
 def _text_maps(reported: Reported) -> Iterator[Section]:
     if not all(results.map for results in reported.models):
         return
-    note = "Parallel queries, each model on its own first two principal components; lines join translations."
+    note = "Parallel queries on the first two principal components of each model; lines join translations."
     figure = text_maps({results.model: results.map for results in reported.models})
     yield Section("Map of parallel texts", note, figure=figure)
 
@@ -256,7 +256,7 @@ def _differences(reported: Reported) -> Iterator[Section]:
 
 
 def _all_measures(reported: Reported) -> Iterator[Section]:
-    note = "Times 100; scored by pytrec_eval's rules. pool: passages to choose from."
+    note = "Shares times 100, by pytrec_eval's rules. pool: number of passages to choose from."
     if meanings := _meanings(measure for measure in MEASURES.values() if measure.applies(mixed=False)):
         note += f" {meanings}."
     yield Section("All measures", note, tables.measures_table(reported.models), folded=True)

@@ -14,7 +14,9 @@ from clear_ir.data.files import InputError
 from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.measures import MEASURES
 from clear_ir.evaluate.results import DirectionResult, Results, read_results, write_results
-from clear_ir.report.page import render_report
+from clear_ir.report import page as report_page
+from clear_ir.report.page import Section, render_report
+from clear_ir.report.tables import Table
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -92,6 +94,19 @@ def test_markdown_and_json_hold_the_same_numbers(report):
     assert f"{changed['p_holm']:.4f}" in markdown
     assert {d["direction"] for d in compared["summaries"]} >= {"mean cross-lingual", "English"}
     assert compared["mixed"] == []
+
+
+def test_a_section_is_one_function_in_the_list(tmp_path, monkeypatch):
+    def pool_sizes(reported):
+        rows = [[name, str(scores.num_passages)] for name, scores in reported.base.directions.items()]
+        yield Section("Pool sizes", "How many passages there are.", Table(["direction", "passages"], rows))
+
+    monkeypatch.setattr(report_page, "SECTIONS", [pool_sizes, *report_page.SECTIONS])
+    render_report(tmp_path / "r", make_results("base", 0), [make_results("clear", 0.2)])
+    assert "<h2>Pool sizes</h2>" in (tmp_path / "r" / "report.html").read_text()
+    markdown = (tmp_path / "r" / "report.md").read_text()
+    assert re.findall(r"^## (.+)$", markdown, re.MULTILINE)[:2] == ["Pool sizes", "Summary"]
+    assert "| q-en.p-en |      100 |" in markdown
 
 
 def test_models_of_one_name_are_refused(tmp_path):
