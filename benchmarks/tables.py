@@ -133,10 +133,10 @@ def step_table() -> str:
         f"Without dropout, on {same['rows']} rows, packed against columns: the loss differs by "
         f"{same['relative_difference_of_loss']:.1e} of itself, cosine of the gradients {same['gradient_cosine']:.9f}.",
     ]
-    for name, found in data["matmul_peak"].items():
+    for name, peak in data["matmul_peak"].items():
         sentences.append(
-            f"In {name}, the products of weights with tokens that are no padding reach {100 * found['share']:.0f} % of "
-            f"the {found['gflops']:.0f} GFLOP/s of a large matrix product."
+            f"In {name}, the products of weights with tokens that are no padding reach {100 * peak['share']:.0f} % of "
+            f"the {peak['gflops']:.0f} GFLOP/s of a large matrix product."
         )
     if "gradient_cosine_packed bf16" in same:
         sentences.append(f"Cosine of bf16's gradients with float32's: {same['gradient_cosine_packed bf16']:.4f}.")
@@ -146,8 +146,8 @@ def step_table() -> str:
 def grid_table() -> str:
     data = load("training-step")
     head = ["n", "B", "rows/s", "peak MiB"]
-    cells = [(n, size, found) for n, sizes in data["by_batch_size"].items() for size, found in sizes.items()]
-    rows = [[n, size, f"{int(size) / found['seconds']:.2f}", f"{found['step_mib']:.0f}"] for n, size, found in cells]
+    cells = [(n, size, cost) for n, sizes in data["by_batch_size"].items() for size, cost in sizes.items()]
+    rows = [[n, size, f"{int(size) / cost['seconds']:.2f}", f"{cost['step_mib']:.0f}"] for n, size, cost in cells]
     return (
         f"{Table(head, rows).markdown()}\n"
         f"{data['num_tokens']:,} tokens at once, {data['machine']}; the first step of a process of its own, its memory "
@@ -171,9 +171,9 @@ def search_table() -> str:
 def mining_table() -> str:
     data = load("mining-speed")
     rows = [
-        [name, str(found["rows"]), *(f"{seconds:.1f}" for seconds in found["median"].values()), f"{found['ratio']:.1f}"]
-        for name, found in data.items()
-        if isinstance(found, dict) and "ratio" in found
+        [name, str(work["rows"]), *(f"{seconds:.1f}" for seconds in work["median"].values()), f"{work['ratio']:.1f}"]
+        for name, work in data.items()
+        if isinstance(work, dict) and "ratio" in work
     ]
     return (
         f"{Table(['work', 'rows', 'clear-ir, s', 'sentence-transformers, s', 'ratio'], rows).markdown()}\n"

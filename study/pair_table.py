@@ -32,7 +32,7 @@ PAIRS = (
 
 
 def pair_table(experiment: Experiment) -> str:
-    """The differences of all pairs that have been run, p-values corrected over the table: Markdown."""
+    """The differences of all pairs whose models have been run, p-values corrected over the table: Markdown."""
     rows: list[list[str]] = []
     differences: list[PairedDifference] = []
     for names, after, before in PAIRS:
