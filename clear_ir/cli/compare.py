@@ -20,7 +20,7 @@ def compare(
     from clear_ir.compare.comparison import compare_models
     from clear_ir.evaluate.results import read_results
     from clear_ir.report.json_documents import comparison_document
-    from clear_ir.report.tables import comparison_table, differences_table, summary_table
+    from clear_ir.report.tables import comparison_table, differences_table, mixed_table, summary_table
 
     comparison = compare_models(read_results(base), [read_results(other) for other in others])
     if as_json:
@@ -29,6 +29,8 @@ def compare(
     models = comparison.base, comparison.others
     typer.echo(comparison_table(*models, comparison.directions).markdown())
     typer.echo(differences_table(comparison.directions, *models).markdown())
+    if comparison.base.mixed:
+        typer.echo(mixed_table([comparison.base, *comparison.others], comparison.mixed).markdown())
     typer.echo(summary_table(*models, comparison.summaries).markdown())
     results = " ".join(map(str, [base, *others]))
     typer.echo(f"nDCG@10 x 100. Next: clear-ir report {results} --data COLLECTION --out REPORT")
