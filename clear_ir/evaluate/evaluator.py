@@ -42,7 +42,7 @@ class CrossLingualEvaluator(BaseEvaluator):
         max_english_loss: float | None = None,
         base: SentenceTransformer | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.collection = collection
         self.batch_size = batch_size
         self.primary_metric = self.primary

@@ -63,11 +63,11 @@ def score_mixed_run(run: Run, qrels: Qrels, ranks: Mapping[str, Mapping[str, int
         - ``Complete@10``: 1 if every relevant passage is among the first ten;
         - ``last_rank``: rank of the relevant passage found last;
         - ``own_language_first``: 1 if the first relevant passage is in the query's language; absent where no
-          relevant one is in it;
+            relevant one is in it;
         - ``english_irrelevant@10``: English share of the irrelevant passages among the first ten; absent where
-          there are none;
+            there are none;
         - ``one_target_AP(L)``: average precision over the relevant passages in language L, the relevant ones in
-          other languages taken out of the ranking.
+            other languages taken out of the ranking.
     """
     scores: PerQuery = {}
     for query, judged in qrels.items():

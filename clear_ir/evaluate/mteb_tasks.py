@@ -149,7 +149,8 @@ def load_mteb(what: str) -> Any:
 def _language_data(name: str) -> dict[str, str]:
     from importlib.resources import files
 
-    return json.loads((files("mteb.languages") / f"{name}.json").read_text(encoding="utf-8"))
+    names: dict[str, str] = json.loads((files("mteb.languages") / f"{name}.json").read_text(encoding="utf-8"))
+    return names
 
 
 def code_of(lang: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class MiningSettings(BaseModel):
     """How hard negatives are chosen.
 
-    Args:
+    Attributes:
         num_negatives: Negative passages, and as many negative queries, a row.
         range_min: Candidates above this rank are skipped (0 skips none): the likely false negatives.
         range_max: Candidates from this rank on are skipped.

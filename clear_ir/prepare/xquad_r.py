@@ -60,4 +60,5 @@ def load_xquad_r(data: Path, langs: list[str]) -> Prepared:
 def _field(record: dict[str, Any], name: str, where: str) -> list[Any]:
     if not record.get(name):
         raise InputError(f"{where}: {name!r} is missing or empty; this is no file of XQuAD-R.")
-    return record[name]
+    values: list[Any] = record[name]
+    return values

@@ -20,7 +20,7 @@ SHIPPED = Path(__file__).resolve().parent
 class Recipe(BaseModel):
     """The settings of the stages.
 
-    Args:
+    Attributes:
         model: The encoder to start from, if the recipe names one.
         mine: Of ``clear-ir mine``.
         train: Of ``clear-ir train``.

@@ -21,7 +21,7 @@ LOSSES: dict[str, tuple[float, float, float] | None] = {
 class TrainingSettings(BaseModel):
     """How a model is trained.
 
-    Args:
+    Attributes:
         loss: ``clear``; ``infonce``, InfoNCE from the target-language query to the passages, the paper's
             baseline; ``infonce-en``, from the English query instead; ``infonce-both``, from both, half each; or
             ``infonce-symmetric``, from the target-language query and back from the passage, half each.

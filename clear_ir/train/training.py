@@ -275,6 +275,6 @@ def _start_or_resume(partial: Path, recipe: str, resume: bool, overwrite: bool) 
 
 
 def _reporters() -> list[str]:
-    from transformers.integrations import is_tensorboard_available
+    from transformers.integrations.integration_utils import is_tensorboard_available
 
     return ["tensorboard"] if is_tensorboard_available() else []
