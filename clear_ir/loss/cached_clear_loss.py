@@ -81,7 +81,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):  # type: ignore[misc]  # the 
         ValueError: As :class:`CLEARLoss`; also for models with a ``StaticEmbedding``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, keyword arguments as the losses of sentence-transformers have
         self,
         model: SentenceTransformer,
         alpha: float = 0.4,
