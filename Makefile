@@ -8,10 +8,12 @@ AFRIQA ?= ../shared/data/afriqa
 XQUAD  ?= ../shared/data/xquad
 NTREX  ?= ../shared/data/ntrex
 
-.PHONY: help quickstart test check format docs bench study clean
+.PHONY: help install quickstart test check format docs site bench study build lowest clean
 
 help:            ## List the targets
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/.dev  ## Install the package, the tools and the requirements of tests and docs into .venv
 
 quickstart: $(VENV)/.quickstart  ## Install what is needed, then the whole path on the data that ships
 	$(BIN)/clear-ir quickstart --overwrite
@@ -19,9 +21,10 @@ quickstart: $(VENV)/.quickstart  ## Install what is needed, then the whole path 
 test: $(VENV)/.dev  ## Install what is needed, then run the tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.dev  ## Lint, format and types
+check: $(VENV)/.dev  ## Lint, format, spelling, types, and whether tables are those of the committed JSON
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/python -m benchmarks.tables --check
 	$(BIN)/python -m study.tables --check
@@ -33,6 +36,9 @@ format: $(VENV)/.dev  ## Let ruff mend what it can
 docs: $(VENV)/.dev  ## Rewrite every table and figure in README and docs from the committed JSON
 	$(BIN)/python -m benchmarks.tables
 	$(BIN)/python -m study.tables
+
+site: $(VENV)/.dev  ## Build the documentation into build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=DIR; an hour or two on two cores
 	$(BIN)/python -m benchmarks.training_step --afriqa $(AFRIQA)
@@ -47,8 +53,24 @@ study: $(VENV)/.dev  ## Run what is left of the study's matrix: make study AFRIQ
 	$(BIN)/python -m study.run --afriqa $(AFRIQA) --xquad $(XQUAD) --ntrex $(NTREX)
 	$(BIN)/python -m study.tables
 
+build: $(VENV)/.dev  ## Build sdist and wheel into dist; check what the wheel holds and that it runs in a fresh venv
+	rm -rf dist build/wheel-venv
+	$(BIN)/python -m build
+	$(BIN)/python .ci/check_wheel.py dist/*.whl
+	$(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd build && wheel-venv/bin/clear-ir --help
+
+# Warnings are no errors here: those of old versions are mended in newer ones.
+lowest:          ## Run the tests with the lowest versions that pyproject.toml allows, in build/lowest-venv
+	rm -rf build/lowest-venv
+	$(PYTHON) -m venv build/lowest-venv
+	build/lowest-venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	build/lowest-venv/bin/uv pip install --quiet --python build/lowest-venv/bin/python --resolution lowest-direct -e '.[test]'
+	build/lowest-venv/bin/python -m pytest -W default
+
 clean:           ## Remove what the targets made
-	rm -rf $(VENV) quickstart runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist quickstart runs .pytest_cache .mypy_cache .ruff_cache
 
 # torch first: the rest of the requirements would take a newer one.
 $(VENV)/bin/python:
@@ -61,10 +83,10 @@ $(VENV)/.quickstart: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch
-	$(PIP) -e '.[dev,bench]'
+	$(PIP) -e '.[dev,docs,bench]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev,docs]'
 	@touch $@

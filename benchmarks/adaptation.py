@@ -12,6 +12,7 @@ import argparse
 import os
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
@@ -22,7 +23,7 @@ from clear_ir.data.rows import read_training_rows
 from clear_ir.encode.models import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model
-from clear_ir.evaluate.results import read_results, write_results
+from clear_ir.evaluate.results import Results, read_results, write_results
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.prepare.afriqa import load_afriqa
 from clear_ir.prepare.xquad import load_xquad
@@ -32,7 +33,7 @@ from clear_ir.train.run import train_model
 #: What the recipe ``small`` adds to every loss.
 PLAIN = {"guard": 0.0, "divergence": "kl"}
 #: Objectives by name: settings on top of the recipe.
-OBJECTIVES = {
+OBJECTIVES: dict[str, dict[str, Any]] = {
     "infonce": {"loss": "infonce", **PLAIN},
     "infonce-both": {"loss": "infonce-both", **PLAIN},
     "clear": {"loss": "clear", "alpha": 0.4, "beta": 0.2, "gamma": 0.0, **PLAIN},
@@ -54,30 +55,34 @@ def main() -> None:
     load = {"afriqa": load_afriqa, "xquad": load_xquad}[given.dataset]
     prepared = load(given.data, [given.lang])
     recipe = load_recipe("small")
+    collection, base_model = prepared.collection, recipe.model
+    assert collection is not None
+    assert base_model is not None
     folder = given.runs / f"{given.dataset}-{given.lang}-{given.seed}"
-    encoder = load_encoder(recipe.model)
+    encoder = load_encoder(base_model)
     rows_file = folder / "train.jsonl"
     if not rows_file.exists():
         write_jsonl(rows_file, mine_hard_negatives(TextEncoder(encoder), prepared.rows, recipe.mine).records)
     rows = read_training_rows(rows_file)
 
-    def evaluated(name, model_folder):
+    def evaluated(name: str, model_folder: Path | None) -> Results:
         results = folder / "results" / name.replace(" ", "")
         if not results.exists():
             model = encoder if model_folder is None else load_encoder(str(model_folder))
             log = model_folder / "train_log.jsonl" if model_folder else None
-            write_results(results, evaluate_model(TextEncoder(model), prepared.collection, name), train_log=log)
+            write_results(results, evaluate_model(TextEncoder(model), collection, name), train_log=log)
         return read_results(results)
 
     base = evaluated("base", None)
-    others, settings = [], {}
+    others: list[Results] = []
+    settings: dict[str, dict[str, Any]] = {}
     for name in given.objectives:
         changes = OBJECTIVES[name]
         model_folder = folder / "models" / name.replace(" ", "")
         chosen = recipe.train.model_copy(update={**changes, "dev_share": 0.0, "seed": given.seed})
         settings[name] = chosen.model_dump()
         if not model_folder.exists():
-            train_model(recipe.model, rows, chosen, model_folder)
+            train_model(base_model, rows, chosen, model_folder)
         others.append(evaluated(name, model_folder))
     differences = compare_results(base, others)
     write_json(

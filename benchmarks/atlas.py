@@ -12,6 +12,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from clear_ir.data.collection import Collection
 from clear_ir.data.directions import Direction
 from clear_ir.data.files import write_json
 from clear_ir.encode.models import MINILM, load_encoder
@@ -25,7 +26,7 @@ OUT = Path(__file__).parent / "results" / "atlas.json"
 MODEL = Path("quickstart/model")
 
 
-def tfidf(collection, direction: Direction) -> float:
+def tfidf(collection: Collection, direction: Direction) -> float:
     judged = collection.judged(direction)
     pool = collection.pool(direction)
     vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit([p.full_text for p in pool])
@@ -42,8 +43,8 @@ def main() -> None:
     collection = load_split("test")
     scores = {"TF-IDF": {"q-en.p-en": round(tfidf(collection, Direction("en", "en")), 6)}}
     for name, model in (("MiniLM", MINILM), ("MiniLM + CLEAR", str(MODEL))):
-        found = evaluate_directions(TextEncoder(load_encoder(model)), collection)
-        scores[name] = {direction: round(result.mean("nDCG@10"), 6) for direction, result in found.items()}
+        results = evaluate_directions(TextEncoder(load_encoder(model)), collection)
+        scores[name] = {direction: round(result.mean("nDCG@10"), 6) for direction, result in results.items()}
     write_json(OUT, {"scores": scores})
     print(f"Wrote {OUT}")
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
@@ -42,7 +43,8 @@ def main() -> int:
     parser.add_argument("--afriqa", type=Path, required=True, help="folder with the gold passages of AfriQA")
     given = parser.parse_args()
     encoder = load_encoder("minilm")
-    cells, worst = [], 0.0
+    cells: list[dict[str, Any]] = []
+    worst = 0.0
     collections = (
         load_xquad(given.xquad, ["de"], "all").collection,
         load_xquad(given.xquad, ["de"], "test").collection,
@@ -51,10 +53,11 @@ def main() -> int:
     )
     with tempfile.TemporaryDirectory() as cache:  # the collections share passages
         for collection in collections:
+            assert collection is not None
             name = f"{collection.name}, {collection.split}"
             for direction, result in evaluate_directions(TextEncoder(encoder, cache=Path(cache)), collection).items():
                 scores = {measure: round(result.mean(measure), 6) for measure in result.measures}
-                cell = {"data": name, "direction": direction, "queries": len(result.per_query)}
+                cell: dict[str, Any] = {"data": name, "direction": direction, "queries": len(result.per_query)}
                 cell |= {"pool": result.num_passages, "scores": scores}
                 if (name, direction) in REFERENCE:
                     cell["reference"] = dict(zip(("nDCG@10", "R@10"), REFERENCE[name, direction], strict=True))

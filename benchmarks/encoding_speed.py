@@ -16,6 +16,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Any, Literal
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
@@ -42,18 +43,20 @@ def main() -> None:
         "passages": list(dict.fromkeys(row.passage for row in rows))[:600],
         "queries": list(dict.fromkeys(text for row in rows for text in (row.query, row.cross_query)))[:1200],
     }
-    document = {}
+    document: dict[str, Any] = {}
     for kind, chosen in texts.items():
-        seconds, found = {"clear-ir": [], "encode": [], "from the cache": []}, {}
-        side = "passage" if kind == "passages" else "query"
+        seconds: dict[str, list[float]] = {"clear-ir": [], "encode": [], "from the cache": []}
+        vectors: dict[str, np.ndarray] = {}
+        side: Literal["query", "passage"] = "passage" if kind == "passages" else "query"
         for _ in range(given.rounds):
             with tempfile.TemporaryDirectory() as folder:
                 for name in seconds:
                     start = time.perf_counter()
                     if name == "encode":
-                        found[name] = encoder.encode(chosen, normalize_embeddings=True, show_progress_bar=False)
+                        vectors[name] = encoder.encode(chosen, normalize_embeddings=True, show_progress_bar=False)
                     else:
-                        found[name] = TextEncoder(encoder, cache=Path(folder), show_progress=False).encode(chosen, side)
+                        keeping = TextEncoder(encoder, cache=Path(folder), show_progress=False)
+                        vectors[name] = keeping.encode(chosen, side)
                     seconds[name].append(time.perf_counter() - start)
         medians = {name: median(times) for name, times in seconds.items()}
         document[kind] = {
@@ -61,7 +64,7 @@ def main() -> None:
             "seconds": seconds,
             "median": medians,
             "ratio": round(medians["encode"] / medians["clear-ir"], 2),
-            "largest_difference": float(np.abs(found["clear-ir"] - found["encode"]).max()),
+            "largest_difference": float(np.abs(vectors["clear-ir"] - vectors["encode"]).max()),
         }
         print(kind, json.dumps(medians), flush=True)
     libraries = {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}

@@ -19,12 +19,14 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Any, cast
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import numpy as np
 import torch
 from datasets import Dataset
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives as st_mine
 
 from benchmarks.machine import machine
@@ -49,29 +51,29 @@ class Given:
 
     def __init__(self, vectors: dict[str, np.ndarray]) -> None:
         self.vectors = vectors
-        self.prompts = {}
+        self.prompts: dict[str, str] = {}
 
-    def encode(self, texts, convert_to_tensor=False, **_):
-        found = np.stack([self.vectors[text] for text in texts])
-        return torch.from_numpy(found) if convert_to_tensor else found
+    def encode(self, texts: list[str], convert_to_tensor: bool = False, **_: Any) -> np.ndarray | torch.Tensor:
+        vectors = np.stack([self.vectors[text] for text in texts])
+        return torch.from_numpy(vectors) if convert_to_tensor else vectors
 
     encode_query = encode_document = encode
 
     @staticmethod
-    def similarity(first, second):
+    def similarity(first: np.ndarray | torch.Tensor, second: np.ndarray | torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(first) @ torch.as_tensor(second).T
 
     @staticmethod
-    def similarity_pairwise(first, second):
+    def similarity_pairwise(first: np.ndarray | torch.Tensor, second: np.ndarray | torch.Tensor) -> torch.Tensor:
         return (torch.as_tensor(first) * torch.as_tensor(second)).sum(dim=-1)
 
 
-def theirs(model, rows: list[ParallelRow]) -> int:
+def theirs(model: SentenceTransformer, rows: list[ParallelRow]) -> int:
     pairs = {
         "queries": ([row.query for row in rows], [row.passage for row in rows]),
         "passages": ([row.passage for row in rows], [row.cross_query for row in rows]),
     }
-    found = 0
+    num_mined = 0
     for anchors, positives in pairs.values():
         with contextlib.redirect_stdout(io.StringIO()):
             mined = st_mine(
@@ -84,25 +86,26 @@ def theirs(model, rows: list[ParallelRow]) -> int:
                 output_format="n-tuple",
                 verbose=False,
             )
-        found += len(mined)
-    return found
+        num_mined += len(mined)
+    return num_mined
 
 
-def ours(model, rows: list[ParallelRow]) -> int:
+def ours(model: SentenceTransformer, rows: list[ParallelRow]) -> int:
     return 2 * len(mine_hard_negatives(TextEncoder(model, show_progress=False), rows, SETTINGS).records)
 
 
-def compare(model, rows: list[ParallelRow], rounds: int) -> dict:
-    seconds, found = {"clear-ir": [], "sentence-transformers": []}, {}
+def compare(model: SentenceTransformer, rows: list[ParallelRow], rounds: int) -> dict[str, Any]:
+    seconds: dict[str, list[float]] = {"clear-ir": [], "sentence-transformers": []}
+    num_mined: dict[str, int] = {}
     for _ in range(rounds):
         for name, way in (("clear-ir", ours), ("sentence-transformers", theirs)):
             start = time.perf_counter()
-            found[name] = way(model, rows)
+            num_mined[name] = way(model, rows)
             seconds[name].append(time.perf_counter() - start)
-            print(f"{name}: {seconds[name][-1]:.1f} s, {found[name]} rows of one side", flush=True)
+            print(f"{name}: {seconds[name][-1]:.1f} s, {num_mined[name]} rows of one side", flush=True)
     medians = {name: median(times) for name, times in seconds.items()}
     ratio = round(medians["sentence-transformers"] / medians["clear-ir"], 2)
-    return {"rows": len(rows), "mined": found, "seconds": seconds, "median": medians, "ratio": ratio}
+    return {"rows": len(rows), "mined": num_mined, "seconds": seconds, "median": medians, "ratio": ratio}
 
 
 def main() -> None:
@@ -116,7 +119,8 @@ def main() -> None:
     rows = [ParallelRow(f"{i}", f"q{i}", f"p{i}", f"p{i}", f"c{i}", "xx") for i in range(given.rows)]
     vectors = rng.standard_normal((3, given.rows, 384), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
-    model = Given({f"{side}{i}": vectors[s, i] for s, side in enumerate("qpc") for i in range(given.rows)})
+    known = Given({f"{side}{i}": vectors[s, i] for s, side in enumerate("qpc") for i in range(given.rows)})
+    model = cast(SentenceTransformer, known)  # it has what mining uses of an encoder
     document = {"embeddings given": compare(model, rows, given.rounds)}
     if given.afriqa:
         real = load_afriqa(given.afriqa, ["hau", "ibo"]).rows
@@ -124,7 +128,7 @@ def main() -> None:
     libraries = {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}
     settings = SETTINGS.model_dump(include={"num_negatives", "range_min", "range_max"})
     write_json(given.out, {**document, "settings": settings, "versions": libraries, "machine": machine()})
-    print(json.dumps({name: found["ratio"] for name, found in document.items()}))
+    print(json.dumps({name: figures["ratio"] for name, figures in document.items()}))
     print(f"Wrote {given.out}")
 
 

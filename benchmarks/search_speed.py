@@ -36,15 +36,17 @@ def faiss_flat(queries: np.ndarray, passages: np.ndarray) -> np.ndarray:
 
     index = faiss.IndexFlatIP(DIM)
     index.add(passages)
-    return index.search(queries, K)[1]
+    rows: np.ndarray = index.search(queries, K)[1]
+    return rows
 
 
 def torch_topk(queries: np.ndarray, passages: np.ndarray) -> np.ndarray:
     import torch
 
     held = torch.from_numpy(passages).T
-    found = [torch.topk(torch.from_numpy(queries[i : i + 1024]) @ held, K)[1] for i in range(0, len(queries), 1024)]
-    return torch.cat(found).numpy()
+    blocks = [torch.topk(torch.from_numpy(queries[i : i + 1024]) @ held, K)[1] for i in range(0, len(queries), 1024)]
+    rows: np.ndarray = torch.cat(blocks).numpy()
+    return rows
 
 
 WAYS = {"clear-ir": ours, "faiss, flat": faiss_flat, "torch.topk": torch_topk}
@@ -62,7 +64,8 @@ def main() -> None:
 
     def unit(count: int) -> np.ndarray:
         vectors = rng.standard_normal((count, DIM), dtype=np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
 
     queries, passages = unit(given.queries), unit(given.passages)
     if given.memory_of:
@@ -71,12 +74,12 @@ def main() -> None:
         WAYS[given.memory_of](queries, passages)
         print(json.dumps(max(0.0, peak_memory() - before)))
         return
-    seconds = {name: [] for name in WAYS}
-    found = {}
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    best: dict[str, np.ndarray] = {}
     for _ in range(given.rounds):
         for name, way in WAYS.items():
             start = time.perf_counter()
-            found[name] = way(queries, passages)
+            best[name] = way(queries, passages)
             seconds[name].append(time.perf_counter() - start)
             print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
     medians = {name: median(times) for name, times in seconds.items()}
@@ -98,8 +101,8 @@ def main() -> None:
             "mib_beyond_embeddings": memory,
             # Rounding may swap neighbours whose scores are almost equal.
             "same_top_k": {
-                name: float(np.mean([len(set(a) & set(b)) / K for a, b in zip(rows, found["clear-ir"], strict=True)]))
-                for name, rows in found.items()
+                name: float(np.mean([len(set(a) & set(b)) / K for a, b in zip(rows, best["clear-ir"], strict=True)]))
+                for name, rows in best.items()
             },
             "versions": {name: version(name) for name in ("clear-ir", "faiss-cpu", "numpy", "torch")},
             "machine": machine(),
@@ -113,7 +116,7 @@ def resident() -> float:
     """MiB resident now."""
     import psutil
 
-    return psutil.Process().memory_info().rss / 2**20
+    return float(psutil.Process().memory_info().rss) / 2**20
 
 
 if __name__ == "__main__":

@@ -29,16 +29,18 @@ from contextlib import ExitStack, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
 from benchmarks.machine import machine, peak_memory
 from clear_ir import CachedCLEARLoss, CLEARLoss
 from clear_ir.data.files import write_json, write_jsonl
-from clear_ir.data.rows import read_training_rows, training_columns
+from clear_ir.data.rows import TrainingRows, read_training_rows, training_columns
 from clear_ir.encode.models import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.loss.clear_loss import PackedBatch
@@ -60,7 +62,7 @@ VARIANTS = ("columns", "mnrl", "packed plain dropout", "packed", "packed bf16")
 class ColumnByColumn(CachedCLEARLoss):
     """Our loss and mathematics, the columns embedded as sentence-transformers' cached losses do."""
 
-    def _pack(self, features, labels=None):
+    def _pack(self, features: list[dict[str, Any]], labels: torch.Tensor | None = None) -> PackedBatch:
         columns = lay_out(len(features), self.weights, self.num_negatives)
         used = {column: features[column] for column in columns.used}
         places = {column: (i, torch.arange(len(f["input_ids"]))) for i, (column, f) in enumerate(used.items())}
@@ -86,8 +88,8 @@ def main() -> None:
         bench = Bench(given, size, negatives)
         before = peak_memory()
         for _ in sys.stdin:  # a line asks for a step
-            found = {"seconds": bench.step(name), "step_mib": peak_memory(), "before_mib": before}
-            print(json.dumps(found), flush=True)
+            measured = {"seconds": bench.step(name), "step_mib": peak_memory(), "before_mib": before}
+            print(json.dumps(measured), flush=True)
         return
 
     for negatives in {5, *given.negatives}:
@@ -96,25 +98,27 @@ def main() -> None:
     # Written as it grows: all of this takes an hour on two cores.
     write_json(given.out, document)
     grid = document.setdefault("by_batch_size", {})
-    for negatives in map(str, given.negatives):
-        cells = grid.setdefault(negatives, {})
-        for size in map(str, given.sizes):
-            if size not in cells:
-                with Worker(given, "packed", int(size), int(negatives)) as worker:
-                    cells[size] = worker.step()
+    for negatives in given.negatives:
+        cells = grid.setdefault(str(negatives), {})
+        for size in given.sizes:
+            if str(size) not in cells:
+                with Worker(given, "packed", size, negatives) as worker:
+                    cells[str(size)] = worker.step()
                 write_json(given.out, document)
     print(f"Wrote {given.out}")
 
 
-def measure_time(given: argparse.Namespace) -> dict:
+def measure_time(given: argparse.Namespace) -> dict[str, Any]:
     """Equality, seconds and memory of each variant, and the share of the machine's peak."""
-    document = {"versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}}
+    document: dict[str, Any] = {
+        "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}
+    }
     document |= {"machine": machine(), "batch_size": given.batch_size, "negatives": 5}
     document["equality"] = Bench(given, EQUALITY_ROWS, 5).compare() | {"rows": EQUALITY_ROWS}
     print(json.dumps(document["equality"]), flush=True)
 
     names = [name for name in given.variants if has_bf16() or not name.endswith("bf16")]
-    steps = {name: [] for name in names}
+    steps: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     # Those that keep all activations come afterwards, one by one: they need the memory for themselves.
     hungry = [[name] for name in names if name.startswith("one pass")]
     for group in ([name for name in names if [name] not in hungry], *hungry):
@@ -125,7 +129,7 @@ def measure_time(given: argparse.Namespace) -> dict:
             for _ in range(given.rounds):
                 for name, worker in workers.items():
                     steps[name].append(worker.step())
-    medians = {name: median(step["seconds"] for step in found) for name, found in steps.items()}
+    medians = {name: median(step["seconds"] for step in taken) for name, taken in steps.items()}
     bench = Bench(given, given.batch_size, 5)
     tokens = bench.distinct_tokens()
     shares = {}
@@ -142,11 +146,11 @@ def measure_time(given: argparse.Namespace) -> dict:
         "distinct_texts": bench.distinct,
         "distinct_tokens": tokens,
         "num_tokens": for_device(NUM_TOKENS, bench.model.device),
-        "seconds": {name: [step["seconds"] for step in found] for name, found in steps.items()},
+        "seconds": {name: [step["seconds"] for step in taken] for name, taken in steps.items()},
         "median": medians,
         "rows_per_second": {name: round(given.batch_size / seconds, 3) for name, seconds in medians.items()},
         "times_columns": {name: round(medians["columns"] / seconds, 2) for name, seconds in medians.items()},
-        "peak_mib": {name: max(step["step_mib"] for step in found) for name, found in steps.items()},
+        "peak_mib": {name: max(step["step_mib"] for step in taken) for name, taken in steps.items()},
         "matmul_peak": shares,
     }
 
@@ -164,11 +168,11 @@ class Bench:
         # Tensors alone, as the trainer hands them over: the tokenizer's own records are three times as large.
         self.features = [dict(self.model.preprocess(column)) for column in texts]
         self.texts, self.distinct = sum(map(len, texts)), len({text for column in texts for text in column})
-        transformer = self.model[0].auto_model
+        transformer: Any = self.model[0].auto_model
         self.flops_per_token = 2 * sum(p.numel() for p in transformer.encoder.parameters())
         # The share of the columns that the baseline's loss reads: query in the language, passages.
         self.baseline_columns = [2 + negatives, *range(1, 2 + negatives)]
-        self.losses = {
+        self.losses: dict[str, torch.nn.Module] = {
             "columns": ColumnByColumn(self.model, mini_batch_size=TEXTS_AT_ONCE, deduplicate=False),
             "mnrl": CachedMultipleNegativesRankingLoss(self.model, mini_batch_size=TEXTS_AT_ONCE),
             "packed": CachedCLEARLoss(self.model),
@@ -198,21 +202,21 @@ class Bench:
 
     def compare(self) -> dict[str, float]:
         """Loss and gradient of ``packed`` against ``columns``, and of bf16 against float32, without dropout."""
-        found = {}
+        outcomes: dict[str, tuple[float, torch.Tensor]] = {}
         self.model.eval()
         names = ["columns", "packed", *(["packed bf16"] if has_bf16() else [])]
         for name in names:
             self.step(name)
             gradient = torch.cat([p.grad.flatten() for p in self.model.parameters() if p.grad is not None])
-            found[name] = self.value.item(), gradient.double()
+            outcomes[name] = self.value.item(), gradient.double()
         self.model.train()
-        (first, g), (second, h) = found["columns"], found["packed"]
+        (first, g), (second, h) = outcomes["columns"], outcomes["packed"]
         return {
             "loss": second,
             "relative_difference_of_loss": abs(first - second) / abs(first),
             "gradient_cosine": cosine(g, h),
             "gradient_norm": float(h.norm()),
-            **{f"gradient_cosine_{name}": cosine(g, found[name][1]) for name in names[2:]},
+            **{f"gradient_cosine_{name}": cosine(g, outcomes[name][1]) for name in names[2:]},
         }
 
 
@@ -220,7 +224,7 @@ def cosine(first: torch.Tensor, second: torch.Tensor) -> float:
     return float(torch.nn.functional.cosine_similarity(first, second, dim=0))
 
 
-def mined_rows(given: argparse.Namespace, model, negatives: int):
+def mined_rows(given: argparse.Namespace, model: SentenceTransformer, negatives: int) -> TrainingRows:
     """Rows of all languages, mined once and kept."""
     path = given.runs / f"afriqa-step-n{negatives}.jsonl"
     if not path.exists():
@@ -250,14 +254,16 @@ class Worker:
 
     def step(self) -> dict[str, float]:
         """Seconds of a step, and MiB at the process's peak."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write("step\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit(f"{self.label}: the process has died; is there enough memory?")
-        found = json.loads(line)
-        print(f"{self.label}: {found['seconds']:.1f} s, {found['step_mib']:.0f} MiB", flush=True)
-        return found
+        measured: dict[str, float] = json.loads(line)
+        print(f"{self.label}: {measured['seconds']:.1f} s, {measured['step_mib']:.0f} MiB", flush=True)
+        return measured
 
 
 def matmul_peak(kind: torch.dtype) -> float:
@@ -271,7 +277,7 @@ def matmul_peak(kind: torch.dtype) -> float:
 
 
 def has_bf16() -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

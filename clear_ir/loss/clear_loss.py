@@ -103,7 +103,7 @@ class CLEARLoss(nn.Module):
         ValueError: For weights out of range, or columns that do not fit.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, keyword arguments as the losses of sentence-transformers have
         self,
         model: SentenceTransformer,
         alpha: float = 0.4,

@@ -187,7 +187,8 @@ class _QueryPool:
 
 
 def _row_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return np.einsum("ij,ij->i", first, second)
+    scores: np.ndarray = np.einsum("ij,ij->i", first, second)
+    return scores
 
 
 class _Draw:

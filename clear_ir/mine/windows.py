@@ -91,7 +91,7 @@ def pick_in_windows(
 def _shuffled(seed: int, numbers: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     """Random numbers that hang on seed, row and rank alone, so that blocks do not matter (splitmix64, Steele 2014)."""
     with np.errstate(over="ignore"):
-        mixed = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + numbers.astype(np.uint64)
+        mixed: np.ndarray = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + numbers.astype(np.uint64)
         for value in (np.uint64(0), ranks.astype(np.uint64) + np.uint64(1)):
             mixed = (mixed + value) * np.uint64(0x9E3779B97F4A7C15)
             mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

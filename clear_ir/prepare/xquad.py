@@ -50,24 +50,8 @@ def load_xquad(
     Raises:
         InputError: If a file is missing or has another format, or the hub cannot be reached.
     """
-    langs = with_english(langs)
-    if is_local(data):
-        known = sorted(path.name.split(".")[1] for path in Path(data).glob("xquad.*.json"))
-        check_files(data, known, "XQuAD", "xquad.en.json")
-        langs = choose_langs(langs, known, f"XQuAD in {data} has no language")
-        articles = {lang: read_squad(Path(data) / f"xquad.{lang}.json") for lang in langs}
-    elif judge != "all":
-        raise InputError("XQuAD on the hub has no articles to split by; only 'all' can be judged.", "judge")
-    else:
-        refuse_all(langs, "XQuAD")
-        records = {lang: hub_records(str(data), f"xquad.{lang}", "validation") for lang in langs}
-        articles = {lang: squad_from_records(records[lang]) for lang in langs}
-    for lang in langs:
-        if _question_ids(articles[lang]) != _question_ids(articles["en"]):
-            raise InputError(
-                f"{data}: {lang} does not run parallel to English, id by id; download both from one release.", "data"
-            )
-
+    articles = _read_articles(data, with_english(langs), judge)
+    langs = list(articles)
     rows: list[ParallelRow] = []
     passages: dict[str, Text] = {}
     queries: dict[str, Text] = {}
@@ -93,6 +77,27 @@ def load_xquad(
                             ParallelRow(query.id, english_query, english["context"], f"{passage_id}@en", text, lang)
                         )
     return Prepared(rows, Collection(collection_name("xquad", langs), passages, queries, qrels, judge))
+
+
+def _read_articles(data: str | Path, langs: list[str], judge: str) -> dict[str, Articles]:
+    """The articles of each language, English first; all languages have the same questions."""
+    if is_local(data):
+        known = sorted(path.name.split(".")[1] for path in Path(data).glob("xquad.*.json"))
+        check_files(data, known, "XQuAD", "xquad.en.json")
+        langs = choose_langs(langs, known, f"XQuAD in {data} has no language")
+        articles = {lang: read_squad(Path(data) / f"xquad.{lang}.json") for lang in langs}
+    elif judge != "all":
+        raise InputError("XQuAD on the hub has no articles to split by; only 'all' can be judged.", "judge")
+    else:
+        refuse_all(langs, "XQuAD")
+        records = {lang: hub_records(str(data), f"xquad.{lang}", "validation") for lang in langs}
+        articles = {lang: squad_from_records(records[lang]) for lang in langs}
+    for lang in langs:
+        if _question_ids(articles[lang]) != _question_ids(articles["en"]):
+            raise InputError(
+                f"{data}: {lang} does not run parallel to English, id by id; download both from one release.", "data"
+            )
+    return articles
 
 
 def _question_ids(articles: Articles) -> list[list[list[str]]]:

@@ -23,7 +23,7 @@ SHIPPED = Path(__file__).resolve().parent
 class Recipe(BaseModel):
     """The settings of the stages.
 
-    Args:
+    Attributes:
         model: The encoder to start from, if the recipe names one.
         encode: Of every command that encodes.
         mine: Of ``clear-ir mine``.

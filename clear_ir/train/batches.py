@@ -59,7 +59,7 @@ class LanguageBatchSampler(DefaultBatchSampler):
         batch_languages: ``mixed`` batches hold any languages, ``single`` ones one each.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, the first six are those of DefaultBatchSampler
         self,
         dataset: Dataset,
         batch_size: int,

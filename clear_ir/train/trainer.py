@@ -205,7 +205,7 @@ def make_trainer(
     """
     from sentence_transformers import SentenceTransformerTrainer
     from transformers import PrinterCallback
-    from transformers.integrations import is_tensorboard_available
+    from transformers.integrations.integration_utils import is_tensorboard_available
 
     from clear_ir.loss.term_log import log_terms
     from clear_ir.train.batches import EpochPlan, LanguageBatchSampler
