@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from benchmarks import generated
 from clear_ir.cli.datasets import data_sets_table
+from clear_ir.data.settings import Settings, describe_settings
+from clear_ir.loss.terms import TERMS
+from clear_ir.recipes.recipe import STAGES
 from clear_ir.report.figures import bar_chart
 from clear_ir.report.tables import Table, definitions_table
 
@@ -196,6 +200,26 @@ def encoding_table() -> str:
     return f"{Table(head, rows).markdown()}\n{data['machine']}."
 
 
+def settings_table(model: type[Settings]) -> str:
+    """A table for each group of a stage's settings."""
+    groups: dict[str, list[list[str]]] = {}
+    for setting in describe_settings(model):
+        values = ", ".join(setting.choices) or setting.type.__name__.lower()
+        row = [f"`{setting.name}`", f"`{setting.flag}`", values, setting.default_text, setting.description]
+        groups.setdefault(setting.group, []).append([cell.replace("|", "\\|") for cell in row])
+    head = ["setting", "flag", "values", "default", "what"]
+    tables = (f"**{group}**\n\n{Table(head, rows, 5).markdown(padded=False)}" for group, rows in groups.items())
+    return "\n".join(tables)
+
+
+def terms_table() -> str:
+    rows = [
+        [f"`{term.name}`", f"`{term.weight}`" if term.weight else "the rest of 1", term.teaches]
+        for term in TERMS.values()
+    ]
+    return Table(["term", "weight", "what it teaches"], rows, 3).markdown(padded=False)
+
+
 #: By the name that stands in the documents; names that begin with ``study-`` are the study's.
 TABLES: dict[str, Callable[[], str]] = {
     "data-sets": data_sets_table,
@@ -209,6 +233,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "quickstart": quickstart_table,
     "afriqa-hau": lambda: adaptation_table("afriqa-hau"),
     "atlas": atlas_table,
+    "terms": terms_table,
+    **{f"settings-{stage}": partial(settings_table, model) for stage, model in STAGES.items()},
     "measures": lambda: definitions_table(mixed=False).markdown(padded=False),
     "measures-mixed": lambda: definitions_table(mixed=True).markdown(padded=False),
 }

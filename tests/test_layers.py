@@ -89,3 +89,14 @@ def test_help_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "quickstart" in done.stdout
+
+
+def test_no_ten_lines_stand_twice():
+    """Imports, blank lines and lone brackets do not count."""
+    places = {}
+    for path in MODULES:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line for line in lines if len(line) > 3 and not line.startswith(("import ", "from "))]
+        for i in range(len(lines) - 9):
+            places.setdefault(tuple(lines[i : i + 10]), []).append(f"{path.relative_to(PACKAGE)}: {lines[i]}")
+    assert not [found for found in places.values() if len(found) > 1]

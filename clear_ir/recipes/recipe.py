@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clear_ir.data.files import InputError
+from clear_ir.data.settings import Settings
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.merge.settings import MergeSettings
 from clear_ir.mine.settings import MiningSettings
@@ -38,6 +39,14 @@ class Recipe(BaseModel):
     mine: MiningSettings = Field(default_factory=MiningSettings)
     train: TrainingSettings = Field(default_factory=TrainingSettings)
     merge: MergeSettings = Field(default_factory=MergeSettings)
+
+
+#: The settings of each stage that a recipe may hold.
+STAGES: dict[str, type[Settings]] = {
+    name: field.annotation
+    for name, field in Recipe.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+}
 
 
 def load_recipe(name: str | None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:

@@ -6,7 +6,12 @@ import pytest
 from tiny import make_encoder, quiet
 
 from clear_ir.data.files import InputError
+from clear_ir.data.rows import ParallelRow
 from clear_ir.encode.models import MINILM, load_encoder, weights_hash
+from clear_ir.encode.settings import EncodingSettings
+from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.mine.hard_negatives import mine_hard_negatives
+from clear_ir.mine.settings import MiningSettings
 
 TEXTS = ["river desert", "moon", "river desert"]
 
@@ -66,3 +71,46 @@ def test_minilm_itself():
     assert model.max_seq_length == 256
     vectors = quiet(model).encode(["How wide is the river?", "The river is a mile wide.", "Bread is baked."], "query")
     assert vectors[0] @ vectors[1] > 0.5 > vectors[0] @ vectors[2]
+
+
+class Backwards:
+    """A place to encode that gives one text at a time, the last first."""
+
+    def __init__(self):
+        self.encoded = []
+
+    def encode(self, model, texts, side, precision):
+        for text in reversed(texts):
+            self.encoded.append((text, side, precision))
+            yield [text], np.full((1, 32), len(text), np.float32)
+
+
+def test_a_new_place_to_encode_is_one_object(tmp_path):
+    place = Backwards()
+    encoder = quiet(make_encoder(double=False), backend=place, cache=tmp_path, precision="bf16")
+    np.testing.assert_array_equal(encoder.encode(TEXTS, "passage")[:, 0], [12, 4, 12])
+    assert place.encoded == [("moon", "passage", "bf16"), ("river desert", "passage", "bf16")]
+    rows = [ParallelRow(str(i), f"what {i}", f"passage {i}", f"p{i}", f"nini {i}", "sw") for i in range(9)]
+    settings = MiningSettings(num_negatives=1, range_min=0, range_max=4)
+    mine_hard_negatives(encoder, rows, settings)
+    count = len(place.encoded)
+    assert count > 2, "mining encodes there too"
+    mine_hard_negatives(encoder, rows, settings)
+    assert len(place.encoded) == count, "the second time mining finds its texts in the cache"
+
+
+def test_precision_is_used_and_has_its_own_entries(tmp_path):
+    model = make_encoder(double=False)
+    full, half = (quiet(model, cache=tmp_path, precision=precision) for precision in ("fp32", "bf16"))
+    gap = np.abs(full.encode(TEXTS, "query") - half.encode(TEXTS, "query")).max()
+    assert 1e-5 < gap < 0.05
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_encoder_as_the_settings_say(tmp_path, monkeypatch):
+    model = make_encoder(double=False)
+    monkeypatch.setenv("CLEAR_IR_CACHE", str(tmp_path / "default"))
+    assert TextEncoder.from_settings(model, EncodingSettings()).cache == tmp_path / "default"
+    assert TextEncoder.from_settings(model, EncodingSettings(cache=tmp_path / "mine")).cache == tmp_path / "mine"
+    chosen = TextEncoder.from_settings(model, EncodingSettings(no_cache=True, batch_size=3, precision="bf16"))
+    assert (chosen.cache, chosen.backend.batch_size, chosen.precision) == (None, 3, "bf16")

@@ -1,0 +1,90 @@
+"""The program itself: version, short help, groups, examples, JSON, recipes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+import yaml
+from commands import refused
+from tiny import make_encoder
+
+import clear_ir
+from clear_ir.cli.app import app
+from clear_ir.data.collection import Text, make_collection, write_collection
+from clear_ir.data.files import write_jsonl
+from clear_ir.recipes.recipe import load_recipe, shipped_recipes
+
+
+def test_version_and_short_help(run):
+    assert run("--version")[:2] == (0, f"clear-ir {clear_ir.__version__}\n")
+    assert run("-h")[1] == run("--help")[1]
+    assert "--install-completion" in run("-h")[1]
+    done = subprocess.run([sys.executable, "-m", "clear_ir", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"clear-ir {clear_ir.__version__}\n"
+
+
+def test_commands_stand_in_groups(run):
+    shown = run("--help")[1]
+    places = [shown.index(part) for part in ("Data", "prepare", "Train", "merge", "Measure", "compare")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", [c for c in typer.main.get_command(app).commands if c not in ("prepare", "recipe")])
+def test_every_help_has_an_example(run, name):
+    code, shown, _ = run(name, "--help")
+    assert code == 0
+    assert f"Example: clear-ir {name}" in " ".join(shown.split())
+
+
+def test_wrong_calls_get_one_sentence(run, tmp_path):
+    refused(run("trian"), "No such command 'trian'", "see clear-ir --help")
+    refused(run("train", "--out", tmp_path / "m"), "'--rows'", "see clear-ir train --help")
+    refused(run("train", "--rows", "x", "--out", "y", "--max-steps", "many"), "'--max-steps'")
+    refused(run("train", "--rows", "x", "--out", "y", "--lerning-rate", "1"), "--lerning-rate")
+
+
+def test_recipes_are_listed_and_shown(run, tmp_path):
+    rows = json.loads(run("recipe", "list", "--json")[1])
+    assert [row["recipe"] for row in rows] == list(shipped_recipes())
+    table = run("recipe", "list")[1]
+    assert all(row["recipe"] in table and row["model"] in table for row in rows)
+    code, shown, _ = run("recipe", "show", "paper")
+    assert code == 0
+    assert (
+        yaml.safe_load(shown)
+        == load_recipe("paper").model_dump(mode="json")
+        == json.loads(run("recipe", "show", "paper", "--json")[1])
+    )
+    (tmp_path / "mine.yaml").write_text(shown)
+    assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe("paper"), "what is shown works as a recipe"
+    refused(run("recipe", "show", "papre"), "no recipe 'papre'", "paper")
+
+
+def test_json_where_a_table_is_printed(run, tmp_path, tiny_folder):
+    words = "river desert moon bread bank court drum tree bird metal".split()
+    passages = [Text(f"p{i}", f"the {word} is wide", "en") for i, word in enumerate(words)]
+    questions = [(f"q{i}", f"p{i}", {"en": f"what {word}", "sw": f"mto {word}"}) for i, word in enumerate(words)]
+    write_collection(tmp_path / "data", make_collection("tiny", passages, questions))
+    other = tmp_path / "other"
+    make_encoder(double=False, seed=1).save_pretrained(str(other), create_model_card=False)
+    for model, out in ((tiny_folder, "a"), (other, "b")):
+        code, shown, _ = run(
+            "evaluate", "--model", model, "--data", tmp_path / "data", "--out", tmp_path / out, "--json"
+        )
+        assert code == 0
+        assert 0 <= json.loads(shown)["directions"]["q-sw.p-en"]["nDCG@10"] <= 1
+    compared = json.loads(run("compare", tmp_path / "a", tmp_path / "b", "--json")[1])
+    assert {d["direction"] for d in compared["directions"]} == {"q-en.p-en", "q-sw.p-en"}
+    merge = ["merge", tiny_folder, other, "--data", tmp_path / "data", "--weights", "0.5,1", "--json"]
+    merged = json.loads(run(*merge, "--out", tmp_path / "merged")[1])
+    assert [point["weight"] for point in merged["points"]] == [0.0, 0.5, 1.0]
+    rows = [
+        {"query": f"what {w}", "passage": f"the {w} {i}", "cross_query": f"mto {w}", "lang": "sw"}
+        for i, w in enumerate(words)
+    ]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    mine = ["mine", "--model", tiny_folder, "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "train.jsonl"]
+    mined = json.loads(run(*mine, "--num-negatives", 1, "--range-min", 0, "--json")[1])
+    assert (mined["rows"], mined["left out"]) == (10, [])
