@@ -47,9 +47,3 @@ def test_scripts_in_readme_and_docs_parse_and_import_what_exists():
                     module = import_module(node.module)
                     assert all(hasattr(module, name.name) for name in node.names), f"{page.name}: {node.module}"
     assert seen >= 5
-
-
-def test_the_readmes_tree_names_every_module():
-    readme = (ROOT / "README.md").read_text()
-    for path in (ROOT / "clear_ir").glob("*.py"):
-        assert path.name == "__init__.py" or path.name in readme, path.name

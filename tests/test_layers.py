@@ -41,6 +41,12 @@ def test_imports_fall(path):
             assert not [name for name in names if name.startswith("_")], f"{path} takes a private name of {other}"
 
 
+def test_contributing_lists_the_house_from_the_top_down():
+    lines = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8").split("clear_ir/\n")[1].splitlines()
+    rooms = [line.split()[0].removesuffix("/").removesuffix(".py") for line in lines if line.startswith("      ")]
+    assert rooms == HOUSE
+
+
 def test_the_house_has_no_other_rooms():
     rooms = {p.name for p in PACKAGE.iterdir() if p.is_dir() and not p.name.startswith("__")}
     assert rooms | {"quickstart"} == set(HOUSE)
