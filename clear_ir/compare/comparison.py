@@ -94,8 +94,8 @@ def compare_models(base: Results, others: Sequence[Results]) -> Comparison:
         others: Models evaluated on the same data; none describes the base alone.
 
     Returns:
-        The differences. P-values are corrected within each of the three lists; in ``mixed``, within each measure.
-        A measure that the results of any model lack, as older ones may, is left out of ``mixed``.
+        The differences. P-values are corrected within each of the three lists, which are a table each. A measure that
+        the results of any model lack, as older ones may, is left out of ``mixed``.
 
     Raises:
         InputError: If two models have one name, or the data differ.
@@ -105,7 +105,8 @@ def compare_models(base: Results, others: Sequence[Results]) -> Comparison:
     for measure in (MAIN_MEASURE, MAIN_MIXED_MEASURE):
         if all(measure in pool.measures for results in (base, *others) for pool in results.mixed.values()):
             mixed += compare_results(base, others, measure, mixed=True)
-    return Comparison(base, list(others), compare_results(base, others), compare_summaries(base, others), mixed)
+    summaries = compare_summaries(base, others)
+    return Comparison(base, list(others), compare_results(base, others), summaries, _corrected(mixed))
 
 
 def check_names(results: Sequence[Results]) -> None:
@@ -227,6 +228,11 @@ def _differences(
             size = len(directions[name].per_query) if name in directions else len(before.sums)
             p = test.p_value(statistic)
             differences.append(Difference(other.model, name, measure, reference, value, low, high, p, size))
+    return _corrected(differences)
+
+
+def _corrected(differences: Sequence[Difference]) -> list[Difference]:
+    """Differences of one table, their p-values corrected over all of them."""
     corrected = holm([difference.p for difference in differences])
     return [replace(difference, p_holm=p) for difference, p in zip(differences, corrected, strict=True)]
 

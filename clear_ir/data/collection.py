@@ -212,8 +212,29 @@ def read_collection(folder: Path, split: str = "test") -> Collection:
     return Collection(name, passages, judged, qrels, split)
 
 
+def check_id(text_id: str, what: str) -> None:
+    """Refuse an id that a TREC run or qrels file cannot hold.
+
+    Args:
+        text_id: Of a query or a passage.
+        what: What it is, to begin the error's sentence: where it stands and its column.
+
+    Raises:
+        InputError: If it holds white space.
+    """
+    if any(character.isspace() for character in text_id):
+        raise InputError(f"{what} {text_id!r} holds white space, which TREC files cannot carry; rename it.")
+
+
 def write_collection(folder: Path, collection: Collection) -> None:
-    """Write a collection in BEIR's layout, with ``lang`` and ``parallel_id``."""
+    """Write a collection in BEIR's layout, with ``lang`` and ``parallel_id``.
+
+    Raises:
+        InputError: If an id holds white space, so that no results of the collection could be written.
+    """
+    for kind, texts in (("passage", collection.passages), ("query", collection.queries)):
+        for text_id in texts:
+            check_id(text_id, f"The {kind} id")
     write_jsonl(
         folder / "corpus.jsonl",
         (
@@ -240,10 +261,7 @@ def _read_texts(path: Path) -> dict[str, Text]:
                 state = "null or empty" if name in record else f"missing among {', '.join(record)}"
                 raise InputError(f"{where}: {name!r} is {state}; each line needs _id and text.")
         text_id = str(record["_id"])
-        if any(character.isspace() for character in text_id):
-            raise InputError(
-                f"{where}: the _id {text_id!r} holds white space, which TREC files cannot carry; rename it."
-            )
+        check_id(text_id, f"{where}: the _id")
         if text_id in texts:
             raise InputError(f"{where}: the _id {text_id!r} stands there a second time; make ids unique.")
         lang, title = str(record.get("lang") or "en"), str(record.get("title") or "")

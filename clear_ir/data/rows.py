@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clear_ir.data.collection import check_id
 from clear_ir.data.files import InputError, hash_of, read_records, write_jsonl
 
 PARALLEL_COLUMNS = ("id", "query", "passage", "passage_id", "cross_query", "lang")
@@ -100,10 +101,12 @@ def read_parallel_rows(
         values = {column: text for column, text in texts.items() if text is not None}
         row_lang = lang or values["lang"]
         row_id = _text(record.get(names["id"])) or f"{row_lang}-{number}"
+        check_id(row_id, f"{where}: the {names['id']}")
         if row_id in seen:
             raise InputError(f"{where}: the id {row_id!r} was already used in {seen[row_id]}; make ids unique.")
         seen[row_id] = where
         passage_id = _text(record.get(names["passage_id"])) or "p-" + hash_of(values["passage"])[:12]
+        check_id(passage_id, f"{where}: the {names['passage_id']}")
         rows.append(
             ParallelRow(row_id, values["query"], values["passage"], passage_id, values["cross_query"], row_lang)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import floor
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
@@ -47,7 +48,7 @@ def parse_weights(text: str) -> list[float]:
     try:
         if ":" in text:
             first, last, step = (float(part) for part in text.split(":"))
-            count = round((last - first) / step) if step > 0 else -1
+            count = floor((last - first) / step + 1e-9) if step > 0 else -1
             weights = [round(first + i * step, 10) for i in range(count + 1)]
         else:
             weights = [float(part) for part in text.replace(",", " ").split()]

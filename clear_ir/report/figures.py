@@ -33,7 +33,11 @@ def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@1
         for i, (model, by_direction) in enumerate(scores.items()):
             values = [tuple(100 * part for part in by_direction[direction]) for direction in directions]
             means = [mean for mean, _, _ in values]
-            errors = [[mean - low for mean, low, _ in values], [high - mean for mean, _, high in values]]
+            # A percentile of equal scores may lie beyond their mean by the last digit of a float.
+            errors = [
+                [max(0, mean - low) for mean, low, _ in values],
+                [max(0, high - mean) for mean, _, high in values],
+            ]
             xs = [x + (i - (len(scores) - 1) / 2) * width for x in range(len(directions))]
             axes.bar(xs, means, width * 0.92, color=COLOURS[i % len(COLOURS)], label=model)
             axes.errorbar(xs, means, yerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)

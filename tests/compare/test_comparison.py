@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from clear_ir.compare.comparison import compare_results, compare_summaries, gap_closed, holm, summary_intervals
+from clear_ir.compare.comparison import (
+    compare_models,
+    compare_results,
+    compare_summaries,
+    gap_closed,
+    holm,
+    summary_intervals,
+)
 from clear_ir.data.files import InputError
 from clear_ir.evaluate.measures import MEASURES
 from clear_ir.evaluate.results import DirectionResult, Results
@@ -116,3 +123,16 @@ def test_mixed_pools_are_compared_apart(pair):
     assert (d.direction, d.significant) == ("q-de.p-en+de", True)
     assert d.change == pytest.approx(0.3)
     assert len(compare_results(base, [new])) == 4
+
+
+def test_the_mixed_table_is_corrected_over_both_of_its_measures(pair):
+    base, new = pair
+    for results, values in ((base, (0.2, 0.0)), (new, (0.4, 1.0))):
+        per_query = {
+            f"{i}@de": {"nDCG@10": values[0] + i / 100, "Complete@10": values[1] if i < 9 else 0.0} for i in range(12)
+        }
+        results.mixed = {"q-de.p-en+de": DirectionResult(per_query, 18)}
+    mixed = compare_models(base, [new]).mixed
+    assert [d.measure for d in mixed] == ["nDCG@10", "Complete@10"]
+    assert [d.p_holm for d in mixed] == pytest.approx(holm([d.p for d in mixed]))
+    assert min(d.p_holm for d in mixed) == pytest.approx(2 * min(d.p for d in mixed)), "the table has two rows"

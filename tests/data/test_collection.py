@@ -119,3 +119,10 @@ def test_missing_parts(tmp_path):
         read_collection(tmp_path / "none")
     with pytest.raises(InputError, match="corpus.jsonl does not exist"):
         read_collection(tmp_path)
+
+
+def test_ids_with_white_space_are_not_written(tmp_path):
+    made = make_collection("c", [Text("p 1", "text", "en")], [("q", "p 1", {"en": "what"})])
+    with pytest.raises(InputError, match="The passage id 'p 1' holds white space"):
+        write_collection(tmp_path / "c", made)
+    assert not (tmp_path / "c").exists()

@@ -100,3 +100,11 @@ def test_hold_out_never_splits_a_group():
     assert not {group for group, _ in held} & {group for group, _ in kept}
     assert hold_out(rows, 0.0, 0, lambda row: row[0]) == (rows, [])
     assert hold_out(rows, 0.2, 1, lambda row: row[0])[1] != held
+
+
+@pytest.mark.parametrize("column", ["id", "passage_id"])
+def test_ids_with_white_space_are_refused_when_they_are_read(tmp_path, column):
+    rows = [{"query": "a", "passage": "b", "cross_query": "c", "lang": "sw", column: name} for name in ("ok", "row 0")]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    with pytest.raises(InputError, match=f"line 2: the {column} 'row 0' holds white space"):
+        read_parallel_rows(tmp_path / "rows.jsonl")

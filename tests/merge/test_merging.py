@@ -86,6 +86,8 @@ def test_the_best_that_keeps_english():
 def test_weights_in_words():
     assert parse_weights("0:1:0.25") == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert parse_weights("0.3, 0.5") == [0.3, 0.5]
+    assert parse_weights("0:0.5:0.3") == [0.0, 0.3], "never past its end"
+    assert parse_weights("0:0.6:0.2") == [0.0, 0.2, 0.4, 0.6]
     for wrong in ("0:1", "0:1:0", "a", "", "1.5", "0:2:0.5", "1:0:0.1"):
         with pytest.raises(InputError, match="FROM:TO:STEP"):
             parse_weights(wrong)

@@ -15,6 +15,7 @@ from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.measures import MEASURES
 from clear_ir.evaluate.results import DirectionResult, Results, read_results, write_results
 from clear_ir.report import page as report_page
+from clear_ir.report.figures import bar_chart
 from clear_ir.report.page import Section, render_report
 from clear_ir.report.tables import Table
 
@@ -159,3 +160,8 @@ def test_the_page_asks_a_browser_for_nothing_and_fits_a_phone(whole_report, tmp_
     probed.write_text(page.replace("</main>", '<img src="http://127.0.0.1:9/x.png"></main>'))
     _, asked = open_page(probed, tmp_path, "--dump-dom")
     assert asked == ["http://127.0.0.1:9/x.png"]
+
+
+def test_bars_of_a_direction_in_which_all_questions_score_alike():
+    svg = bar_chart({"m": {"q-en.p-en": (0.7, 0.7 + 1e-16, 0.7), "q-de.p-en": (0.1 + 0.2, 0.3, 0.3)}})
+    assert "<svg" in svg
