@@ -109,8 +109,9 @@ def weights_hash(model: SentenceTransformer) -> str:
         model: The encoder.
 
     Returns:
-        64 hexadecimal digits, over the tensors, the modules' settings (pooling has no tensors), the tokenizer, the
-        maximum length and the prompts; equal for copies of one model folder.
+        64 hexadecimal digits, equal for copies of one model folder. They cover the tensors; class and settings of each
+        module, those within a router too (pooling has no tensors); the vocabularies; and the settings of the encoder
+        as a whole: maximum length, prompts, similarity, and the dimensions that are cut off.
     """
     import torch
 
@@ -118,11 +119,18 @@ def weights_hash(model: SentenceTransformer) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    digest.update(json.dumps([_settings(module) for module in model], sort_keys=True, default=str).encode())
-    backend = getattr(getattr(model, "tokenizer", None), "backend_tokenizer", None)
-    digest.update(_tokenizer_text(backend).encode())
-    digest.update(json.dumps([model.max_seq_length, model.prompts], default=str).encode())
+    # Below the first level only sentence-transformers' modules have settings of their own.
+    modules = [(n, m) for n, m in model.named_modules() if n and ("." not in n or hasattr(m, "get_config_dict"))]
+    digest.update(_as_json([[name, *_settings(module)] for name, module in modules]))
+    tokenizers = {id(found): found for _, m in modules if (found := getattr(m, "tokenizer", None)) is not None}
+    digest.update(_as_json([_vocabulary(tokenizer) for tokenizer in tokenizers.values()]))
+    whole = [model.max_seq_length, model.prompts, model.default_prompt_name, model.truncate_dim]
+    digest.update(_as_json([*whole, str(model.similarity_fn_name)]))
     return digest.hexdigest()
+
+
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()
 
 
 def _settings(module: Any) -> list[Any]:
@@ -135,9 +143,16 @@ def _settings(module: Any) -> list[Any]:
     return [type(module).__name__, settings]
 
 
-def _tokenizer_text(backend: Any) -> str:
-    """A fast tokenizer as text, without padding and truncation, which change from call to call."""
-    if backend is None:
-        return ""
-    document = json.loads(backend.to_str())
-    return json.dumps({name: part for name, part in document.items() if name not in ("padding", "truncation")})
+def _vocabulary(tokenizer: Any) -> Any:
+    """What decides a tokenizer's ids: fast ones as their file has them, slow ones by vocabulary and settings."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        document = json.loads(backend.to_str())
+        # These two change from call to call.
+        return {name: part for name, part in document.items() if name not in ("padding", "truncation")}
+    options = getattr(tokenizer, "init_kwargs", None)  # transformers' own
+    if options is None:
+        options = vars(tokenizer)  # sentence-transformers' word tokenizers: vocabulary, stop words, lower case
+    plain = {name: sorted(value) if isinstance(value, set | frozenset) else value for name, value in options.items()}
+    plain.pop("name_or_path", None)
+    return [type(tokenizer).__name__, tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else None, plain]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Sequence
@@ -127,7 +126,4 @@ class TextEncoder:
     def _store(self, side: Side) -> EmbeddingCache:
         """The part of the cache that holds what this encoder makes of texts on this side."""
         assert self.cache is not None
-        model = self.model
-        settings = [side, model.prompts, model.default_prompt_name, model.max_seq_length, str(model.dtype)]
-        settings += [str(model.similarity_fn_name), self.precision]
-        return EmbeddingCache(self.cache, self.weights_hash, json.dumps(settings))
+        return EmbeddingCache(self.cache, self.weights_hash, side, self.precision)

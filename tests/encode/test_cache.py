@@ -2,6 +2,15 @@ import shutil
 
 import numpy as np
 import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import (
+    Dense,
+    Normalize,
+    Pooling,
+    Router,
+    WordEmbeddings,
+)
+from sentence_transformers.sentence_transformer.modules.tokenizer import WhitespaceTokenizer
 from tiny import make_encoder, quiet
 
 from clear_ir.encode.cache import EmbeddingCache, default_cache
@@ -62,6 +71,9 @@ def test_whatever_changes_embeddings_has_its_own_entries(tmp_path, count):
     fresh(lambda changed: setattr(changed, "max_seq_length", 3))
     fresh(lambda changed: changed.double())
     fresh(lambda changed: setattr(changed, "similarity_fn_name", "dot"))
+    fresh(lambda changed: setattr(changed, "truncate_dim", 8))
+    fresh(lambda changed: changed.append(Dense(32, 32)))
+    fresh(lambda changed: changed.append(Normalize()))
     fresh(lambda changed: None, side="passage")
     assert np.abs(fresh(pool_by_first) - plain).max() > 1e-3
 
@@ -78,6 +90,25 @@ def test_two_local_checkpoints_never_share_an_entry(tmp_path, count, tiny_folder
     third, seen = count(load_encoder(str(same)), TEXTS, tmp_path / "cache")
     assert seen == [], "a copy of the folder is the same encoder"
     np.testing.assert_array_equal(first, third)
+
+
+def test_the_hash_sees_modules_within_a_router_and_slow_tokenizers(encoder):
+    def routed(mode):
+        transformer = make_encoder(double=False)[0]
+        route = [transformer, Pooling(32, pooling_mode=mode)]
+        return SentenceTransformer(modules=[Router.for_query_document(route, [transformer, Pooling(32)])], device="cpu")
+
+    assert weights_hash(routed("cls")) != weights_hash(routed("max"))
+    assert weights_hash(routed("cls")) == weights_hash(routed("cls"))
+
+    def by_words(words, stop_words=()):
+        tokenizer = WhitespaceTokenizer(words, stop_words=stop_words)
+        weights = np.ones((len(words), 8), np.float32)
+        return SentenceTransformer(modules=[WordEmbeddings(tokenizer, weights), Pooling(8)], device="cpu")
+
+    assert weights_hash(by_words(["river", "moon"])) != weights_hash(by_words(["moon", "river"]))
+    assert weights_hash(by_words(["river", "moon"])) == weights_hash(by_words(["river", "moon"]))
+    assert weights_hash(by_words(["river", "moon"], ["moon"])) != weights_hash(by_words(["river", "moon"]))
 
 
 def test_the_hash_sees_pooling_and_tokenizer(tiny_folder):
