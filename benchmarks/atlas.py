@@ -27,7 +27,7 @@ MODEL = Path("quickstart/model")
 
 
 def tfidf(collection: Collection, direction: Direction) -> float:
-    judged = collection.judged(direction)
+    judged = collection.judged_queries(direction)
     pool = collection.pool(direction)
     vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit([p.full_text for p in pool])
     queries = vectorizer.transform([collection.queries[query].text for query in judged])

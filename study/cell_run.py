@@ -154,7 +154,9 @@ def prepare_data(data: str, stage: StageName, matrix: Matrix, folders: Folders) 
 def question_order(collection: Collection) -> dict[str, list[str]]:
     """By direction, the questions in the order in which cells hold their scores."""
     return {
-        str(direction): [collection.queries[query].parallel_id or query for query in collection.judged(direction)]
+        str(direction): [
+            collection.queries[query].parallel_id or query for query in collection.judged_queries(direction)
+        ]
         for direction in evaluated_directions(collection)
     }
 
@@ -234,5 +236,7 @@ def _score_lines(model: SentenceTransformer, collection: Collection, matrix: Mat
     lines = {}
     for direction in directions:
         per_query = embeddings.evaluate(direction).per_query
-        lines[str(direction)] = " ".join(f"{per_query[q][MAIN_MEASURE]:.4g}" for q in collection.judged(direction))
+        lines[str(direction)] = " ".join(
+            f"{per_query[q][MAIN_MEASURE]:.4g}" for q in collection.judged_queries(direction)
+        )
     return lines

@@ -123,11 +123,11 @@ def options_of(model: type[BaseModel], optional: bool = False) -> list[inspect.P
 
 
 def _option_of(setting: Setting, optional: bool) -> inspect.Parameter:
-    value_type: Any = setting.type if setting.type in (int, float, bool, Path) and not setting.several else str
+    value_type: Any = setting.type if setting.type in (int, float, bool, Path) and not setting.container else str
     sentences, metavar = [setting.description], None
-    if setting.several == "sequence":
+    if setting.container == "sequence":
         sentences.append("Put commas between several.")
-    elif setting.several == "mapping":
+    elif setting.container == "mapping":
         value_type, metavar = list[str], "OURS=THEIRS"
     elif setting.choices:
         choices = "|".join(setting.choices)
@@ -143,7 +143,7 @@ def _option_of(setting: Setting, optional: bool) -> inspect.Parameter:
     elif _is_switch(setting):
         default = False
     elif not optional and setting.default is not None:
-        default = setting.default_text if setting.several else setting.default
+        default = setting.default_text if setting.container else setting.default
     option = typer.Option(
         default,
         setting.flag,
@@ -168,9 +168,9 @@ def values_of(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
         value = given[setting.name]
         if value is None or (value is False and _is_switch(setting)):
             continue
-        if setting.several == "sequence":
+        if setting.container == "sequence":
             value = parse_langs(value)
-        elif setting.several == "mapping":
+        elif setting.container == "mapping":
             value = parse_pairs(setting.flag, value)
         values[setting.name] = value
     return values

@@ -1,1 +1,1 @@
-"""What stages hand each other: files, rows, collections, directions; and Atlas's JSON Lines."""
+"""What stages pass to each other: files, rows, collections, directions. Also the JSON Lines of Atlas."""

@@ -4,8 +4,8 @@
     queries.jsonl     {"_id", "text", "lang"}
     qrels/test.tsv    query-id, corpus-id, score, with a header line
 
-``lang`` is our addition; a plain BEIR folder counts as English throughout. So is ``parallel_id``, equal for
-translations of one text; it is the ``_id`` where it is not given.
+``lang`` and ``parallel_id`` are our additions to BEIR. Without ``lang`` a text is English, so a plain BEIR folder is
+all English. ``parallel_id`` is equal for translations of one text. A text without it gets its ``_id``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clear_ir.data.directions import ALL, Direction
-from clear_ir.data.files import InputError, hash_of, read_jsonl, write_jsonl, write_text
+from clear_ir.data.files import InputError, hash_of, not_utf8, read_jsonl, write_jsonl, write_text
 
 Qrels = dict[str, dict[str, int]]
 
@@ -26,9 +26,9 @@ class Text:
 
     Args:
         id: Unique among the queries or among the passages, without white space.
-        text: What is read.
+        text: The text, without the title.
         lang: Language code.
-        title: A passage's title; empty for queries.
+        title: Title of a passage; empty for queries.
         parallel_id: Equal for translations of one text.
     """
 
@@ -49,7 +49,7 @@ class Collection:
     """A corpus with queries and the passages that answer them.
 
     Args:
-        name: For people and for results.
+        name: Name in results and reports.
         passages: All passages, by id.
         queries: All queries, by id.
         qrels: ``{query id: {passage id: relevance}}``, across all languages.
@@ -82,21 +82,24 @@ class Collection:
 
     @property
     def mixed_directions(self) -> list[Direction]:
-        """Directions with a pool in several languages: English + L for each L, asked in either, and all languages.
+        """Directions with a pool in several languages.
 
-        Only those with queries that :meth:`judged` keeps; the pool of all languages needs three or more.
+        The pools are English + L for each language L, with queries in English and in L. With three languages or more
+        there is also the pool of all languages, with queries in each. Directions in which :meth:`judged_queries` is
+        empty are left out.
         """
         pairs = self._judged_pairs()
         queries, passages = sorted({q for q, _ in pairs}), sorted({p for _, p in pairs})
-        found = []
+        directions = []
         if "en" in passages:
             for lang in passages:
-                found += [Direction(query, f"en+{lang}") for query in ("en", lang) if lang != "en"]
+                directions += [Direction(query, f"en+{lang}") for query in ("en", lang) if lang != "en"]
         if len(passages) > 2:
-            found += [Direction(query, ALL) for query in queries]
-        return [direction for direction in found if self.judged(direction)]
+            directions += [Direction(query, ALL) for query in queries]
+        return [direction for direction in directions if self.judged_queries(direction)]
 
     def _judged_pairs(self) -> set[tuple[str, str]]:
+        """Query language and passage language of every relevant pair."""
         if not self._pairs:
             self._pairs = {
                 (self.queries[query].lang, self.passages[passage].lang)
@@ -112,33 +115,35 @@ class Collection:
             return {passage.lang for passage in self.passages.values()}
         return set(direction.passage_lang.split("+"))
 
-    def judged(self, direction: Direction) -> Qrels:
-        """The qrels of one direction: its queries that have a relevant passage in the pool.
+    def judged_queries(self, direction: Direction) -> Qrels:
+        """The qrels of one direction: the queries that have a relevant passage in the pool, with their judgments.
 
-        In a mixed pool a query counts if it has relevant passages in two languages or more, its own among them
-        where the pool holds that.
+        In a mixed pool, a query must have relevant passages in at least two languages. If the pool has the query's
+        language, one of the relevant passages must be in it.
         """
         langs = self.pool_langs(direction)
         selected: Qrels = {}
         for query, judged in self.qrels.items():
-            own = self.queries[query].lang
-            if own != direction.query_lang:
+            query_lang = self.queries[query].lang
+            if query_lang != direction.query_lang:
                 continue
-            found = {p: rel for p, rel in judged.items() if self.passages[p].lang in langs}
-            relevant = {self.passages[p].lang for p, rel in found.items() if rel > 0}
-            if not relevant or (direction.mixed and (len(relevant) < 2 or own in langs - relevant)):
+            in_pool = {p: rel for p, rel in judged.items() if self.passages[p].lang in langs}
+            relevant_langs = {self.passages[p].lang for p, rel in in_pool.items() if rel > 0}
+            if not relevant_langs:
                 continue
-            selected[query] = found
+            if direction.mixed and (len(relevant_langs) < 2 or query_lang in langs - relevant_langs):
+                continue
+            selected[query] = in_pool
         return selected
 
     def pool(self, direction: Direction) -> list[Text]:
-        """The passages to choose from in a direction, in the corpus's order."""
+        """The passages that a direction searches, in the order of the corpus."""
         langs = self.pool_langs(direction)
         return [passage for passage in self.passages.values() if passage.lang in langs]
 
     @property
     def data_hash(self) -> str:
-        """SHA-256 of all texts and judgments: equal for equal data."""
+        """SHA-256 of all texts and judgments. Equal data have equal hashes, whatever the order in the files."""
         if not self._hash:
             parts = [f"{kind}\t{t.id}\t{t.lang}\t{t.full_text}" for kind, t in self._texts()]
             parts += [
@@ -154,7 +159,7 @@ class Collection:
 
 
 def parallel_text(parallel_id: str, lang: str, text: str) -> Text:
-    """A text that has translations: ``x`` in German has the id ``x@de``, and ``x`` joins it to its translations."""
+    """A text that has translations. ``x`` in German gets the id ``x@de`` and the ``parallel_id`` ``x``."""
     return Text(f"{parallel_id}@{lang}", text, lang, parallel_id=parallel_id)
 
 
@@ -167,10 +172,10 @@ def make_collection(
     """Build a collection from questions that each have one relevant passage.
 
     Args:
-        name: Of the collection.
-        passages: The pool.
-        questions: For each its id, the id of its passage, and its text by language.
-        split: Of the qrels.
+        name: Name of the collection.
+        passages: All passages.
+        questions: For each question its id, the id of its passage, and its text by language.
+        split: Name of the qrels file.
 
     Returns:
         A collection in which the query of question ``x`` in language ``l`` is ``x@l``.
@@ -189,25 +194,25 @@ def read_collection(folder: Path, split: str = "test") -> Collection:
     """Read a collection in BEIR's layout, see the module's description.
 
     Args:
-        folder: Holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``.
+        folder: Folder with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``.
         split: Which qrels file to read.
 
     Returns:
-        The collection, named after its folder, or the one above if that is just ``collection``; queries without a
-        judgment are left out, as BEIR does.
+        The collection. Its name is that of the folder; for a folder named ``collection``, that of the folder above.
+        Queries without a judgment are left out, as in BEIR.
 
     Raises:
         InputError: If a file is missing or empty, a field is missing, null or empty, an id is used twice or
-            holds white space, or a qrels line names an unknown query or passage.
+            contains white space, or a qrels line names an unknown query or passage.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give one with corpus.jsonl, queries.jsonl and qrels/{split}.tsv.")
+        raise InputError(f"{folder} is not a folder; give one with corpus.jsonl, queries.jsonl and qrels/{split}.tsv.")
     passages = _read_texts(folder / "corpus.jsonl")
     queries = _read_texts(folder / "queries.jsonl")
     qrels = _read_qrels(folder / "qrels" / f"{split}.tsv", passages, queries)
     judged = {query: queries[query] for query in queries if query in qrels}
     path = folder.resolve()
-    # `clear-ir prepare` puts every data set's collection into a folder of that name.
+    # `clear-ir prepare` writes every collection to a folder named "collection", which says nothing of the data set.
     name = path.parent.name if path.name == "collection" else path.name
     return Collection(name, passages, judged, qrels, split)
 
@@ -223,7 +228,7 @@ def check_id(text_id: str, what: str) -> None:
         InputError: If it holds white space.
     """
     if any(character.isspace() for character in text_id):
-        raise InputError(f"{what} {text_id!r} holds white space, which TREC files cannot carry; rename it.")
+        raise InputError(f"{what} {text_id!r} contains white space, which TREC files do not allow; rename it.")
 
 
 def write_collection(folder: Path, collection: Collection) -> None:
@@ -263,7 +268,7 @@ def _read_texts(path: Path) -> dict[str, Text]:
         text_id = str(record["_id"])
         check_id(text_id, f"{where}: the _id")
         if text_id in texts:
-            raise InputError(f"{where}: the _id {text_id!r} stands there a second time; make ids unique.")
+            raise InputError(f"{where}: the _id {text_id!r} is used a second time; make ids unique.")
         lang, title = str(record.get("lang") or "en"), str(record.get("title") or "")
         texts[text_id] = Text(text_id, str(record["text"]), lang, title, str(record.get("parallel_id") or text_id))
     return texts
@@ -271,12 +276,12 @@ def _read_texts(path: Path) -> dict[str, Text]:
 
 def _read_qrels(path: Path, passages: dict[str, Text], queries: dict[str, Text]) -> Qrels:
     if not path.exists():
-        raise InputError(f"{path} does not exist; a collection needs its judgments there.")
+        raise InputError(f"{path} does not exist; write the collection's judgments there.")
     qrels: Qrels = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is no valid UTF-8; save the file as UTF-8.") from None
+        raise not_utf8(str(path), error) from None
     for number, line in enumerate(lines, start=1):
         fields = line.split("\t")
         if not line.strip() or (number == 1 and fields[-1].strip() == "score"):
@@ -286,9 +291,9 @@ def _read_qrels(path: Path, passages: dict[str, Text], queries: dict[str, Text])
             raise InputError(f"{where}: expected query-id, corpus-id and a whole number between tabs, found {line!r}.")
         query, passage, relevance = fields[0], fields[1], int(fields[2])
         if query not in queries:
-            raise InputError(f"{where}: the query {query!r} is not in queries.jsonl; add it or take the line out.")
+            raise InputError(f"{where}: the query {query!r} is not in queries.jsonl; add it or remove the line.")
         if passage not in passages:
-            raise InputError(f"{where}: the passage {passage!r} is not in corpus.jsonl; add it or take the line out.")
+            raise InputError(f"{where}: the passage {passage!r} is not in corpus.jsonl; add it or remove the line.")
         qrels.setdefault(query, {})[passage] = relevance
     if not any(relevance > 0 for judged in qrels.values() for relevance in judged.values()):
         raise InputError(f"{path} judges no passage relevant; give at least one line with a score above 0.")

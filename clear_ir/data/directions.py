@@ -1,4 +1,4 @@
-"""Directions: which language asks and which answers, written ``q-de.p-en``."""
+"""Directions: the language of the queries and the language of the passages, written ``q-de.p-en``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Direction:
 
     Args:
         query_lang: Language of the queries.
-        passage_lang: Language of the pool; several joined by ``+``, as in ``en+de``, or ``all``.
+        passage_lang: Language of the pool. Several languages are joined by ``+``, as in ``en+de``; or ``all``.
     """
 
     query_lang: str
@@ -46,9 +46,9 @@ def parse_direction(name: str) -> Direction:
         The direction.
 
     Raises:
-        ValueError: If it is no such name.
+        ValueError: If the name has another form.
     """
     query, dot, passage = name.partition(".p-")
     if not (dot and query.startswith("q-")):
-        raise ValueError(f"{name!r} is no direction; one is written q-de.p-en")
+        raise ValueError(f"{name!r} is not a direction; write for example q-de.p-en")
     return Direction(query[2:], passage)

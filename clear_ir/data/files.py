@@ -1,4 +1,4 @@
-"""Files in and out: records with their line numbers, and outputs that appear whole or not at all."""
+"""Read records with their line numbers. Write outputs that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """Input that cannot be used, told in one sentence: what is wrong, where, and what to do.
+    """Input that cannot be used. One sentence says what is wrong, where, and what to do.
 
     Args:
         message: The sentence. It names no flag of the command line, because a script has none.
-        settings: Names of the settings that may be wrong, such as ``data``. The command line adds its flags for them.
+        settings: Names of the settings that may be wrong, such as ``data``. The command line adds their flags to the
+            sentence.
     """
 
     def __init__(self, message: str, *settings: str) -> None:
@@ -37,13 +38,12 @@ def read_records(path: Path) -> Iterator[Record]:
             ``datasets.Dataset.save_to_disk`` wrote.
 
     Yields:
-        Where the record stands (``"rows.jsonl, line 3"``) and its fields.
+        The place of the record (``"rows.jsonl, line 3"``) and its fields.
 
     Raises:
         InputError: If the path is missing, empty, of another kind, or a line cannot be read.
     """
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the path.")
+    _check_exists(path)
     suffix = path.suffix.lower()
     if path.is_dir():
         yield from _read_saved_dataset(path)
@@ -64,9 +64,8 @@ def read_records(path: Path) -> Iterator[Record]:
 
 def read_jsonl(path: Path) -> Iterator[Record]:
     """Read a JSON Lines file, see :func:`read_records`."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the path.")
-    found = False
+    _check_exists(path)
+    empty = True
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             if not raw.strip():
@@ -75,16 +74,34 @@ def read_jsonl(path: Path) -> Iterator[Record]:
             try:
                 record = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
             except UnicodeDecodeError as error:
-                raise InputError(f"{where}: byte {error.start} is no valid UTF-8; save the file as UTF-8.") from None
+                raise not_utf8(where, error) from None
             except json.JSONDecodeError as error:
-                hint = " (one JSON object a line is expected)" if number == 1 else ""
-                raise InputError(f"{where}: no valid JSON at column {error.colno}: {error.msg}{hint}.") from None
+                hint = " (expected one JSON object per line)" if number == 1 else ""
+                raise InputError(f"{where}: not valid JSON at column {error.colno}: {error.msg}{hint}.") from None
             if not isinstance(record, dict):
                 raise InputError(f"{where}: expected a JSON object, found {type(record).__name__}.")
-            found = True
+            empty = False
             yield where, record
-    if not found:
+    if empty:
         raise InputError(f"{path} holds no records; give a file with at least one.")
+
+
+def not_utf8(where: str, error: UnicodeDecodeError) -> InputError:
+    """The error for text that is not UTF-8.
+
+    Args:
+        where: The file, with its line where it is known.
+        error: The error of the decoder.
+
+    Returns:
+        The error to raise.
+    """
+    return InputError(f"{where}: byte {error.start} is not valid UTF-8; save the file as UTF-8.")
+
+
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the path.")
 
 
 def _read_csv(path: Path) -> Iterator[Record]:
@@ -96,9 +113,9 @@ def _read_csv(path: Path) -> Iterator[Record]:
                     raise InputError(f"{path}, line {reader.line_num}: more fields than the header has; quote commas.")
                 yield f"{path}, line {reader.line_num}", record
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is no valid UTF-8; save the file as UTF-8.") from None
+        raise not_utf8(str(path), error) from None
     except csv.Error as error:
-        raise InputError(f"{path}: no valid CSV: {error}.") from None
+        raise InputError(f"{path}: not valid CSV: {error}.") from None
 
 
 def _read_parquet(path: Path) -> Iterator[Record]:
@@ -108,7 +125,7 @@ def _read_parquet(path: Path) -> Iterator[Record]:
     try:
         table = pyarrow.parquet.read_table(path)
     except pyarrow.ArrowInvalid as error:
-        raise InputError(f"{path} is no valid Parquet file: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path} is not a valid Parquet file: {str(error).splitlines()[0]}") from None
     for number, record in enumerate(table.to_pylist(), start=1):
         yield f"{path}, row {number}", record
 
@@ -119,7 +136,7 @@ def _read_saved_dataset(path: Path) -> Iterator[Record]:
     try:
         dataset = load_from_disk(str(path))
     except (FileNotFoundError, ValueError):
-        raise InputError(f"{path} is a folder but no saved dataset; give a file or a save_to_disk folder.") from None
+        raise InputError(f"{path} is a folder but not a saved dataset; give a file or a save_to_disk folder.") from None
     if not isinstance(dataset, Dataset):
         raise InputError(f"{path} holds the splits {', '.join(dataset)}; give the folder of one of them.")
     for number, record in enumerate(dataset, start=1):
@@ -127,7 +144,7 @@ def _read_saved_dataset(path: Path) -> Iterator[Record]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
+    """Write ``text`` as UTF-8. The file appears complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path, "partial")
     partial.write_text(text, encoding="utf-8")
@@ -135,17 +152,20 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    """A name next to ``path`` that nobody else uses, on the same file system so that renaming is at once."""
+    """A path beside ``path`` that no other process uses.
+
+    It is on the same file system, so renaming it to ``path`` is atomic.
+    """
     return path.with_name(f"{path.name}.{os.getpid()}.{suffix}")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, whole or not at all."""
+    """Write ``value`` as indented JSON. The file appears complete or not at all."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, whole or not at all."""
+    """Write one JSON object per line. The file appears complete or not at all."""
     write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
@@ -153,10 +173,10 @@ def check_new(path: Path, marker: str | None = None, overwrite: bool = False) ->
     """Refuse an output path that is taken.
 
     Args:
-        path: Where the output shall be.
-        marker: For a folder: a file that every such folder of ours holds. Only a folder with it is ever
-            replaced.
-        overwrite: Whether the user allowed to replace our own earlier output.
+        path: The file or folder to write.
+        marker: For a folder: a file that every folder made by the command holds. A folder without it is never
+            replaced. None: the output is a file.
+        overwrite: Replace earlier output of the same command.
 
     Raises:
         InputError: If the path is taken and must not be replaced.
@@ -183,7 +203,7 @@ def check_new(path: Path, marker: str | None = None, overwrite: bool = False) ->
 
 @contextmanager
 def new_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[Path]:
-    """Fill a folder that appears at ``path`` only when all of it is there.
+    """Make a folder. It appears at ``path`` only when it is complete.
 
     Args:
         path: The folder to make.
@@ -191,7 +211,7 @@ def new_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[Pat
         overwrite: See :func:`check_new`.
 
     Yields:
-        The folder to write into, beside ``path``; it is removed if the block fails.
+        A folder beside ``path`` to write into. It is removed if the block fails.
     """
     check_new(path, marker, overwrite)
     partial = _beside(path, "partial")
@@ -218,5 +238,6 @@ def hash_of(*parts: str) -> str:
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode()
+        # With its length, so that ("ab", "c") and ("a", "bc") differ.
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()

@@ -1,7 +1,7 @@
 """Parallel rows and training rows: their columns, read and checked, written.
 
-A parallel row is an English query, its English passage and the query in the target language. A training
-row adds hard negatives on both sides. This module owns the columns' names and order.
+A parallel row is an English query, its English passage and the query in the target language. A training row adds hard
+negatives: passages and target-language queries. The names and the order of the columns are defined here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from clear_ir.data.files import InputError, hash_of, read_records, write_jsonl
 
 PARALLEL_COLUMNS = ("id", "query", "passage", "passage_id", "cross_query", "lang")
 
-#: Names of the example file of the CLEAR authors, beside the names of their README that we use.
+#: The CLEAR authors' example file has these names. Ours are those of their README.
 AUTHORS_NAMES = {"en_question": "anchor", "paragraphs": "positive", "lang_question": "cross_anchor"}
 
 
@@ -43,8 +43,8 @@ class Translation:
 
 
 @dataclass
-class Rejected:
-    """The records left out, each as where it stands and why."""
+class RejectedRecords:
+    """The records that were left out: for each, its place in the file and the reason."""
 
     reasons: list[tuple[str, str]] = field(default_factory=list)
 
@@ -59,21 +59,21 @@ class Rejected:
             InputError: If there is any.
         """
         for where, reason in self.reasons:
-            raise InputError(f"{where}: {reason}; mend the row or take it out.")
+            raise InputError(f"{where}: {reason}; fix the row or remove it.")
 
 
 def read_parallel_rows(
     path: Path, mapping: Mapping[str, str] | None = None, lang: str | None = None
-) -> tuple[list[ParallelRow], Rejected]:
+) -> tuple[list[ParallelRow], RejectedRecords]:
     """Read parallel rows from any file that :func:`clear_ir.data.files.read_records` reads.
 
     Args:
         path: The file.
-        mapping: Our column name to the file's, for those that differ: ``{"query": "question_en"}``.
-        lang: Language code of all rows, for a file without a column for it.
+        mapping: Our name of a column to the file's, where they differ: ``{"query": "question_en"}``.
+        lang: Language code of all rows, for a file without such a column. None: the column ``lang`` has it.
 
     Returns:
-        The rows, and those left out for a missing, null or empty field.
+        The rows, and the records that were left out because a field is null or empty.
 
     Raises:
         InputError: If a column is missing from the file, or two rows have one id.
@@ -84,8 +84,8 @@ def read_parallel_rows(
             f"The mapping names {sorted(unknown)[0]!r}; map one of {', '.join(PARALLEL_COLUMNS)}.", "mapping"
         )
     rows: list[ParallelRow] = []
-    rejected = Rejected()
-    seen: dict[str, str] = {}
+    rejected = RejectedRecords()
+    where_of_id: dict[str, str] = {}
     needed = ["query", "passage", "cross_query"] + ([] if lang else ["lang"])
     for number, (where, record) in enumerate(read_records(path), start=1):
         missing = [names[column] for column in needed if names[column] not in record]
@@ -102,9 +102,9 @@ def read_parallel_rows(
         row_lang = lang or values["lang"]
         row_id = _text(record.get(names["id"])) or f"{row_lang}-{number}"
         check_id(row_id, f"{where}: the {names['id']}")
-        if row_id in seen:
-            raise InputError(f"{where}: the id {row_id!r} was already used in {seen[row_id]}; make ids unique.")
-        seen[row_id] = where
+        if row_id in where_of_id:
+            raise InputError(f"{where}: the id {row_id!r} was already used in {where_of_id[row_id]}; make ids unique.")
+        where_of_id[row_id] = where
         passage_id = _text(record.get(names["passage_id"])) or "p-" + hash_of(values["passage"])[:12]
         check_id(passage_id, f"{where}: the {names['passage_id']}")
         rows.append(
@@ -124,15 +124,15 @@ def read_translations(path: Path) -> list[Translation]:
     """Read translations from any file that :func:`clear_ir.data.files.read_records` reads.
 
     Args:
-        path: The file, with columns ``english`` and ``translation``; ``lang`` may be missing.
+        path: The file, with columns ``english`` and ``translation``, and optionally ``lang``.
 
     Returns:
         The translations.
 
     Raises:
-        InputError: If a column is missing, a text is null or empty, or there is none.
+        InputError: If a column is missing, a text is null or empty, or there are no translations.
     """
-    found = []
+    translations = []
     for where, record in read_records(path):
         texts = {}
         for column in ("english", "translation"):
@@ -141,20 +141,20 @@ def read_translations(path: Path) -> list[Translation]:
                 raise InputError(f"{where}: no column {column!r} among {known}; name the columns english, translation.")
             text = _text(record[column])
             if text is None:
-                raise InputError(f"{where}: {column!r} is null or empty; mend the line or take it out.")
+                raise InputError(f"{where}: {column!r} is null or empty; fix the line or remove it.")
             texts[column] = text
-        found.append(Translation(**texts, lang=_text(record.get("lang")) or "xx"))
-    if not found:
-        raise InputError(f"{path} holds no translation; give one English text and its translation a line.")
-    return found
+        translations.append(Translation(**texts, lang=_text(record.get("lang")) or "xx"))
+    if not translations:
+        raise InputError(f"{path} holds no translation; give one English text and its translation per line.")
+    return translations
 
 
 def training_columns(num_negatives: int, num_neg_queries: int) -> list[str]:
     """The columns that a CLEAR loss reads, in its order.
 
     Args:
-        num_negatives: Negative passages a row.
-        num_neg_queries: Negative target-language queries a row.
+        num_negatives: Negative passages per row.
+        num_neg_queries: Negative target-language queries per row.
 
     Returns:
         ``["anchor", "positive", "negative_1", ..., "cross_anchor", "neg_query_1", ...]``.
@@ -166,7 +166,14 @@ def training_columns(num_negatives: int, num_neg_queries: int) -> list[str]:
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Training rows: the columns for the loss in order, and for each row its language and ids."""
+    """Training rows.
+
+    Args:
+        columns: The columns that the loss reads, in its order.
+        num_negatives: Negative passages per row.
+        num_neg_queries: Negative target-language queries per row.
+        records: The rows: the texts of ``columns``, and ``lang``, ``id`` and ``passage_id`` where the file has them.
+    """
 
     columns: list[str]
     num_negatives: int
@@ -175,14 +182,14 @@ class TrainingRows:
 
 
 def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> TrainingRows:
-    """Read training rows under our names, the CLEAR authors' names, or names that the user maps.
+    """Read training rows whose columns have our names, the CLEAR authors' names, or names that the user maps.
 
     Args:
         path: JSON Lines, CSV, Parquet or a saved ``datasets`` folder.
-        mapping: Our column name to the file's, for those that differ: ``{"anchor": "question"}``.
+        mapping: Our name of a column to the file's, where they differ: ``{"anchor": "question"}``.
 
     Returns:
-        The rows; ``lang``, ``id`` and ``passage_id`` are kept where the file has them.
+        The rows, with ``lang``, ``id`` and ``passage_id`` where the file has them.
 
     Raises:
         InputError: If a column is missing, a field is null or empty, or the first row's negatives are not
@@ -204,40 +211,42 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
                 lacks = f"{where}: no column {column!r} among {', '.join(map(str, raw))}"
                 raise InputError(f"{lacks}; map the column that holds it.", "mapping")
             if _text(record[column]) is None:
-                raise InputError(f"{where}: {column!r} is null or empty; mend the row or take it out.")
-        kept = [*columns, *(name for name in ("lang", "id", "passage_id") if record.get(name) is not None)]
-        records.append({column: str(record[column]) for column in kept})
+                raise InputError(f"{where}: {column!r} is null or empty; fix the row or remove it.")
+        names = [*columns, *(name for name in ("lang", "id", "passage_id") if record.get(name) is not None)]
+        records.append({name: str(record[name]) for name in names})
     if not records:
-        raise InputError(f"{path} holds no rows.")
+        raise InputError(f"{path} holds no rows; give at least one.")
     return TrainingRows(columns, *counts, records)
 
 
 def _count(where: str, record: Mapping[str, Any], prefix: str) -> int:
+    """How many columns ``prefix_1``, ``prefix_2``, ... a record has."""
     numbers = sorted(int(name[len(prefix) + 1 :]) for name in record if re.fullmatch(rf"{prefix}_\d+", str(name)))
     if numbers != list(range(1, len(numbers) + 1)):
-        raise InputError(f"{where}: the columns {prefix}_{numbers} are not numbered 1, 2, ... without gaps.")
+        names = ", ".join(f"{prefix}_{number}" for number in numbers)
+        raise InputError(f"{where}: the columns {names} are not numbered 1, 2, ... without gaps; rename them.")
     return len(numbers)
 
 
 def _text(value: Any) -> str | None:
-    """The value as text without surrounding space; None if nothing is left of it."""
+    """The value as text without surrounding white space; None if that is empty."""
     if value is None:
         return None
     return str(value).strip() or None
 
 
 def hold_out(rows: list[Any], share: float, seed: int, group_of: Callable[[Any], str]) -> tuple[list[Any], list[Any]]:
-    """Split rows by group, so that no group stands on both sides.
+    """Hold out a share of the rows. Rows of one group are all held out, or none of them is.
 
     Args:
         rows: Rows of any kind.
-        share: About this share of the groups is held out, at least one where the share is above 0.
+        share: Share of the groups to hold out, rounded; at least one group if the share is above 0.
         seed: Chooses the groups.
-        group_of: Names a row's group, its passage say.
+        group_of: Gives the name of a row's group, for example its passage.
 
     Returns:
-        The rows kept and the rows held out, both in their order.
+        The rows that remain and the rows that are held out, both in their order.
     """
     groups = sorted({group_of(row) for row in rows}, key=lambda group: hash_of(str(seed), group))
-    held = set(groups[: max(1, round(share * len(groups)))] if share > 0 else [])
-    return [row for row in rows if group_of(row) not in held], [row for row in rows if group_of(row) in held]
+    chosen = set(groups[: max(1, round(share * len(groups)))] if share > 0 else [])
+    return [row for row in rows if group_of(row) not in chosen], [row for row in rows if group_of(row) in chosen]

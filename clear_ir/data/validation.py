@@ -1,4 +1,4 @@
-"""Values given for a pydantic model, validated; what is wrong becomes one sentence."""
+"""Validate values with a pydantic model. Its errors become one sentence."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """Validate the values of a model's fields.
+    """Make a model from the values of its fields.
 
     Args:
-        model: The model.
+        model: The class of the model.
         values: Values by name of the field.
 
     Returns:
-        The validated model.
+        The model.
 
     Raises:
-        InputError: If a value is wrong, missing or unknown. The sentence starts with the field's name, and the
-            error's ``settings`` hold that name.
+        InputError: If a value is wrong or missing, or a field is unknown. The sentence starts with the field's name,
+            and ``settings`` of the error holds that name.
     """
     try:
         return model.model_validate(values)

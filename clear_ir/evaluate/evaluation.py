@@ -53,7 +53,7 @@ class Embeddings:
         Returns:
             Scores by every measure that applies, run and judgments.
         """
-        qrels = self.collection.judged(direction)
+        qrels = self.collection.judged_queries(direction)
         langs = self.collection.pool_langs(direction)
         rows = [row for row, text in enumerate(self.passages) if text.lang in langs]
         vectors_and_ids = (

@@ -197,7 +197,7 @@ def as_mteb_task(collection: Collection) -> Any:
             pools: dict[str, Dataset] = {}
             for subset in self.hf_subsets:
                 direction = parse_direction(subset)
-                lang, judged = direction.passage_lang, collection.judged(direction)
+                lang, judged = direction.passage_lang, collection.judged_queries(direction)
                 if lang not in pools:
                     texts = [{"id": text.id, "text": text.full_text} for text in collection.pool(direction)]
                     pools[lang] = Dataset.from_list(texts)

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from clear_ir.data.collection import Text, make_collection
 from clear_ir.data.files import hash_of, read_jsonl
-from clear_ir.data.rows import ParallelRow, Rejected
+from clear_ir.data.rows import ParallelRow, RejectedRecords
 from clear_ir.prepare.languages import choose_langs, collection_name
 from clear_ir.prepare.options import Judge
 from clear_ir.prepare.prepared import Prepared
@@ -46,7 +46,7 @@ def load_afriqa(
     check_files(data, files, "AfriQA", "gold_span_passages.afriqa.hau.en.test.json")
     langs = choose_langs(langs, sorted({lang for lang, _ in files}), f"AfriQA in {data} has no language")
 
-    rejected = Rejected()
+    rejected = RejectedRecords()
     pool: dict[str, Text] = {}
     rows_by_file: dict[tuple[str, str], list[ParallelRow]] = {}
     for (lang, split), path in files.items():

@@ -87,7 +87,7 @@ def _read_lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is no valid UTF-8; download the file again.") from None
+        raise InputError(f"{path}: byte {error.start} is not valid UTF-8; download the file again.") from None
     lines = lines[:-1] if not lines[-1].strip() else lines
     for number, line in enumerate(lines, start=1):
         if not line.strip():

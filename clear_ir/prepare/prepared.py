@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from clear_ir.data.collection import Collection
-from clear_ir.data.rows import ParallelRow, Rejected, Translation
+from clear_ir.data.rows import ParallelRow, RejectedRecords, Translation
 
 
 @dataclass
@@ -22,6 +22,6 @@ class Prepared:
 
     rows: list[ParallelRow] = field(default_factory=list)
     collection: Collection | None = None
-    rejected: Rejected = field(default_factory=Rejected)
+    rejected: RejectedRecords = field(default_factory=RejectedRecords)
     notes: list[str] = field(default_factory=list)
     translations: list[Translation] = field(default_factory=list)

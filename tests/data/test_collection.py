@@ -27,7 +27,7 @@ def test_directions_are_named_with_both_sides_and_english_comes_first(collection
         "q-en.p-en", "q-de.p-en", "q-en.p-de", "q-de.p-de", "q-sw.p-en", "q-sw.p-de",
     ]  # fmt: skip
     crossing = collection.directions[2]
-    assert collection.judged(crossing) == {"q@en": {"p1@de": 1}}
+    assert collection.judged_queries(crossing) == {"q@en": {"p1@de": 1}}
     assert [passage.id for passage in collection.pool(crossing)] == ["p1@de", "p2@de"]
 
 
@@ -41,7 +41,7 @@ def test_mixed_pools_are_english_with_each_language_and_all(collection):
     # q@en and q@de have no relevant passage in ru; a query counts where its own language has one, if it is there.
     assert names == ["q-en.p-en+de", "q-de.p-en+de", "q-de.p-all", "q-en.p-all", "q-sw.p-all"]
     [everything] = [direction for direction in wider.mixed_directions if str(direction) == "q-sw.p-all"]
-    assert wider.judged(everything) == {"q@sw": {"p1@en": 1, "p1@de": 1, "p1@ru": 1}}
+    assert wider.judged_queries(everything) == {"q@sw": {"p1@en": 1, "p1@de": 1, "p1@ru": 1}}
     assert len(wider.pool(everything)) == 5
     assert everything.mixed
     assert not everything.crosses
@@ -60,7 +60,7 @@ def test_a_query_without_its_own_language_among_the_relevant_is_left_out_of_mixe
 
 @pytest.mark.parametrize("name", ["en-de", "q-en", "p-en.q-de", ""])
 def test_names_that_are_no_directions(name):
-    with pytest.raises(ValueError, match="is no direction"):
+    with pytest.raises(ValueError, match="is not a direction"):
         parse_direction(name)
     assert parse_direction("q-de.p-en+de") == Direction("de", "en+de")
 
@@ -98,7 +98,7 @@ def test_make_collection_pairs_languages():
             "corpus.jsonl, line 1: 'text' is null",
         ),
         ([{"id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t1\t1\n", "'_id' is missing among id, text"),
-        ([{"_id": "1", "text": "x"}] * 2, [{"_id": "a", "text": "q"}], "a\t1\t1\n", "line 2: the _id '1' stands there"),
+        ([{"_id": "1", "text": "x"}] * 2, [{"_id": "a", "text": "q"}], "a\t1\t1\n", "line 2: the _id '1' is used"),
         ([{"_id": "1 2", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t1\t1\n", "white space"),
         ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t9\t1\n", "line 1: the passage '9' is not in"),
         ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "b\t1\t1\n", "line 1: the query 'b' is not in"),
@@ -115,7 +115,7 @@ def test_bad_collections(tmp_path, corpus, queries, qrels, message):
 
 
 def test_missing_parts(tmp_path):
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         read_collection(tmp_path / "none")
     with pytest.raises(InputError, match="corpus.jsonl does not exist"):
         read_collection(tmp_path)
@@ -123,6 +123,6 @@ def test_missing_parts(tmp_path):
 
 def test_ids_with_white_space_are_not_written(tmp_path):
     made = make_collection("c", [Text("p 1", "text", "en")], [("q", "p 1", {"en": "what"})])
-    with pytest.raises(InputError, match="The passage id 'p 1' holds white space"):
+    with pytest.raises(InputError, match="The passage id 'p 1' contains white space"):
         write_collection(tmp_path / "c", made)
     assert not (tmp_path / "c").exists()

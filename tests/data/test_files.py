@@ -28,12 +28,12 @@ def test_every_format_gives_the_same_records(tmp_path, name):
     [
         ("a.jsonl", b"", "is empty"),
         ("a.jsonl", b"\n\n", "holds no records"),
-        ("a.jsonl", b'{"a": 1}\n{"a": \xff}\n', "line 2: byte 6 is no valid UTF-8"),
-        ("a.jsonl", b'{"a": 1}\n{"a": 1\n', "line 2: no valid JSON at column"),
+        ("a.jsonl", b'{"a": 1}\n{"a": \xff}\n', "line 2: byte 6 is not valid UTF-8"),
+        ("a.jsonl", b'{"a": 1}\n{"a": 1\n', "line 2: not valid JSON at column"),
         ("a.jsonl", b"[1]\n", "line 1: expected a JSON object, found list"),
         ("a.csv", b"a,b\n1,2,3\n", "line 2: more fields than the header"),
-        ("a.csv", b"a,b\n\xff,2\n", "no valid UTF-8"),
-        ("a.parquet", b"no", "no valid Parquet"),
+        ("a.csv", b"a,b\n\xff,2\n", "is not valid UTF-8"),
+        ("a.parquet", b"no", "is not a valid Parquet"),
         ("a.xlsx", b"x", r"ends in \.xlsx"),
     ],
 )

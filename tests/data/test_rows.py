@@ -106,5 +106,5 @@ def test_hold_out_never_splits_a_group():
 def test_ids_with_white_space_are_refused_when_they_are_read(tmp_path, column):
     rows = [{"query": "a", "passage": "b", "cross_query": "c", "lang": "sw", column: name} for name in ("ok", "row 0")]
     write_jsonl(tmp_path / "rows.jsonl", rows)
-    with pytest.raises(InputError, match=f"line 2: the {column} 'row 0' holds white space"):
+    with pytest.raises(InputError, match=f"line 2: the {column} 'row 0' contains white space"):
         read_parallel_rows(tmp_path / "rows.jsonl")
