@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from clear_ir.data.directions import ALL, Direction
 from clear_ir.data.files import InputError, hash_of, not_utf8, read_jsonl, write_jsonl, write_text
+from clear_ir.data.texts import is_english, text_key, text_of
 
 Qrels = dict[str, dict[str, int]]
 
@@ -190,6 +192,59 @@ def make_collection(
     return Collection(name, {passage.id: passage for passage in passages}, queries, qrels, split)
 
 
+class Asked(NamedTuple):
+    """A question as a row of parallel data asks it.
+
+    Args:
+        id: Of the row.
+        english: The question in English.
+        passage: Id of the passage that answers it.
+        query: The question in the target language.
+        lang: The target language.
+    """
+
+    id: str
+    english: str
+    passage: str
+    query: str
+    lang: str
+
+
+def collect_questions(name: str, passages: Iterable[Text], rows: Iterable[Asked], split: str = "test") -> Collection:
+    """Build a collection from rows of parallel data, in which a question is one question however many rows it has.
+
+    Rows with one English text are one question: their passages are all relevant, and their target-language queries are
+    its translations. Texts that differ by white space or Unicode normalization alone are one text.
+
+    Args:
+        name: Name of the collection.
+        passages: All passages.
+        rows: The rows that ask.
+        split: Name of the qrels file.
+
+    Returns:
+        A collection in which the first row ``x`` of a question gives it the parallel id ``x``. Its English query is
+        ``x@en``; a translation in language ``l`` that row ``y`` gives is ``y@l``.
+    """
+    questions: dict[str, list[Asked]] = {}
+    for row in rows:
+        questions.setdefault(text_key(row.english), []).append(row)
+    queries: dict[str, Text] = {}
+    qrels: Qrels = {}
+    for asked in questions.values():
+        first = asked[0]
+        relevant = dict.fromkeys((row.passage for row in asked), 1)
+        wordings = {("en", text_key(first.english)): parallel_text(first.id, "en", first.english)}
+        for row in asked:
+            query = Text(f"{row.id}@{row.lang}", row.query, row.lang, parallel_id=first.id)
+            if not is_english(row.lang):
+                wordings.setdefault((row.lang, text_key(row.query)), query)
+        for query in wordings.values():
+            queries[query.id] = query
+            qrels[query.id] = dict(relevant)
+    return Collection(name, {passage.id: passage for passage in passages}, queries, qrels, split)
+
+
 def read_collection(folder: Path, split: str = "test") -> Collection:
     """Read a collection in BEIR's layout, see the module's description.
 
@@ -262,7 +317,7 @@ def _read_texts(path: Path) -> dict[str, Text]:
     texts: dict[str, Text] = {}
     for where, record in read_jsonl(path):
         for name in ("_id", "text"):
-            if not str(record.get(name) or "").strip():
+            if text_of(record.get(name), f"{where}: {name!r}") is None:
                 state = "null or empty" if name in record else f"missing among {', '.join(record)}"
                 raise InputError(f"{where}: {name!r} is {state}; each line needs _id and text.")
         text_id = str(record["_id"])

@@ -7,13 +7,16 @@ negatives: passages and target-language queries. The names and the order of the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clear_ir.data.collection import check_id
 from clear_ir.data.files import InputError, hash_of, read_records, write_jsonl
+from clear_ir.data.texts import is_english, text_key, text_of
+
+Row = TypeVar("Row")
 
 PARALLEL_COLUMNS = ("id", "query", "passage", "passage_id", "cross_query", "lang")
 
@@ -94,18 +97,21 @@ def read_parallel_rows(
             if missing[0] == "lang":
                 raise InputError(f"{lacks}; give the language of all rows, or map its column.", "lang", "mapping")
             raise InputError(f"{lacks}; map the column that holds it.", "mapping")
-        texts = {column: _text(record[names[column]]) for column in needed}
+        texts = {column: _field(record, names[column], where) for column in needed}
         if empty := [names[column] for column, text in texts.items() if text is None]:
             rejected.add(where, f"{empty[0]!r} is null or empty")
             continue
         values = {column: text for column, text in texts.items() if text is not None}
         row_lang = lang or values["lang"]
-        row_id = _text(record.get(names["id"])) or f"{row_lang}-{number}"
+        if is_english(row_lang):
+            rejected.add(where, f"its language is {row_lang!r}, but the target language is not English")
+            continue
+        row_id = _field(record, names["id"], where) or f"{row_lang}-{number}"
         check_id(row_id, f"{where}: the {names['id']}")
         if row_id in where_of_id:
             raise InputError(f"{where}: the id {row_id!r} was already used in {where_of_id[row_id]}; make ids unique.")
         where_of_id[row_id] = where
-        passage_id = _text(record.get(names["passage_id"])) or "p-" + hash_of(values["passage"])[:12]
+        passage_id = _field(record, names["passage_id"], where) or "p-" + hash_of(text_key(values["passage"]))[:12]
         check_id(passage_id, f"{where}: the {names['passage_id']}")
         rows.append(
             ParallelRow(row_id, values["query"], values["passage"], passage_id, values["cross_query"], row_lang)
@@ -139,11 +145,11 @@ def read_translations(path: Path) -> list[Translation]:
             if column not in record:
                 known = ", ".join(map(str, record))
                 raise InputError(f"{where}: no column {column!r} among {known}; name the columns english, translation.")
-            text = _text(record[column])
+            text = _field(record, column, where)
             if text is None:
                 raise InputError(f"{where}: {column!r} is null or empty; fix the line or remove it.")
             texts[column] = text
-        translations.append(Translation(**texts, lang=_text(record.get("lang")) or "xx"))
+        translations.append(Translation(**texts, lang=_field(record, "lang", where) or "xx"))
     if not translations:
         raise InputError(f"{path} holds no translation; give one English text and its translation per line.")
     return translations
@@ -195,14 +201,15 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
         InputError: If a column is missing, a field is null or empty, or the first row's negatives are not
             numbered from 1 without gaps.
     """
+    by_hand = mapping or {}
     rename = AUTHORS_NAMES | {theirs: ours for ours, theirs in (mapping or {}).items()}
     records: list[dict[str, str]] = []
     columns: list[str] = []
     counts = (0, 0)
     for where, raw in read_records(path):
-        record = {
-            rename.get(name) or re.sub(r"^neg_(\d+)$", r"negative_\1", name): value for name, value in raw.items()
-        }
+        named = {name: rename.get(name) or re.sub(r"^neg_(\d+)$", r"negative_\1", name) for name in raw}
+        # A column that is mapped by hand wins over one that has our name.
+        record = {ours: raw[name] for name, ours in named.items() if by_hand.get(ours, name) == name}
         if not columns:
             counts = _count(where, record, "negative"), _count(where, record, "neg_query")
             columns = training_columns(*counts)
@@ -210,7 +217,7 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
             if column not in record:
                 lacks = f"{where}: no column {column!r} among {', '.join(map(str, raw))}"
                 raise InputError(f"{lacks}; map the column that holds it.", "mapping")
-            if _text(record[column]) is None:
+            if _field(record, column, where) is None:
                 raise InputError(f"{where}: {column!r} is null or empty; fix the row or remove it.")
         names = [*columns, *(name for name in ("lang", "id", "passage_id") if record.get(name) is not None)]
         records.append({name: str(record[name]) for name in names})
@@ -228,25 +235,51 @@ def _count(where: str, record: Mapping[str, Any], prefix: str) -> int:
     return len(numbers)
 
 
-def _text(value: Any) -> str | None:
-    """The value as text without surrounding white space; None if that is empty."""
-    if value is None:
-        return None
-    return str(value).strip() or None
+def _field(record: Mapping[str, Any], name: str, where: str) -> str | None:
+    """A field as text, see :func:`clear_ir.data.texts.text_of`."""
+    return text_of(record.get(name), f"{where}: {name!r}")
 
 
-def hold_out(rows: list[Any], share: float, seed: int, group_of: Callable[[Any], str]) -> tuple[list[Any], list[Any]]:
-    """Hold out a share of the rows. Rows of one group are all held out, or none of them is.
+def hold_out(
+    rows: Sequence[Row], share: float, seed: int, keys_of: Callable[[Row], Sequence[str]]
+) -> tuple[list[Row], list[Row]]:
+    """Hold out a share of the rows, so that nothing that is asked or answered stands on both sides.
+
+    Rows that share a key are one group, and so are rows that a chain of such rows connects: two passages that answer
+    one question are held out together, and so are two questions on one passage, in all languages.
 
     Args:
         rows: Rows of any kind.
         share: Share of the groups to hold out, rounded; at least one group if the share is above 0.
         seed: Chooses the groups.
-        group_of: Gives the name of a row's group, for example its passage.
+        keys_of: Gives a row's keys, as many for each row: its passage, then its question.
 
     Returns:
         The rows that remain and the rows that are held out, both in their order.
     """
-    groups = sorted({group_of(row) for row in rows}, key=lambda group: hash_of(str(seed), group))
-    chosen = set(groups[: max(1, round(share * len(groups)))] if share > 0 else [])
-    return [row for row in rows if group_of(row) not in chosen], [row for row in rows if group_of(row) in chosen]
+    groups = _connected([tuple(map(text_key, keys_of(row))) for row in rows])
+    names = sorted(set(groups), key=lambda group: hash_of(str(seed), group))
+    chosen = set(names[: max(1, round(share * len(names)))] if share > 0 else [])
+    train = [row for row, group in zip(rows, groups, strict=True) if group not in chosen]
+    return train, [row for row, group in zip(rows, groups, strict=True) if group in chosen]
+
+
+def _connected(keys: list[tuple[str, ...]]) -> list[str]:
+    """The group of each row: rows with an equal key at an equal place are in one. It is named by its first key."""
+    parent = list(range(len(keys)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]  # halves the path for the next time
+            row = parent[row]
+        return row
+
+    first_with: dict[tuple[int, str], int] = {}
+    for row, of_row in enumerate(keys):
+        for place, key in enumerate(of_row):
+            parent[root(row)] = root(first_with.setdefault((place, key), row))
+    roots = [root(row) for row in range(len(keys))]
+    names: dict[int, str] = {}
+    for group, of_row in zip(roots, keys, strict=True):
+        names[group] = min(names.get(group, of_row[0]), of_row[0])
+    return [names[group] for group in roots]

@@ -8,9 +8,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from clear_ir.data.collection import Text, make_collection
+from clear_ir.data.collection import Asked, Text, collect_questions
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import hold_out, read_parallel_rows
+from clear_ir.data.texts import text_key
 from clear_ir.prepare.languages import choose_langs
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
@@ -27,7 +28,9 @@ def load_jsonl(
     ] = None,
     lang: Annotated[str | None, Field(description="Language of all rows, if no column says it.")] = None,
     langs: Annotated[Sequence[str], Field(description="Languages to keep; or all.")] = ("all",),
-    test_share: Annotated[float, Field(ge=0, lt=1, description="Share of the passages held out to test on.")] = 0.2,
+    test_share: Annotated[
+        float, Field(ge=0, lt=1, description="Share of the passages held out to test on, with all questions on them.")
+    ] = 0.2,
     seed: Annotated[int, Field(description="Chooses the passages to hold out.")] = 0,
 ) -> Prepared:
     """Load parallel rows and hold out a share of the passages to test on.
@@ -46,18 +49,18 @@ def load_jsonl(
     passages: dict[str, Text] = {}
     for row in parallel:
         passage = passages.setdefault(row.passage_id, Text(row.passage_id, row.passage, "en"))
-        if passage.text != row.passage:
+        if text_key(passage.text) != text_key(row.passage):
             raise InputError(
                 f"{rows}: the passage_id {row.passage_id!r} is used for two different passages; make ids unique."
             )
     chosen = [row for row in parallel if row.lang in langs]
-    train, test = hold_out(chosen, test_share, seed, lambda row: row.passage_id)
+    train, test = hold_out(chosen, test_share, seed, lambda row: (row.passage_id, row.query))
     if not train:
         raise InputError(
             f"{rows}: nothing is left to train on after holding out {test_share:.0%}; hold out less.", "test_share"
         )
-    questions = ((row.id, row.passage_id, {"en": row.query, row.lang: row.cross_query}) for row in test)
-    collection = make_collection(rows.stem, passages.values(), questions) if test else None
+    asked = (Asked(row.id, row.query, row.passage_id, row.cross_query, row.lang) for row in test)
+    collection = collect_questions(rows.stem, passages.values(), asked) if test else None
     return Prepared(train, collection, rejected)
 
 

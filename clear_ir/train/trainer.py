@@ -14,7 +14,7 @@ from datasets import Dataset
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from clear_ir.data.collection import Collection, Text, make_collection
+from clear_ir.data.collection import Asked, Collection, Text, collect_questions
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import TrainingRows, hold_out, training_columns
 from clear_ir.train.settings import TrainingSettings
@@ -69,7 +69,9 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
         InputError: If too few rows are left, or they have too few negatives, or not as many on both sides where the
             loss needs it.
     """
-    train, dev = hold_out(rows.records, settings.dev_share, settings.seed, lambda record: record["positive"])
+    train, dev = hold_out(
+        rows.records, settings.dev_share, settings.seed, lambda record: (record["positive"], record["anchor"])
+    )
     if len(train) < settings.batch_size:
         raise InputError(
             f"{len(train)} training rows are left after the dev share, fewer than batch_size {settings.batch_size}; "
@@ -120,15 +122,11 @@ def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) ->
     names = [name for name in records[0] if name == "positive" or name.startswith("negative_")]
     texts = dict.fromkeys(record[name] for record in records for name in names)
     passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
-    questions = (
-        (
-            f"q{i}",
-            passages[record["positive"]].id,
-            {"en": record["anchor"], _lang(record): record["cross_anchor"]},
-        )
-        for i, record in enumerate(dev)
+    asked = (
+        Asked(f"q{i}", row["anchor"], passages[row["positive"]].id, row["cross_anchor"], _lang(row))
+        for i, row in enumerate(dev)
     )
-    return make_collection("dev", passages.values(), questions, "dev")
+    return collect_questions("dev", passages.values(), asked, "dev")
 
 
 def make_loss(

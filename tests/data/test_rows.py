@@ -94,12 +94,12 @@ def test_unusable_training_rows(tmp_path, row, message):
 
 def test_hold_out_never_splits_a_group():
     rows = [(f"g{i % 10}", i) for i in range(40)]
-    kept, held = hold_out(rows, 0.2, 0, lambda row: row[0])
+    kept, held = hold_out(rows, 0.2, 0, lambda row: [row[0]])
     assert sorted(kept + held) == sorted(rows)
     assert len({group for group, _ in held}) == 2
     assert not {group for group, _ in held} & {group for group, _ in kept}
-    assert hold_out(rows, 0.0, 0, lambda row: row[0]) == (rows, [])
-    assert hold_out(rows, 0.2, 1, lambda row: row[0])[1] != held
+    assert hold_out(rows, 0.0, 0, lambda row: [row[0]]) == (rows, [])
+    assert hold_out(rows, 0.2, 1, lambda row: [row[0]])[1] != held
 
 
 @pytest.mark.parametrize("column", ["id", "passage_id"])
@@ -108,3 +108,43 @@ def test_ids_with_white_space_are_refused_when_they_are_read(tmp_path, column):
     write_jsonl(tmp_path / "rows.jsonl", rows)
     with pytest.raises(InputError, match=f"line 2: the {column} 'row 0' contains white space"):
         read_parallel_rows(tmp_path / "rows.jsonl")
+
+
+def test_hold_out_keeps_connected_rows_together():
+    rows = [("p1", "a"), ("p1", "b"), ("p2", "b"), ("p2", "c"), ("p3", "d"), ("p4", "e"), ("p5", "e  "), ("p6", "f")]
+    for seed in range(20):
+        train, held = hold_out(rows, 0.3, seed, lambda row: row)
+        assert train
+        assert held
+        for place in (0, 1):
+            assert {row[place].strip() for row in train}.isdisjoint({row[place].strip() for row in held})
+
+
+def test_a_mapped_column_wins_over_one_that_has_our_name(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [{"question": "mine", **training(anchor="theirs")}])
+    rows = read_training_rows(tmp_path / "a.jsonl", {"anchor": "question"})
+    assert rows.records[0]["anchor"] == "mine"
+
+
+def test_nan_is_null_zero_is_text_and_lists_are_no_text(tmp_path):
+    rows = [parallel(), parallel(id="2", passage=float("nan")), parallel(id="3", query=0, passage_id="p2")]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    read, rejected = read_parallel_rows(tmp_path / "a.jsonl")
+    assert [row.query for row in read] == ["what", "0"]
+    assert [reason for _, reason in rejected.reasons] == ["'passage' is null or empty"]
+    write_jsonl(tmp_path / "b.jsonl", [parallel(passage=["the moon", "the sun"])])
+    with pytest.raises(InputError, match="line 1: 'passage' holds a list and not one text"):
+        read_parallel_rows(tmp_path / "b.jsonl")
+    write_jsonl(tmp_path / "c.jsonl", [training(negative_1={"text": "x"})])
+    with pytest.raises(InputError, match="line 1: 'negative_1' holds a dict and not one text"):
+        read_training_rows(tmp_path / "c.jsonl")
+
+
+@pytest.mark.parametrize("lang", ["en", "eng", "en-US", "eng_Latn", "English"])
+def test_rows_whose_language_is_english_are_left_out_and_counted(tmp_path, lang):
+    write_jsonl(tmp_path / "a.jsonl", [parallel(), parallel(id="2", lang=lang)])
+    rows, rejected = read_parallel_rows(tmp_path / "a.jsonl")
+    assert [row.id for row in rows] == ["1"]
+    [(where, reason)] = rejected.reasons
+    assert where.endswith("line 2")
+    assert "the target language is not English" in reason

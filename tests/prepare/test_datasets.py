@@ -120,3 +120,24 @@ def test_real_xquad(shared_data):
     assert len(prepared.collection.passages) == 3 * 240
     assert len(prepared.rows) == 2 * 836
     assert sum(query.lang == "en" for query in prepared.collection.queries.values()) == 354
+
+
+def test_translations_and_several_passages_of_one_question_are_one_question(tmp_path):
+    rows = [
+        {"query": f"what {q}", "passage": f"passage {q}{p}", "cross_query": f"{lang} {q}", "lang": lang}
+        for lang in ("sw", "de")
+        for q in range(12)
+        for p in range(1 + q % 2)
+    ]
+    rows[0]["query"] = "what  0 "  # other white space is no other question
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    prepared = load_jsonl(tmp_path / "rows.jsonl", test_share=0.5)
+    collection = prepared.collection
+    questions = {text.parallel_id for text in collection.queries.values()}
+    assert len(questions) == 6
+    assert len(collection.queries) == 3 * 6, "one English query a question, and one translation in each language"
+    for query, judged in collection.qrels.items():
+        number = int(collection.queries[query].text.split()[-1])
+        expected = {f"passage {number}{p}" for p in range(1 + number % 2)}
+        assert {collection.passages[p].text for p in judged} == expected
+    assert {row.query for row in prepared.rows}.isdisjoint({text.text for text in collection.queries.values()})

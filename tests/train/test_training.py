@@ -286,3 +286,16 @@ def test_only_safetensors_are_loaded(tmp_path, tiny_folder):
     assert isinstance(load_encoder(str(tiny_folder)), SentenceTransformer)
     with pytest.raises(InputError, match="no model folder"):
         load_encoder(str(Path(tmp_path / "none")))
+
+
+def test_dev_questions_in_several_languages_are_one_question_each():
+    rows = make_training_rows(40)
+    for i, record in enumerate(rows.records):  # each question in two languages
+        record["lang"] = "sw" if i % 2 else "de"
+        record["anchor"] = rows.records[i - i % 2]["anchor"]
+        record["positive"] = rows.records[i - i % 2]["positive"]
+    data = split_rows(rows, settings(dev_share=0.2))
+    english = [text for text in data.dev.queries.values() if text.lang == "en"]
+    assert len(english) == len({text.text for text in english}) == 4
+    assert len(data.dev.queries) == 12
+    assert {text.text for text in english}.isdisjoint(data.dataset["anchor"])
