@@ -29,6 +29,9 @@ def evaluate(
     langs: Annotated[str | None, typer.Option(help="With --mteb: only these languages, between commas.")] = None,
     name: Annotated[str | None, typer.Option(help="The model's name in tables. Its folder's by default.")] = None,
     split: Split = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Make empty documents, and judgments of what is missing, an error.")
+    ] = False,
     as_json: AsJson = False,
     trust_remote_code: Remote = False,
     overwrite: Overwrite = False,
@@ -71,7 +74,7 @@ def evaluate(
     from clear_ir.report.tables import measures_table, mixed_table, summary_table
 
     check_new(out, RESULTS_FILE, overwrite)
-    collection = read_collection(data, split or only_split(data))
+    collection = read_collection(data, split or only_split(data), strict)
     encoder = load()
     results = evaluate_model(encoder, collection, name)
     log = Path(model) / "train_log.jsonl"
@@ -79,6 +82,8 @@ def evaluate(
     if as_json:
         print_json(evaluation_document(results))
         return
+    for note in collection.notes:
+        typer.echo(note)
     typer.echo(measures_table([results]).markdown())
     if results.mixed:
         typer.echo(mixed_table([results]).markdown())

@@ -52,7 +52,7 @@ def parse_langs(text: str) -> list[str]:
 
 def only_split(data: Path) -> str:
     """The split of a collection when none is named: test if it is there, else the only one."""
-    splits = sorted(path.stem for path in (data / "qrels").glob("*.tsv"))
+    splits = sorted({path.name.partition(".tsv")[0] for path in (data / "qrels").glob("*.tsv*")})
     if "test" in splits or not splits:
         return "test"
     if len(splits) > 1:

@@ -10,13 +10,23 @@ all English. ``parallel_id`` is equal for translations of one text. A text witho
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from clear_ir.data.directions import ALL, Direction
-from clear_ir.data.files import InputError, hash_of, not_utf8, read_jsonl, write_jsonl, write_text
+from clear_ir.data.files import (
+    InputError,
+    hash_of,
+    not_utf8,
+    open_bytes,
+    or_packed,
+    read_jsonl,
+    write_jsonl,
+    write_text,
+)
 from clear_ir.data.texts import is_english, text_key, text_of
 
 Qrels = dict[str, dict[str, int]]
@@ -56,6 +66,7 @@ class Collection:
         queries: All queries, by id.
         qrels: ``{query id: {passage id: relevance}}``, across all languages.
         split: Name of the qrels file.
+        notes: What was left out or is worth knowing, a sentence each.
     """
 
     name: str
@@ -63,6 +74,7 @@ class Collection:
     queries: dict[str, Text]
     qrels: Qrels
     split: str = "test"
+    notes: list[str] = field(default_factory=list)
     _hash: str = field(default="", repr=False)
     _pairs: set[tuple[str, str]] = field(default_factory=set, repr=False)
 
@@ -104,12 +116,17 @@ class Collection:
         """Query language and passage language of every relevant pair."""
         if not self._pairs:
             self._pairs = {
-                (self.queries[query].lang, self.passages[passage].lang)
+                (self.queries[query].lang, self._passage_lang(passage))
                 for query, judged in self.qrels.items()
                 for passage, relevance in judged.items()
                 if relevance > 0
             }
         return self._pairs
+
+    def _passage_lang(self, passage: str) -> str:
+        """Language of a judged passage. One that the corpus lacks has the corpus's only language."""
+        known = self.passages.get(passage)
+        return known.lang if known else next(iter(self.passages.values())).lang
 
     def pool_langs(self, direction: Direction) -> set[str]:
         """The languages of a direction's pool."""
@@ -129,8 +146,8 @@ class Collection:
             query_lang = self.queries[query].lang
             if query_lang != direction.query_lang:
                 continue
-            in_pool = {p: rel for p, rel in judged.items() if self.passages[p].lang in langs}
-            relevant_langs = {self.passages[p].lang for p, rel in in_pool.items() if rel > 0}
+            in_pool = {p: rel for p, rel in judged.items() if self._passage_lang(p) in langs}
+            relevant_langs = {self._passage_lang(p) for p, rel in in_pool.items() if rel > 0}
             if not relevant_langs:
                 continue
             if direction.mixed and (len(relevant_langs) < 2 or query_lang in langs - relevant_langs):
@@ -142,6 +159,11 @@ class Collection:
         """The passages that a direction searches, in the order of the corpus."""
         langs = self.pool_langs(direction)
         return [passage for passage in self.passages.values() if passage.lang in langs]
+
+    def is_query_itself(self, query: str) -> bool:
+        """Whether a query is a document of the corpus, with the same id and text (ArguAna has such)."""
+        same = self.passages.get(query)
+        return same is not None and text_key(same.full_text) == text_key(self.queries[query].full_text)
 
     @property
     def data_hash(self) -> str:
@@ -245,31 +267,50 @@ def collect_questions(name: str, passages: Iterable[Text], rows: Iterable[Asked]
     return Collection(name, {passage.id: passage for passage in passages}, queries, qrels, split)
 
 
-def read_collection(folder: Path, split: str = "test") -> Collection:
+def read_collection(folder: Path, split: str = "test", strict: bool = False) -> Collection:
     """Read a collection in BEIR's layout, see the module's description.
 
+    What BEIR's data sets really hold is read as BEIR reads it, and counted in the collection's notes. A document may be
+    empty; it stays in the pool. A judgment may name a query or a passage that does not exist. The query's is left out.
+    A relevant passage that does not exist is a miss, because nobody can find it; in a corpus of several languages it is
+    left out, because its language is not known. A query that is itself a document, with one id and text, is left out
+    of its own ranking.
+
     Args:
-        folder: Folder with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``.
+        folder: Folder with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``, each of them also with .gz.
         split: Which qrels file to read.
+        strict: Make empty documents, and judgments that name what does not exist, an error.
 
     Returns:
         The collection. Its name is that of the folder; for a folder named ``collection``, that of the folder above.
         Queries without a judgment are left out, as in BEIR.
 
     Raises:
-        InputError: If a file is missing or empty, a field is missing, null or empty, an id is used twice or
-            contains white space, or a qrels line names an unknown query or passage.
+        InputError: If a file is missing or empty, a query has no text, a passage has no text field, an id is used twice
+            or contains white space, or no passage is judged relevant.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give one with corpus.jsonl, queries.jsonl and qrels/{split}.tsv.")
-    passages = _read_texts(folder / "corpus.jsonl")
-    queries = _read_texts(folder / "queries.jsonl")
-    qrels = _read_qrels(folder / "qrels" / f"{split}.tsv", passages, queries)
+    passages = _read_texts(or_packed(folder / "corpus.jsonl"), may_be_empty=not strict)
+    queries = _read_texts(or_packed(folder / "queries.jsonl"), may_be_empty=False)
+    path = or_packed(folder / "qrels" / f"{split}.tsv")
+    qrels, missing = _read_qrels(path, passages, queries, strict)
     judged = {query: queries[query] for query in queries if query in qrels}
-    path = folder.resolve()
     # `clear-ir prepare` writes every collection to a folder named "collection", which says nothing of the data set.
-    name = path.parent.name if path.name == "collection" else path.name
-    return Collection(name, passages, judged, qrels, split)
+    place = folder.resolve()
+    name = place.parent.name if place.name == "collection" else place.name
+    collection = Collection(name, passages, judged, qrels, split)
+    empty = sum(not text.full_text for text in passages.values())
+    themselves = sum(map(collection.is_query_itself, judged))
+    counts = {
+        "Empty passages, which stay in the pool": empty,
+        "Judgments of queries that are not in queries.jsonl, left out": missing["query"],
+        "Judgments of passages that are not in corpus.jsonl, misses where relevant": missing["passage"],
+        "Judgments of passages that are not in corpus.jsonl, left out": missing["passage of no language"],
+        "Queries that are passages themselves, each left out of its own ranking": themselves,
+    }
+    collection.notes = [f"{what}: {count}." for what, count in counts.items() if count]
+    return collection
 
 
 def check_id(text_id: str, what: str) -> None:
@@ -313,28 +354,59 @@ def write_collection(folder: Path, collection: Collection) -> None:
     write_text(folder / "qrels" / f"{collection.split}.tsv", "query-id\tcorpus-id\tscore\n" + "".join(lines))
 
 
-def _read_texts(path: Path) -> dict[str, Text]:
+def _read_texts(path: Path, may_be_empty: bool) -> dict[str, Text]:
     texts: dict[str, Text] = {}
     for where, record in read_jsonl(path):
+        values = {name: text_of(record.get(name), f"{where}: {name!r}") for name in ("_id", "title", "text", "lang")}
+        needed = ("_id",) if may_be_empty else ("_id", "text")
         for name in ("_id", "text"):
-            if text_of(record.get(name), f"{where}: {name!r}") is None:
+            if name not in record or (values[name] is None and name in needed):
                 state = "null or empty" if name in record else f"missing among {', '.join(record)}"
                 raise InputError(f"{where}: {name!r} is {state}; each line needs _id and text.")
-        text_id = str(record["_id"])
+        text_id = str(values["_id"])
         check_id(text_id, f"{where}: the _id")
         if text_id in texts:
             raise InputError(f"{where}: the _id {text_id!r} is used a second time; make ids unique.")
-        lang, title = str(record.get("lang") or "en"), str(record.get("title") or "")
-        texts[text_id] = Text(text_id, str(record["text"]), lang, title, str(record.get("parallel_id") or text_id))
+        text, title = (str(record[name]) if values[name] else "" for name in ("text", "title"))
+        parallel_id = text_of(record.get("parallel_id"), f"{where}: 'parallel_id'") or text_id
+        texts[text_id] = Text(text_id, text, values["lang"] or "en", title, parallel_id)
     return texts
 
 
-def _read_qrels(path: Path, passages: dict[str, Text], queries: dict[str, Text]) -> Qrels:
-    if not path.exists():
-        raise InputError(f"{path} does not exist; write the collection's judgments there.")
+def _read_qrels(
+    path: Path, passages: dict[str, Text], queries: dict[str, Text], strict: bool
+) -> tuple[Qrels, Counter[str]]:
+    """The judgments, and how many name a query or a passage that does not exist."""
+    several_langs = len({passage.lang for passage in passages.values()}) > 1
     qrels: Qrels = {}
+    missing: Counter[str] = Counter()
+    for where, query, passage, relevance in _judgments(path):
+        if strict:
+            for kind, text_id, known, name in (
+                ("query", query, queries, "queries.jsonl"),
+                ("passage", passage, passages, "corpus.jsonl"),
+            ):
+                if text_id not in known:
+                    raise InputError(f"{where}: the {kind} {text_id!r} is not in {name}; add it or remove the line.")
+        if query not in queries:
+            missing["query"] += 1
+        elif passage not in passages and several_langs:
+            missing["passage of no language"] += 1
+        else:
+            missing["passage"] += passage not in passages
+            qrels.setdefault(query, {})[passage] = relevance
+    if not any(relevance > 0 for judged in qrels.values() for relevance in judged.values()):
+        raise InputError(f"{path} judges no passage relevant; give at least one line with a score above 0.")
+    return qrels, missing
+
+
+def _judgments(path: Path) -> Iterator[tuple[str, str, str, int]]:
+    """Each line of a qrels file: its place, query id, passage id and relevance."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; a collection needs its judgments there.")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with open_bytes(path) as file:
+            lines = file.read().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise not_utf8(str(path), error) from None
     for number, line in enumerate(lines, start=1):
@@ -344,12 +416,4 @@ def _read_qrels(path: Path, passages: dict[str, Text], queries: dict[str, Text])
         where = f"{path}, line {number}"
         if len(fields) != 3 or not fields[2].strip().lstrip("-").isdigit():
             raise InputError(f"{where}: expected query-id, corpus-id and a whole number between tabs, found {line!r}.")
-        query, passage, relevance = fields[0], fields[1], int(fields[2])
-        if query not in queries:
-            raise InputError(f"{where}: the query {query!r} is not in queries.jsonl; add it or remove the line.")
-        if passage not in passages:
-            raise InputError(f"{where}: the passage {passage!r} is not in corpus.jsonl; add it or remove the line.")
-        qrels.setdefault(query, {})[passage] = relevance
-    if not any(relevance > 0 for judged in qrels.values() for relevance in judged.values()):
-        raise InputError(f"{path} judges no passage relevant; give at least one line with a score above 0.")
-    return qrels
+        yield where, fields[0], fields[1], int(fields[2])

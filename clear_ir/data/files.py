@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,8 +37,8 @@ def read_records(path: Path) -> Iterator[Record]:
     """Read records from JSON Lines, CSV, Parquet or a saved ``datasets`` folder.
 
     Args:
-        path: A file ending in .jsonl, .json (one object a line), .csv or .parquet, or a folder that
-            ``datasets.Dataset.save_to_disk`` wrote.
+        path: A file ending in .jsonl, .json (one object a line), .csv or .parquet, the first three also with .gz, or
+            a folder that ``datasets.Dataset.save_to_disk`` wrote.
 
     Yields:
         The place of the record (``"rows.jsonl, line 3"``) and its fields.
@@ -44,7 +47,7 @@ def read_records(path: Path) -> Iterator[Record]:
         InputError: If the path is missing, empty, of another kind, or a line cannot be read.
     """
     _check_exists(path)
-    suffix = path.suffix.lower()
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if path.is_dir():
         yield from _read_saved_dataset(path)
         return
@@ -58,7 +61,8 @@ def read_records(path: Path) -> Iterator[Record]:
         yield from _read_parquet(path)
     else:
         raise InputError(
-            f"{path} ends in {suffix or 'nothing'}; give .jsonl, .json, .csv, .parquet or a saved dataset."
+            f"{path} ends in {suffix or 'nothing'}; give .jsonl, .json, .csv (or these with .gz), .parquet or a saved "
+            "dataset."
         )
 
 
@@ -66,7 +70,7 @@ def read_jsonl(path: Path) -> Iterator[Record]:
     """Read a JSON Lines file, see :func:`read_records`."""
     _check_exists(path)
     empty = True
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         for number, raw in enumerate(file, start=1):
             if not raw.strip():
                 continue
@@ -84,6 +88,32 @@ def read_jsonl(path: Path) -> Iterator[Record]:
             yield where, record
     if empty:
         raise InputError(f"{path} holds no records; give a file with at least one.")
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[Any]:
+    """Open a file to read, one ending in .gz unpacked.
+
+    Args:
+        path: The file.
+
+    Yields:
+        The open file.
+
+    Raises:
+        InputError: If it ends in .gz and is no such file, or is cut short.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            yield file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be unpacked ({error}); get the file again.") from None
+
+
+def or_packed(path: Path) -> Path:
+    """The file, or the one of its name with .gz where that is there instead."""
+    packed = path.with_name(path.name + ".gz")
+    return packed if not path.exists() and packed.exists() else path
 
 
 def not_utf8(where: str, error: UnicodeDecodeError) -> InputError:
@@ -106,7 +136,7 @@ def _check_exists(path: Path) -> None:
 
 def _read_csv(path: Path) -> Iterator[Record]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             for record in reader:
                 if None in record:

@@ -62,12 +62,23 @@ class Embeddings:
             list(qrels),
             [self.passages[row].id for row in rows],
         )
-        run = search_top_k(*vectors_and_ids, k=depth)
+        # A query that is a passage itself would find itself first; one more passage takes its place.
+        themselves = {query for query in qrels if self.collection.is_query_itself(query)}
+        run = search_top_k(*vectors_and_ids, k=depth + bool(themselves))
+        for query, ranked in run.items():
+            if query in themselves:
+                ranked.pop(query, None)
+            run[query] = dict(list(ranked.items())[:depth])
 
         @functools.cache
         def find_ranks() -> Ranks:
             relevant = {query: [p for p, rel in judged.items() if rel > 0] for query, judged in qrels.items()}
-            return rank_passages(*vectors_and_ids, relevant)
+            wanted = {query: [*ids, query] if query in themselves else ids for query, ids in relevant.items()}
+            ranks = rank_passages(*vectors_and_ids, wanted)
+            for query in themselves:
+                before = ranks[query].pop(query)
+                ranks[query] = {passage: rank - (rank > before) for passage, rank in ranks[query].items()}
+            return ranks
 
         scores = score_run(run, qrels, direction.mixed)
         for query, values in score_rankings(run, qrels, find_ranks, self.collection, direction.mixed).items():

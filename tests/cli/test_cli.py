@@ -139,7 +139,8 @@ def test_bad_recipe_model_and_collection(run, tmp_path, own_rows, tiny_folder):
     assert run("evaluate", "--model", tiny_folder, *results)[0] == 0
     refused(run("evaluate", "--model", tiny_folder, *results), "already holds results", "--overwrite")
     write_text(collection / "qrels" / "test.tsv", "a\t1\t1\na\t7\t1\n")
-    refused(run("evaluate", "--model", tiny_folder, "--data", collection, "--out", tmp_path / "r2"), "line 2", "'7'")
+    strict = run("evaluate", "--model", tiny_folder, "--data", collection, "--out", tmp_path / "r2", "--strict")
+    refused(strict, "line 2", "'7'")
     refused(run("compare", tmp_path / "c", tmp_path / "res"), "holds no results.json")
     refused(run("compare", tmp_path / "res", tmp_path / "res"), "Two results are named")
     assert not (tmp_path / "r2").exists()

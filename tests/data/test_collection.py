@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 from clear_ir.data.collection import Collection, Text, make_collection, read_collection, write_collection
@@ -111,7 +113,7 @@ def test_bad_collections(tmp_path, corpus, queries, qrels, message):
     write_jsonl(tmp_path / "queries.jsonl", queries)
     write_text(tmp_path / "qrels" / "test.tsv", qrels)
     with pytest.raises(InputError, match=message):
-        read_collection(tmp_path)
+        read_collection(tmp_path, strict=True)
 
 
 def test_missing_parts(tmp_path):
@@ -126,3 +128,47 @@ def test_ids_with_white_space_are_not_written(tmp_path):
     with pytest.raises(InputError, match="The passage id 'p 1' contains white space"):
         write_collection(tmp_path / "c", made)
     assert not (tmp_path / "c").exists()
+
+
+def write_beir(folder, corpus, queries, qrels):
+    write_jsonl(folder / "corpus.jsonl", corpus)
+    write_jsonl(folder / "queries.jsonl", queries)
+    write_text(folder / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore\n" + qrels)
+    return read_collection(folder)
+
+
+def test_what_beir_holds_is_read_and_counted(tmp_path):
+    corpus = [
+        {"_id": "1", "title": "moon", "text": ""},
+        {"_id": "2", "title": "", "text": None},
+        {"_id": "3", "title": None, "text": 0},
+        {"_id": "4", "text": float("nan")},
+    ]
+    queries = [{"_id": "a", "text": "q"}, {"_id": "b", "text": "r"}]
+    read = write_beir(tmp_path, corpus, queries, "a\t1\t1\na\tgone\t1\nlost\t1\t1\nb\tgone\t1\n")
+    assert [text.full_text for text in read.passages.values()] == ["moon", "", "0", ""]
+    assert read.qrels == {"a": {"1": 1, "gone": 1}, "b": {"gone": 1}}, "what is gone is a miss"
+    assert [str(d) for d in read.directions] == ["q-en.p-en"]
+    assert read.notes == [
+        "Empty passages, which stay in the pool: 2.",
+        "Judgments of queries that are not in queries.jsonl, left out: 1.",
+        "Judgments of passages that are not in corpus.jsonl, misses where relevant: 2.",
+    ]
+    corpus[0]["lang"] = "de"
+    several = write_beir(tmp_path, corpus, queries, "a\t1\t1\na\tgone\t1\n")
+    assert several.qrels == {"a": {"1": 1}}
+    assert several.notes[-1].endswith("corpus.jsonl, left out: 1.")
+
+
+def test_packed_files_are_read(tmp_path):
+    plain = write_beir(tmp_path, [{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t1\t1\n")
+    for path in list(tmp_path.rglob("*.jsonl")) + list(tmp_path.rglob("*.tsv")):
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert read_collection(tmp_path) == plain
+    (tmp_path / "corpus.jsonl.gz").write_bytes((tmp_path / "corpus.jsonl.gz").read_bytes()[:-9])
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        read_collection(tmp_path)
+    (tmp_path / "corpus.jsonl.gz").write_bytes(b"no gzip")
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        read_collection(tmp_path)

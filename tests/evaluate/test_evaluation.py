@@ -164,3 +164,27 @@ def test_a_cache_changes_nothing_but_time(tmp_path, collection):
     for _ in range(2):
         cached = evaluate_model(quiet(encoder, cache=tmp_path), collection, "tiny")
         assert {n: r.run for n, r in cached.all_directions} == {n: r.run for n, r in plain.all_directions}
+
+
+def test_a_query_that_is_a_passage_does_not_find_itself():
+    texts = ["river desert moon", "river desert bread", "tree bird", "metal light"]
+    passages = {f"d{i}": Text(f"d{i}", text, "en") for i, text in enumerate(texts)}
+    queries = {"d0": Text("d0", "river  desert moon", "en"), "d2": Text("d2", "another text", "en")}
+    collection = Collection("arguana", passages, queries, {"d0": {"d1": 1}, "d2": {"d2": 1}})
+    result = evaluate_directions(quiet(make_encoder(double=False)), collection)["q-en.p-en"]
+    assert set(result.run["d0"]) == {"d1", "d2", "d3"}
+    assert "d2" in result.run["d2"], "the same id with another text is another thing"
+    encoder = make_encoder(double=False)
+    scores = encoder.similarity(encoder.encode([texts[0]]), encoder.encode(texts[1:]))[0]
+    rank = 1 + int((scores > scores[0]).sum())
+    assert result.per_query["d0"]["RR@10"] == pytest.approx(1 / rank)
+
+
+def test_a_right_passage_that_does_not_exist_is_a_miss():
+    passages = {"p": Text("p", "river", "en"), "o": Text("o", "moon", "en")}
+    queries = {"q": Text("q", "river", "en")}
+    encoder = quiet(make_encoder(double=False))
+    whole = evaluate_directions(encoder, Collection("c", passages, queries, {"q": {"p": 1}}))["q-en.p-en"]
+    missing = evaluate_directions(encoder, Collection("c", passages, queries, {"q": {"p": 1, "gone": 1}}))["q-en.p-en"]
+    assert whole.mean("R@10") == 1.0
+    assert missing.mean("R@10") == 0.5
