@@ -51,10 +51,10 @@ def name_flags(error: InputError, parameters: Iterable[Any]) -> str:
     """
     options = {parameter.name: parameter for parameter in parameters if parameter.opts[0].startswith("--")}
     sentence, flags = str(error), []
-    for setting in error.settings:
+    for place, setting in enumerate(error.settings):
         if option := options.get(setting):
             flag = option.opts[0]
-            if sentence.startswith(f"{setting} "):
+            if error.begins_with_setting and place == 0:
                 sentence = flag + sentence.removeprefix(setting)
             else:
                 flags.append(flag if option.metavar in (None, "NAME") else f"{flag} {option.metavar}")

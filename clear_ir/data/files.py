@@ -23,11 +23,14 @@ class InputError(ValueError):
         message: The sentence. It names no flag of the command line, because a script has none.
         settings: Names of the settings that may be wrong, such as ``data``. The command line adds their flags to the
             sentence.
+        begins_with_setting: Whether the sentence begins with the name of the first setting. The command line puts the
+            flag in its place.
     """
 
-    def __init__(self, message: str, *settings: str) -> None:
+    def __init__(self, message: str, *settings: str, begins_with_setting: bool = False) -> None:
         super().__init__(message)
         self.settings = settings
+        self.begins_with_setting = begins_with_setting
 
 
 Record = tuple[str, dict[str, Any]]

@@ -117,7 +117,8 @@ def read_parallel_rows(
             ParallelRow(row_id, values["query"], values["passage"], passage_id, values["cross_query"], row_lang)
         )
     if not rows:
-        raise InputError(f"{path} holds no usable row; each needs {', '.join(names[column] for column in needed)}.")
+        where, reason = rejected.reasons[0]
+        raise InputError(f"{path} holds no usable row; the first is {where}: {reason}.")
     return rows, rejected
 
 

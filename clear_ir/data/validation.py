@@ -32,11 +32,13 @@ def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
         first = error.errors()[0]
         name = str(first["loc"][0])
         if first["type"] == "missing":
-            raise InputError(f"{name} is missing; give a value.", name) from None
-        if first["type"] == "extra_forbidden":
-            raise InputError(f"{name} is unknown; choose among {', '.join(model.model_fields)}.", name) from None
-        if first["type"] == "literal_error":
-            advice = f"choose among {first['ctx']['expected']}".replace("'", "").replace(" or ", ", ")
+            sentence = f"{name} is missing; give a value."
+        elif first["type"] == "extra_forbidden":
+            sentence = f"{name} is unknown; choose among {', '.join(model.model_fields)}."
+        elif first["type"] == "literal_error":
+            choices = first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+            sentence = f"{name} is {first['input']!r}; choose among {choices}."
         else:
             advice = first["msg"].removeprefix("Value error, ").replace("Input should", "it should", 1)
-        raise InputError(f"{name} is {first['input']!r}; {advice}.", name) from None
+            sentence = f"{name} is {first['input']!r}; {advice}."
+        raise InputError(sentence, name, begins_with_setting=True) from None

@@ -88,3 +88,11 @@ def test_json_where_a_table_is_printed(run, tmp_path, tiny_folder):
     mine = ["mine", "--model", tiny_folder, "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "train.jsonl"]
     mined = json.loads(run(*mine, "--num-negatives", 1, "--range-min", 0, "--json")[1])
     assert (mined["rows"], mined["left out"]) == (10, [])
+
+
+def test_an_output_that_is_named_like_a_setting_keeps_its_name(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "letter.txt").write_text("dear")
+    refused(run("prepare", "atlas", "--out", "out"), "clear-ir: out holds files", "(--out).")
+    refused(run("prepare", "atlas", "--out", "o", "--judge", "x"), "clear-ir: --judge is 'x'")
