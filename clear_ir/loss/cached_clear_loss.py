@@ -66,9 +66,9 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
 
     First, the distinct texts, sorted by length, are embedded in mini-batches without gradients. Then the loss of the
     batch is back-propagated to these embeddings. Last, the mini-batches are embedded again, and the gradients go on
-    from the embeddings to the model. Loss and gradients equal those of the plain loss for every mini-batch size, dropout
-    included. Scores are computed for some rows at a time, so their memory grows with B and not with B squared. A batch
-    that fits into one mini-batch is embedded once, without the cache.
+    from the embeddings to the model. Loss and gradients equal those of the plain loss for every mini-batch size,
+    dropout included. Scores are computed for some rows at a time, so their memory grows with B and not with B squared.
+    A batch that fits into one mini-batch is embedded once, without the cache.
 
     Args:
         model: The encoder to train.
