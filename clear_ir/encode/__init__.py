@@ -1,1 +1,1 @@
-"""Texts in, vectors out, each text once: models loaded safely, the cache on disk, exact search."""
+"""Texts in, vectors out, each text once. Models are loaded safely, vectors are cached on disk, search is exact."""

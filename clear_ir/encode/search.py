@@ -1,4 +1,4 @@
-"""Exact search in blocks with trec_eval's tie rule: the top k passages, and the rank of any passage."""
+"""Exact search in blocks: the top k passages of a query, and the rank of any passage. Ties are as in trec_eval."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 Run = dict[str, dict[str, float]]
 
-#: Passages scored at once. A block of scores stays small enough for a processor's cache to be of help.
+#: Passages scored at once. A block of scores this small profits from the processor's cache.
 PASSAGE_BLOCK = 8192
-#: Columns of which the best score stands for all when a bound on the k-th best is sought.
+#: Size of the groups of scores from which :func:`_lower_bound` takes the best.
 GROUP = 16
-#: Scores held at once where a query needs those of all passages: 64 MiB.
-SCORES_HELD = 2**24
+#: Scores in memory at once when a query needs the scores of all passages: 64 MiB.
+SCORES_AT_ONCE = 2**24
 
 
 def top_k(
@@ -24,51 +24,70 @@ def top_k(
     Args:
         queries: Shape (num_queries, dim), float32.
         passages: Shape (num_passages, dim), float32.
-        k: Passages a query; at most num_passages are found.
-        block_size: Queries at once.
+        k: Passages per query; at most num_passages.
+        block_size: Queries scored at once.
 
     Yields:
-        For each block of queries scores and rows of ``passages``, both of shape (num_in_block, k), best first;
-        of equal scores the earlier row stands first.
+        For each block of queries, scores and rows of ``passages``, both of shape (num_in_block, k), best first. Of
+        equal scores, the earlier row comes first.
     """
     k = min(k, len(passages))
     for begin in range(0, len(queries), block_size):
         block = queries[begin : begin + block_size]
         scores, rows = np.empty((len(block), 0), np.float32), np.empty((len(block), 0), np.int64)
         for first in range(0, len(passages), PASSAGE_BLOCK):
-            found = block @ passages[first : first + PASSAGE_BLOCK].T
-            # The rows held come earlier, so that an equal score does not displace them.
-            full = scores.shape[1] == k
-            better = found > scores[:, -1:] if full else found >= _lower_bound(found, k)
-            scores, rows = _merged(scores, rows, found, better, first, k)
+            new_scores = block @ passages[first : first + PASSAGE_BLOCK].T
+            # Only a few new scores can still get into the top k. Once k passages are known, a new one must beat the
+            # last of them; on a tie the known passage stays, since its row is earlier.
+            k_known = scores.shape[1] == k
+            can_enter = new_scores > scores[:, -1:] if k_known else new_scores >= _lower_bound(new_scores, k)
+            scores, rows = _merge(scores, rows, new_scores, can_enter, first, k)
         yield scores, rows
 
 
 def _lower_bound(scores: np.ndarray, k: int) -> np.ndarray:
-    """A score, shape (num_queries, 1), that the best k of each row reach and few others."""
-    # Of groups of columns, k have a best score that high: partitioning those is far less work than partitioning all.
+    """A lower bound of each row's k-th best score, shape (num_queries, 1), that few other scores reach."""
+    # The bound is the k-th best of the groups' best scores. It holds: k groups have a best score at least that high, so
+    # at least k scores are. It is cheap: np.partition gets one score per group instead of all scores. Columns behind
+    # the last full group are ignored, which can only lower the bound.
     num_groups = scores.shape[1] // GROUP
     if num_groups > k:
-        even = scores[:, : num_groups * GROUP].reshape(len(scores), GROUP, num_groups)
-        scores = even.max(axis=1)
+        groups = scores[:, : num_groups * GROUP].reshape(len(scores), GROUP, num_groups)
+        scores = groups.max(axis=1)
     at = max(scores.shape[1] - k, 0)
     return np.partition(scores, at, axis=1)[:, at, None]
 
 
-def _merged(
-    scores: np.ndarray, rows: np.ndarray, found: np.ndarray, better: np.ndarray, first: int, k: int
+def _merge(
+    scores: np.ndarray, rows: np.ndarray, new_scores: np.ndarray, can_enter: np.ndarray, first: int, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best k of those held and of the ``better`` ones of a block of passages that starts at ``first``."""
-    query, column = np.divmod(np.flatnonzero(better), found.shape[1])
-    counts = np.bincount(query, minlength=len(found))
-    held, most = scores.shape[1], int(counts.max())
-    if not most:
+    """The top k of the known passages and of a block of new ones.
+
+    Args:
+        scores: Scores of the known passages, best first, shape (num_queries, num_known).
+        rows: Their rows, same shape.
+        new_scores: Scores of the block, shape (num_queries, num_in_block).
+        can_enter: Which of the new scores may be in the top k, same shape.
+        first: Row of the block's first passage.
+        k: Passages per query.
+
+    Returns:
+        Scores and rows, best first.
+    """
+    # Flat indices, since np.nonzero on two dimensions is slower. They come in the order of queries, then columns.
+    query, column = np.divmod(np.flatnonzero(can_enter), new_scores.shape[1])
+    counts = np.bincount(query, minlength=len(new_scores))
+    num_known, num_added = scores.shape[1], int(counts.max())
+    if not num_added:
         return scores, rows
-    slot = held + np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
-    all_scores = np.full((len(found), held + most), -np.inf, np.float32)
-    all_rows = np.zeros((len(found), held + most), np.int64)
-    all_scores[:, :held], all_rows[:, :held] = scores, rows
-    all_scores[query, slot], all_rows[query, slot] = found[query, column], column + first
+    # Each query has another number of new passages. They go behind its known ones: the i-th new passage of a query goes
+    # to slot num_known + i, where i is its index among all minus that of the query's first. Unused slots hold -inf.
+    slot = num_known + np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
+    all_scores = np.full((len(new_scores), num_known + num_added), -np.inf, np.float32)
+    all_rows = np.zeros((len(new_scores), num_known + num_added), np.int64)
+    all_scores[:, :num_known], all_rows[:, :num_known] = scores, rows
+    all_scores[query, slot], all_rows[query, slot] = new_scores[query, column], column + first
+    # A stable sort keeps the earlier row first on a tie.
     order = np.argsort(-all_scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(all_scores, order, 1), np.take_along_axis(all_rows, order, 1)
 
@@ -81,20 +100,20 @@ def search_top_k(
     k: int = 100,
     block_size: int = 1024,
 ) -> Run:
-    """Score every passage for every query by dot product and keep the best k.
+    """Score every passage for every query by dot product and return the best k.
 
     Args:
         query_embeddings: Shape (num_queries, dim), float32; normalized for cosine.
         passage_embeddings: Shape (num_passages, dim), float32.
-        query_ids: One id a query.
-        passage_ids: One id a passage.
-        k: Passages kept a query.
+        query_ids: The id of each query.
+        passage_ids: The id of each passage.
+        k: Passages per query.
         block_size: Queries scored at once.
 
     Returns:
-        ``{query id: {passage id: score}}``, best first; nothing for a query where there are no passages. Equal
-        scores are ordered as trec_eval does, the higher passage id first, so that cutting at k never changes a
-        measure.
+        ``{query id: {passage id: score}}``, best first; without passages, an empty dict per query. On equal scores the
+        higher passage id comes first, as in trec_eval. So a measure at a depth of at most k is the same with and
+        without the cut.
     """
     if not len(passage_ids) or k < 1:
         return {query: {} for query in query_ids}
@@ -103,8 +122,8 @@ def search_top_k(
     names = iter(query_ids)
     run: Run = {}
     for scores, rows in top_k(query_embeddings, passage_embeddings[order], k, block_size):
-        for best, where in zip(scores.tolist(), rows.tolist(), strict=True):
-            run[next(names)] = {ids[i]: score for i, score in zip(where, best, strict=True)}
+        for best_scores, best_rows in zip(scores.tolist(), rows.tolist(), strict=True):
+            run[next(names)] = {ids[i]: score for i, score in zip(best_rows, best_scores, strict=True)}
     return run
 
 
@@ -115,33 +134,35 @@ def rank_passages(
     passage_ids: Sequence[str],
     wanted: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, int]]:
-    """Ranks of chosen passages among all of them, without sorting.
+    """Find the ranks of chosen passages among all passages, without sorting.
 
     Args:
-        query_embeddings: As for :func:`search_top_k`.
-        passage_embeddings: As for :func:`search_top_k`.
-        query_ids: One id a query.
-        passage_ids: One id a passage.
-        wanted: ``{query id: passage ids}`` to find the rank of.
+        query_embeddings: As in :func:`search_top_k`.
+        passage_embeddings: As in :func:`search_top_k`.
+        query_ids: The id of each query.
+        passage_ids: The id of each passage.
+        wanted: ``{query id: passage ids}``: the passages whose rank is returned.
 
     Returns:
-        ``{query id: {passage id: rank}}``, from 1, by the order of :func:`search_top_k`.
+        ``{query id: {passage id: rank}}``. Ranks start at 1 and follow the order of :func:`search_top_k`.
     """
     order = _high_ids_first(passage_ids)
-    place = {passage_ids[i]: place for place, i in enumerate(order)}
+    column_of = {passage_ids[i]: column for column, i in enumerate(order)}
     passages = passage_embeddings[order].T
     ranks: dict[str, dict[str, int]] = {}
-    block_size = max(1, SCORES_HELD // max(1, len(passage_ids)))
+    block_size = max(1, SCORES_AT_ONCE // max(1, len(passage_ids)))
     for begin in range(0, len(query_ids), block_size):
         scores = query_embeddings[begin : begin + block_size] @ passages
         for query, row in zip(query_ids[begin : begin + block_size], scores, strict=True):
             ranks[query] = {}
             for passage in wanted[query]:
-                at = place[passage]
-                before = np.count_nonzero(row > row[at]) + np.count_nonzero(row[:at] == row[at])
-                ranks[query][passage] = int(before) + 1
+                column = column_of[passage]
+                # Ahead of a passage are higher scores, and equal scores of higher ids, which are in earlier columns.
+                ahead = np.count_nonzero(row > row[column]) + np.count_nonzero(row[:column] == row[column])
+                ranks[query][passage] = int(ahead) + 1
     return ranks
 
 
 def _high_ids_first(passage_ids: Sequence[str]) -> list[int]:
+    """The passages' order by id, the highest first. Searched in this order, the earlier passage wins a tie."""
     return sorted(range(len(passage_ids)), key=lambda i: passage_ids[i], reverse=True)

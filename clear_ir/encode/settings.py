@@ -1,4 +1,4 @@
-"""What encoding can be told, the same for every stage that encodes."""
+"""Settings of encoding, the same for every stage that encodes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ class EncodingSettings(Settings):
     groups: ClassVar = {"batch_size": "Encoding"}
 
     batch_size: int | None = Field(None, ge=1)
-    """Texts encoded at once. None: as many as make 4,096 tokens on a CPU, 65,536 elsewhere."""
+    """Texts encoded at once. None: as many as fit into 4,096 tokens on a CPU, 65,536 tokens on other devices."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Precision of the encoder while it encodes; embeddings are always 32 bits."""
+    """Precision of the model while it encodes. The embeddings are always float32."""
     cache: Path | None = None
-    """Folder of embeddings. None: $CLEAR_IR_CACHE, or clear-ir in the user's cache folder."""
+    """Folder where embeddings are stored, so that no text is encoded twice. None: $CLEAR_IR_CACHE if it is set, else
+    clear-ir/embeddings in the user's cache folder."""
     no_cache: bool = Field(False, json_schema_extra={"flag": "--no-cache"})
-    """Neither read embeddings from the cache nor keep them."""
+    """Do not use the cache: read no embeddings from it and write none to it."""

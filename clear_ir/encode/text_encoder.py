@@ -1,4 +1,4 @@
-"""Texts in, vectors out: the one object that is handed to all that encodes."""
+"""Texts in, vectors out: every stage that encodes takes one :class:`TextEncoder`."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from clear_ir.encode.settings import EncodingSettings
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-#: With fewer texts to encode no bar is shown.
-BAR_FROM = 128
-#: Seconds after which new embeddings go to the cache, so that an interrupted run loses little.
-KEPT_EVERY = 60.0
+#: No bar is shown for this number of texts or fewer.
+MAX_TEXTS_WITHOUT_BAR = 128
+#: Seconds between writes of new embeddings to the cache, so that an interrupted run loses little.
+SAVE_INTERVAL = 60.0
 
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """A model with all that decides how its texts become vectors: prompts, similarity, precision, place and cache.
+    """A model with all that its vectors depend on: prompts, similarity, precision, backend and cache.
 
     Args:
-        model: The model. Change neither its weights nor its settings while this object is in use: their hash is
-            taken once.
+        model: The model. Do not change its weights or settings while this object is in use: their hash is computed
+            only once.
         backend: Where texts are encoded.
-        cache: Folder of embeddings to read from and add to; None keeps nothing.
-        precision: Of the model while it encodes.
+        cache: Folder of embeddings, to read from and write to. None: no cache.
+        precision: Precision of the model while it encodes.
         show_progress: Show bars with rate and remaining time.
 
     Raises:
-        InputError: If the model compares by another function than cosine or dot product.
+        InputError: If the model's similarity is neither cosine nor dot product.
 
     Example:
         ::
@@ -58,16 +58,17 @@ class TextEncoder:
     def __post_init__(self) -> None:
         if self.model.similarity_fn_name not in ("cosine", "dot"):
             raise InputError(
-                f"The model compares by {self.model.similarity_fn_name}; only cosine and dot are supported."
+                f"The model compares by {self.model.similarity_fn_name}, but only cosine and dot are supported; use "
+                "another model."
             )
 
     @classmethod
     def from_settings(cls, model: SentenceTransformer, settings: EncodingSettings) -> TextEncoder:
-        """A text encoder as the settings of a command say.
+        """Make a text encoder from settings.
 
         Args:
             model: The model.
-            settings: Batch size, precision, cache.
+            settings: Batch size, precision and cache.
 
         Returns:
             The text encoder.
@@ -76,11 +77,11 @@ class TextEncoder:
         return cls(model, InProcess(settings.batch_size), cache, settings.precision)
 
     def with_model(self, model: SentenceTransformer) -> TextEncoder:
-        """The same for another model."""
+        """A text encoder with another model and the same backend, cache and precision."""
         return replace(self, model=model)
 
     def quiet(self) -> TextEncoder:
-        """The same without bars."""
+        """The same text encoder without bars."""
         return replace(self, show_progress=False)
 
     @cached_property
@@ -89,14 +90,14 @@ class TextEncoder:
         return weights_hash(self.model)
 
     def encode(self, texts: Sequence[str], side: Side) -> np.ndarray:
-        """Encode texts, each distinct one once, with the model's prompt for its side.
+        """Encode texts, each distinct text once.
 
         Args:
-            texts: The texts, repeats allowed.
-            side: Whether they are queries or passages.
+            texts: The texts; they may repeat.
+            side: Whether they are queries or passages. The model's prompt for that side is used.
 
         Returns:
-            Shape (num_texts, dim), float32; rows have length 1 unless the model compares by dot product.
+            Shape (num_texts, dim), float32. Rows have length 1 unless the model compares by dot product.
         """
         from tqdm.auto import tqdm
 
@@ -104,26 +105,30 @@ class TextEncoder:
         store = self._store(side) if self.cache else None
         vectors = store.get(distinct) if store else {}
         if store and store.damaged:
-            warnings.warn(f"Damaged in the cache, removed, encoded again: {', '.join(store.damaged)}", stacklevel=2)
+            warnings.warn(
+                f"These files of the cache are damaged. They were removed, and their texts are encoded again: "
+                f"{', '.join(store.damaged)}",
+                stacklevel=2,
+            )
         missing = [text for text in distinct if text not in vectors]
-        fresh: list[str] = []
-        kept_at = time.monotonic()
-        shown = self.show_progress and len(missing) > BAR_FROM
-        with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not shown) as bar:
+        unsaved: list[str] = []
+        saved_at = time.monotonic()
+        show_bar = self.show_progress and len(missing) > MAX_TEXTS_WITHOUT_BAR
+        with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not show_bar) as bar:
             for batch, encoded in self.backend.encode(self.model, missing, side, self.precision):
                 vectors.update(zip(batch, encoded, strict=True))
-                fresh += batch
+                unsaved += batch
                 bar.update(len(batch))
-                if store and time.monotonic() - kept_at > KEPT_EVERY:
-                    store.add(fresh, np.stack([vectors[text] for text in fresh]))
-                    fresh, kept_at = [], time.monotonic()
-        if store and fresh:
-            store.add(fresh, np.stack([vectors[text] for text in fresh]))
+                if store and time.monotonic() - saved_at > SAVE_INTERVAL:
+                    store.add(unsaved, np.stack([vectors[text] for text in unsaved]))
+                    unsaved, saved_at = [], time.monotonic()
+        if store and unsaved:
+            store.add(unsaved, np.stack([vectors[text] for text in unsaved]))
         if not distinct:
             return np.empty((0, self.model.get_embedding_dimension() or 0), np.float32)
         return np.stack([vectors[text] for text in texts])
 
     def _store(self, side: Side) -> EmbeddingCache:
-        """The part of the cache that holds what this encoder makes of texts on this side."""
+        """The part of the cache with this encoder's embeddings of queries, or of passages."""
         assert self.cache is not None
         return EmbeddingCache(self.cache, self.weights_hash, side, self.precision)

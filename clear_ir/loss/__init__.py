@@ -1,10 +1,10 @@
-"""The CLEAR loss for any sentence-transformers trainer; imports torch and sentence-transformers, nothing of the stages.
+"""The CLEAR loss for any sentence-transformers trainer. It needs torch and sentence-transformers, and no other stage.
 
-This file imports neither, so that settings can name a divergence without waiting for torch.
+This file imports neither of the two, so that settings can name a divergence without waiting for torch.
 """
 
 from typing import Literal
 
-#: What the KL term is: the paper's KL; the same with forward as a fixed teacher; KL(forward || reverse);
-#: Jensen-Shannon.
+#: Forms of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, without a gradient through
+#: forward. kl-reversed: KL(forward || reverse). js: Jensen-Shannon.
 Divergence = Literal["kl", "kl-detached", "kl-reversed", "js"]

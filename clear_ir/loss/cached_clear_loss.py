@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from clear_ir.loss.clear_loss import CLEARLoss, PackedBatch
-from clear_ir.loss.packing import Packed
+from clear_ir.loss.packing import PackedColumns
 from clear_ir.loss.token_budget import NUM_TOKENS, choose_num_tokens, for_device, is_out_of_memory
 from clear_ir.loss.upstream import (
     CachedLossMixin,
@@ -26,27 +26,31 @@ from clear_ir.loss.upstream import (
     has_static_embedding_input,
 )
 
-#: Texts at once where columns cannot be packed, and so tokens not be counted.
+#: Texts per mini-batch of a column that cannot be packed: its tokens cannot be counted.
 UNPACKED_SIZE = 32
-#: Scores held at once by the loss stage: a row of the batch has one for each passage or query.
+#: Scores in memory at once when the terms are computed. A row of the batch has one for each passage or query.
 SCORES_AT_ONCE = 2**20
-#: ``auto`` does not go below this when memory runs out.
-LEAST_NUM_TOKENS = 256
+#: ``auto`` halves the number of tokens when memory runs out, but not below this.
+MIN_NUM_TOKENS = 256
 
 logger = logging.getLogger(__name__)
 
 
 class _Replay:
-    """Random numbers and autocast of a mini-batch's first pass, for its second.
+    """Repeats the random numbers and the autocast of a mini-batch's first pass in its second pass.
 
-    The second comes within ``backward()``, which a training loop calls outside its autocast block: it would be in
-    full precision otherwise, slower and with gradients of other embeddings than those in the loss.
+    The second pass runs inside ``backward()``, which training loops call outside their autocast block. Without this, it
+    would run in full precision: slower, and with gradients that do not belong to the embeddings in the loss.
     """
 
     def __init__(self, features: dict[str, Any]) -> None:
-        kind = next(value.device.type for value in features.values() if isinstance(value, Tensor))
+        device_type = next(value.device.type for value in features.values() if isinstance(value, Tensor))
         self.random_state = RandContext(*features.values())
-        self.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+        self.autocast = (
+            device_type,
+            torch.get_autocast_dtype(device_type),
+            torch.is_autocast_enabled(device_type),
+        )
 
     def __enter__(self) -> None:
         self._entered = ExitStack()
@@ -60,26 +64,26 @@ class _Replay:
 class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
     """:class:`CLEARLoss` with a gradient cache (Gao et al., arXiv 2101.06983): large batches in bounded memory.
 
-    Distinct texts, sorted by length, are embedded in mini-batches without gradients, the loss is taken over the
-    whole batch and back-propagated to the embeddings, and the mini-batches are embedded again to pass the
-    gradients on. Loss and gradients equal the plain loss's for every mini-batch size, dropout included. The scores
-    are computed some rows at a time, so the loss stage's memory grows with B, not with B squared. A batch that fits
-    one mini-batch is embedded once, without the cache.
+    First, the distinct texts, sorted by length, are embedded in mini-batches without gradients. Then the loss of the
+    batch is back-propagated to these embeddings. Last, the mini-batches are embedded again, and the gradients go on
+    from the embeddings to the model. Loss and gradients equal those of the plain loss for every mini-batch size,
+    dropout included. Scores are computed for some rows at a time, so their memory grows with B and not with B squared.
+    A batch that fits into one mini-batch is embedded once, without the cache.
 
     Args:
         model: The encoder to train.
         args: As in :class:`CLEARLoss`, in its order.
-        mini_batch_num_tokens: The one knob for memory: tokens, padding included, embedded at once. None takes
-            1,024 on a CPU, where more is slower, and 8,192 elsewhere. ``"auto"`` measures rate and memory on the
-            first batch, says what it chose, and halves it whenever memory runs out while embedding; the choice
-            depends on the machine's load, so two runs may differ in the last digits. Rule of thumb for the memory in
-            half precision: tokens x layers x hidden size x 34 bytes (Korthikanti et al., arXiv 2205.05198).
-        mini_batch_size: Cut by number of texts instead, as sentence-transformers' cached losses do.
+        mini_batch_num_tokens: Tokens embedded at once, padding included. This decides how much memory training needs.
+            None: 1,024 on a CPU, where more is slower; 8,192 on other devices. ``"auto"``: measured on the first batch,
+            logged, and halved whenever memory runs out. The measurement depends on the load of the machine, so two runs
+            may differ in the last digits. Rule of thumb for the memory in half precision: tokens x layers x hidden size
+            x 34 bytes (Korthikanti et al., arXiv 2205.05198).
+        mini_batch_size: Texts embedded at once, as in sentence-transformers' cached losses. None: count tokens instead.
         show_progress_bar: Show a bar over the mini-batches of each step.
         kwargs: As in :class:`CLEARLoss`, by name.
 
     Raises:
-        ValueError: As :class:`CLEARLoss`; also for models with a ``StaticEmbedding``.
+        ValueError: As in :class:`CLEARLoss`; also for a model with a ``StaticEmbedding``.
     """
 
     def __init__(
@@ -102,26 +106,27 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
                 raise ValueError(f"{name} is {value}; give a count >= 1.")
         self._auto = mini_batch_num_tokens == "auto"
         self._mini_batch_size = mini_batch_size
-        # What the mixin cuts by; settled at the first batch, which tells the device.
+        # The mixin cuts by these. The number of tokens is set at the first batch, whose device is known.
         self.mini_batch_size = mini_batch_size or UNPACKED_SIZE
         self.mini_batch_num_tokens = None if mini_batch_num_tokens == "auto" else mini_batch_num_tokens
-        # Not the mixin's show_progress_bar, which would be a bar for each of the columns it is handed.
+        # Not the mixin's show_progress_bar: that shows one bar for each of the columns that it gets.
         self._show_bar = show_progress_bar
         self._bar: Any = None
         self._packed_batch: PackedBatch | None = None
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
-        """As :meth:`CLEARLoss.forward`; the gradients flow when the returned loss is back-propagated."""
+        """As :meth:`CLEARLoss.forward`. The second pass runs when the returned loss is back-propagated."""
         packed_batch = self._pack(list(sentence_features), labels)
-        self._settle(packed_batch.packed)
-        while True:
+        self._set_num_tokens(packed_batch.packed)
+        while True:  # until a number of tokens fits into memory
             means = copy.deepcopy(self._means)
             try:
                 parts = self._mini_batches(packed_batch.packed)
                 if torch.is_grad_enabled() and self._fits_one_pass(packed_batch.packed, parts):
                     return self._loss_in_one_pass(packed_batch)
                 self._packed_batch = packed_batch
-                # What the mixin takes for columns: mini-batches of merged groups, and other groups, which it cuts.
+                # The mixin takes each of these for a column: the mini-batches of merged groups, and the other groups,
+                # which it cuts into mini-batches.
                 columns = [part for of_group in parts for part in of_group]
                 total = len(columns) * (2 if torch.is_grad_enabled() else 1)
                 self._bar = tqdm(total=total, desc="Embed mini-batches", disable=not self._show_bar)
@@ -129,17 +134,17 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
             except (RuntimeError, MemoryError) as error:
                 if not (self._auto and self.mini_batch_num_tokens and is_out_of_memory(error)):
                     raise
-                if self.mini_batch_num_tokens <= LEAST_NUM_TOKENS:
+                if self.mini_batch_num_tokens <= MIN_NUM_TOKENS:
                     raise
-            # No gradient has reached a parameter yet: those of the embeddings are made anew.
+            # Nothing else has to be undone: no parameter has a gradient yet, and the embeddings are computed again.
             self._means = means
             self.mini_batch_num_tokens //= 2
             logger.warning("mini_batch_num_tokens: out of memory; going on with %d.", self.mini_batch_num_tokens)
 
-    def _settle(self, packed: Packed) -> None:
-        """Choose the number of tokens, once, where it is left open."""
+    def _set_num_tokens(self, packed: PackedColumns) -> None:
+        """Set the number of tokens at the first batch, unless an argument gives it."""
         if self.mini_batch_num_tokens is not None or not all(packed.merged):
-            return  # inputs that cannot be packed may have no tokens to count
+            return  # columns that cannot be packed may have no tokens to count
         if self._auto and torch.is_grad_enabled():
             model = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
             self.mini_batch_num_tokens = choose_num_tokens(model, packed.groups[0])
@@ -147,12 +152,12 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
             self.mini_batch_num_tokens = for_device(NUM_TOKENS, packed.groups[0]["input_ids"].device)
 
     def _mini_batch_limits(self, group: dict[str, Any]) -> tuple[int, int | None]:
-        """As :class:`CLEARLoss`'s, by the arguments."""
+        """As in :class:`CLEARLoss`, but from the arguments."""
         return self.mini_batch_size, self.mini_batch_num_tokens
 
-    def _fits_one_pass(self, packed: Packed, parts: list[list[dict[str, Any]]]) -> bool:
-        """Whether a cache would save nothing: the whole batch is one mini-batch."""
-        # MatryoshkaLoss replaces calculate_loss by a version that relies on the cache.
+    def _fits_one_pass(self, packed: PackedColumns, parts: list[list[dict[str, Any]]]) -> bool:
+        """Whether the batch is a single mini-batch, so that a cache would save no memory."""
+        # Not if MatryoshkaLoss has replaced calculate_loss on this object: its version needs the cache.
         return "calculate_loss" not in vars(self) and packed.merged == [True] and len(parts[0]) == 1
 
     def embed_minibatch(
@@ -164,7 +169,10 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         copy_random_state: bool,
         random_state: Any = None,
     ) -> tuple[Tensor, Any]:
-        """As the mixin's, but a mini-batch keeps its width, and the second pass the first one's autocast."""
+        """As the mixin's, with two differences.
+
+        A mini-batch that is not cut keeps its width. The second pass has the autocast of the first.
+        """
         uncut = begin == 0 and end >= batch_size_of(sentence_feature)
         features = dict(sentence_feature) if uncut else cut_features(sentence_feature, begin, end)
         replay = _Replay(features) if copy_random_state else None
@@ -175,37 +183,41 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
     ) -> Tensor:
-        """The loss from the mini-batches' embeddings of each column in use.
+        """Compute the loss from embeddings; the mixin calls this.
 
         Args:
-            reps: For each column that :meth:`forward` made, its mini-batches of shape (mini_batch_size, dim).
+            reps: For each column that :meth:`forward` gave to the mixin, the embeddings of its mini-batches, each of
+                shape (mini_batch_size, dim).
             labels: Ignored.
             with_backward: Also back-propagate into ``reps``, chunk by chunk, and return the loss detached.
+
+        Returns:
+            The loss, a scalar.
         """
         packed_batch = self._packed_batch
         assert packed_batch is not None
         embedded = torch.cat([part for of_column in reps for part in of_column])
         sizes = [batch_size_of(group) for group in packed_batch.packed.groups]
         batch, first, count = self._gather(packed_batch, list(embedded.split(sizes)))
-        # Gathered once and cut off from its graph: each chunk's gradients are added up here, and one
-        # backward pass takes them through the gathering.
+        # The chunks read detached copies ("leaves") of the gathered embeddings, so that their backward passes stop here
+        # and add up the gradients. One pass at the end takes the sums back through the gathering: otherwise every chunk
+        # would exchange gradients between devices.
         leaf_of: dict[str, Any] = {}
         if with_backward:
             sides = {name: getattr(batch, name) for name in ("passages", "anchors", "queries")}
             leaf_of = {name: side.detach().requires_grad_() for name, side in sides.items() if side is not None}
         leaves = replace(batch, **leaf_of)
         total = torch.zeros((), device=batch.passages.device, dtype=batch.passages.dtype)
-        # Scores of this many rows are held at once.
-        at_once = self._mini_batch_size or max(1, SCORES_AT_ONCE // len(batch.passages))
-        for begin in range(0, count, at_once):
-            end = min(begin + at_once, count)
+        chunk_size = self._mini_batch_size or max(1, SCORES_AT_ONCE // len(batch.passages))
+        for begin in range(0, count, chunk_size):
+            end = min(begin + chunk_size, count)
             rows = torch.arange(first + begin, first + end, device=batch.passages.device)
             langs = None if packed_batch.langs is None else packed_batch.langs[begin:end]
-            chunk = self._loss(leaves, rows, count, langs)
+            chunk_loss = self._loss(leaves, rows, count, langs)
             if with_backward:
-                chunk.backward()
-                chunk = chunk.detach()
-            total = total + chunk
+                chunk_loss.backward()
+                chunk_loss = chunk_loss.detach()
+            total = total + chunk_loss
         if with_backward:
             names = list(leaf_of)
             torch.autograd.backward([getattr(batch, name) for name in names], [leaf_of[name].grad for name in names])
@@ -220,7 +232,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
 
 
 def _joined_signature() -> inspect.Signature:
-    """The arguments of :class:`CLEARLoss`, then those of the cached loss, for ``help`` and editors."""
+    """The arguments of :class:`CLEARLoss`, then those of the cached loss. ``help()`` and editors show it."""
     plain = inspect.signature(CLEARLoss)
     cached = inspect.signature(CachedCLEARLoss.__init__).parameters.values()
     added = [parameter for parameter in cached if parameter.kind is inspect.Parameter.KEYWORD_ONLY]

@@ -1,7 +1,7 @@
 """The CLEAR loss for sentence-transformers.
 
-It is thin: columns come in as the trainer hands them over, :mod:`clear_ir.loss.packing` puts their texts together,
-the mathematics is in :mod:`clear_ir.loss.terms`.
+This module takes the columns from the trainer, has :mod:`clear_ir.loss.packing` pack their texts, embeds them, and has
+:mod:`clear_ir.loss.terms` compute the terms.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from clear_ir.loss import Divergence
 from clear_ir.loss.columns import Columns, lay_out
-from clear_ir.loss.packing import Packed, mini_batches, pack_columns, text_keys
+from clear_ir.loss.packing import PackedColumns, mini_batches, pack_columns, text_keys
 from clear_ir.loss.term_log import TermMeans
 from clear_ir.loss.terms import Batch, Rows, Weights, clear_terms
 from clear_ir.loss.token_budget import NUM_TOKENS, for_device
@@ -33,17 +33,17 @@ class PackedBatch:
 
     Args:
         columns: Layout of its columns.
-        keys: Of the texts of each column, see :func:`clear_ir.loss.packing.text_keys`.
-        packed: The texts of all columns, to be embedded.
-        langs: Shape (batch_size,): each row's language; None where they are not logged.
-        for_base: The texts that the frozen base embeds; None where no term asks for it.
+        keys: Keys of the texts of each column, see :func:`clear_ir.loss.packing.text_keys`.
+        packed: The texts of all columns that a term reads, for the encoder.
+        langs: Shape (batch_size,): each row's language; None if languages are not logged.
+        for_base: The texts for the frozen base; None if no term reads its embeddings.
     """
 
     columns: Columns
     keys: dict[int, Tensor | None]
-    packed: Packed
+    packed: PackedColumns
     langs: Tensor | None = None
-    for_base: Packed | None = None
+    for_base: PackedColumns | None = None
 
 
 class CLEARLoss(nn.Module):
@@ -52,30 +52,30 @@ class CLEARLoss(nn.Module):
     ``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross + guard * guard term``;
     the terms are defined in :mod:`clear_ir.loss.terms`. With ``gamma=0`` this is the paper's loss.
 
-    Two deviations keep known positives from being pushed away as negatives. Exact duplicates are always
-    masked: a candidate with the text of the row's own, and the own text of another row with the same
-    anchor. With ``false_negative_margin``, so are candidates that score higher than the row's own by more
-    than the margin. A masked candidate leaves its InfoNCE term and both sides of the KL.
+    In one point it differs from the paper: known and likely positives are masked, so that they are not pushed away as
+    negatives. Exact duplicates are always masked: candidates with the text of the row's positive, and the positives of
+    other rows with the same anchor. With ``false_negative_margin``, candidates that score higher than the positive by
+    more than the margin are masked too. A masked candidate is left out of its InfoNCE term and of both sides of the KL.
 
     Args:
         model: The encoder to train.
         alpha: Weight of the reverse term.
-        beta: Weight of the KL term. 0 switches it off; the counts of negatives may then differ.
+        beta: Weight of the KL term. With 0, the numbers of negative passages and negative queries may differ.
         gamma: Weight of the cross-lingual forward term, InfoNCE from cross_anchor to the passages.
         scale: 1 / temperature.
         similarity_fct: Maps (a, dim) and (b, dim) to (a, b).
-        num_negatives: Number n of negative passages a row; the columns left after cross_anchor are its
-            negative queries. None splits them evenly.
+        num_negatives: Number n of negative passages per row. The columns after cross_anchor are the negative queries.
+            None: as many negative passages as negative queries.
         gather_across_devices: Use the rows of all processes as candidates.
-        false_negative_margin: In units of ``similarity_fct``, before scaling. None masks duplicates only.
-        deduplicate: Embed a text that stands several times in the batch once. With dropout its copies then
-            share one mask.
-        languages: Names of languages, to log the loss of each apart; a column ``label`` of the data then holds each
-            row's language as a number that counts through them. None ignores labels.
-        guard: Weight of the term that keeps English queries and passages where the encoder, as it is handed over,
-            has them: a frozen copy embeds them in each step. 0 makes no copy.
-        divergence: What stands in the KL's place, see :data:`clear_ir.loss.Divergence`.
-        other_weights: Weights of terms that :data:`clear_ir.loss.terms.TERMS` has beside these, by name.
+        false_negative_margin: In units of ``similarity_fct``, before scaling. None: mask duplicates only.
+        deduplicate: Embed a text that is several times in the batch only once. With dropout, its copies then share one
+            mask.
+        languages: Names of languages, to log the loss of each. The data need a column ``label`` with each row's
+            language, as an index into the names. None: labels are ignored.
+        guard: Weight of the term that keeps the embeddings of English queries and passages near those of the encoder
+            before training. A frozen copy of it embeds them in each step. 0: no copy is made.
+        divergence: Form of the KL term, see :data:`clear_ir.loss.Divergence`.
+        other_weights: Weights, by name, of further terms that :data:`clear_ir.loss.terms.TERMS` has.
 
     Requirements:
         1. Columns in this order: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m.
@@ -84,16 +84,16 @@ class CLEARLoss(nn.Module):
     Relations:
         - :class:`clear_ir.loss.cached_clear_loss.CachedCLEARLoss` computes the same loss and gradients in bounded
           memory.
-        - ``alpha=0, beta=0, gamma=1`` is ``MultipleNegativesRankingLoss`` on (cross_anchor, positive,
-          negatives), the paper's baseline; ``gamma=0.5`` adds the same on the English query. Columns that
-          no term with a weight reads are not embedded.
+        - ``alpha=0, beta=0, gamma=1`` is ``MultipleNegativesRankingLoss`` on (cross_anchor, positive, negatives), the
+          paper's baseline. ``alpha=0, beta=0, gamma=0.5`` is the mean of this loss and the same loss on the English
+          query. Columns that no term with a weight reads are not embedded.
 
     Example:
         ::
 
             loss = CLEARLoss(model)
             trainer = SentenceTransformerTrainer(model=model, train_dataset=dataset, loss=loss)
-            log_terms(trainer)  # the single terms in the training log
+            log_terms(trainer)  # adds each term to the training log
             trainer.train()
 
     References:
@@ -140,18 +140,18 @@ class CLEARLoss(nn.Module):
         self._means = TermMeans(self.weights.by_term(), self.languages)
 
     def freeze_base(self) -> None:
-        """Take the encoder as it is now for the frozen base; done when the loss is made."""
-        #: Columns that a term compares with what the frozen base makes of them.
+        """Use a copy of the encoder, as it is now, as the frozen base. The constructor does this once."""
+        #: Columns whose embeddings a term compares with those by the frozen base.
         self._base_columns = sorted({column for term in self.weights.terms for column in term.reads_base})
-        # In a list, so that it is no part of this module: the trainer would train and save it.
+        # In a list, so that it does not become a submodule, which the trainer would train and save.
         self._base = [copy.deepcopy(self.model).eval().requires_grad_(False)] if self._base_columns else []
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """Compute the loss of one batch.
 
         Args:
-            sentence_features: One dict of tokenized features a column; see Requirements.
-            labels: Shape (batch_size,): each row's language, see ``languages``; otherwise ignored.
+            sentence_features: One dict of tokenized features per column; see Requirements.
+            labels: Shape (batch_size,): each row's language, see ``languages``. Ignored without ``languages``.
 
         Returns:
             The loss, a scalar.
@@ -164,7 +164,7 @@ class CLEARLoss(nn.Module):
         return self._loss(batch, rows, count, packed_batch.langs)
 
     def _pack(self, features: list[dict[str, Any]], labels: Tensor | None = None) -> PackedBatch:
-        """Lay the columns out and put the texts of those in use together."""
+        """Find the layout of the columns and pack those that a term reads."""
         columns = lay_out(len(features), self.weights, self.num_negatives)
         used = {column: features[column] for column in columns.used}
         keys = {column: text_keys(column_features) for column, column_features in used.items()}
@@ -174,8 +174,8 @@ class CLEARLoss(nn.Module):
         if not (self._warned_of_unpacked or all(packed.merged)):
             self._warned_of_unpacked = True
             logger.warning(
-                "%d of %d columns are embedded on their own, padded and with repeats: flattened inputs, images and "
-                "left padding cannot be put together.",
+                "%d of %d columns cannot be packed, so their padding and repeated texts are embedded too: packing "
+                "needs token ids with padding on the right, not flattened inputs or images.",
                 packed.merged.count(False),
                 len(used),
             )
@@ -185,33 +185,33 @@ class CLEARLoss(nn.Module):
             for_base = pack_columns(compared, keys, pad_id, self.deduplicate)
         return PackedBatch(columns, keys, packed, labels if self.languages else None, for_base)
 
-    def _embed(self, packed: Packed, model: nn.Module | None = None) -> list[Tensor]:
-        """Embed each group, rows of like length together, to waste little on padding."""
+    def _embed(self, packed: PackedColumns, model: nn.Module | None = None) -> list[Tensor]:
+        """Embed each group in mini-batches of rows of similar length, so that little padding is embedded."""
         model = model or self.model
         return [
             torch.cat([model(part)["sentence_embedding"] for part in parts]) for parts in self._mini_batches(packed)
         ]
 
-    def _mini_batches(self, packed: Packed) -> list[list[dict[str, Any]]]:
-        """The mini-batches of each group; a group that is not merged is one."""
+    def _mini_batches(self, packed: PackedColumns) -> list[list[dict[str, Any]]]:
+        """The mini-batches of each group. A group that is not merged is one mini-batch."""
         return [
             mini_batches(group, *self._mini_batch_limits(group)) if merged else [group]
             for group, merged in zip(packed.groups, packed.merged, strict=True)
         ]
 
     def _mini_batch_limits(self, group: dict[str, Any]) -> tuple[int, int | None]:
-        """Texts and tokens of a mini-batch; where tokens are given, texts do not count."""
+        """Number of texts and of tokens per mini-batch. If tokens are given, the number of texts is ignored."""
         return 1, for_device(NUM_TOKENS, group["input_ids"].device)
 
     def _gather(self, packed_batch: PackedBatch, embedded: list[Tensor]) -> tuple[Batch, int, int]:
-        """Put the columns side by side, from all devices if asked.
+        """Sort the embeddings of the groups into the sides of the loss; gather the rows of all devices if asked.
 
         Args:
             packed_batch: Layout, keys and packing of the columns.
             embedded: The embeddings of each group of the packing.
 
         Returns:
-            The batch, the number of this device's first row in it, and this device's number of rows.
+            The batch, the number of this device's first row in it, and the number of this device's rows.
         """
         columns, keys = packed_batch.columns, packed_batch.keys
         embeddings = {column: embedded[group][rows] for column, (group, rows) in packed_batch.packed.places.items()}
@@ -219,7 +219,7 @@ class CLEARLoss(nn.Module):
         gather = self.gather_across_devices and torch.distributed.is_available() and torch.distributed.is_initialized()
 
         def side(first: int, negatives: range) -> tuple[Tensor | None, Tensor | None]:
-            """Embeddings and keys of the columns of one side that are in use."""
+            """Embeddings and keys of those columns of one side that a term reads."""
             present = [column for column in (first, *negatives) if column in columns.used]
             if not present:
                 return None, None
@@ -240,22 +240,25 @@ class CLEARLoss(nn.Module):
         return batch, get_rank() * count if gather else 0, count
 
     @torch.no_grad()
-    def _embed_by_base(self, packed_batch: PackedBatch, like: Tensor, gather: bool) -> dict[str, Tensor]:
-        """The columns that a term compares, of all devices if asked, as the frozen base has them."""
+    def _embed_by_base(self, packed_batch: PackedBatch, passages: Tensor, gather: bool) -> dict[str, Tensor]:
+        """Embeddings by the frozen base of the columns that a term compares; of all devices if asked.
+
+        Device and dimension are those of ``passages``.
+        """
         packed = packed_batch.for_base
         if packed is None:
             return {}
-        embedded = self._embed(packed, self._base[0].to(like.device))
+        embedded = self._embed(packed, self._base[0].to(passages.device))
         base = {}
         for name in self._base_columns:
             group, rows = packed.places[getattr(packed_batch.columns, name)]
-            # Within MatryoshkaLoss the first dimensions are compared.
-            vectors = _full_precision(embedded[group][rows, : like.shape[1]])
+            # MatryoshkaLoss cuts embeddings to their first dimensions, so those of the base are cut too.
+            vectors = _full_precision(embedded[group][rows, : passages.shape[1]])
             base[name] = all_gather(vectors) if gather else vectors
         return base
 
     def _loss(self, batch: Batch, rows: Tensor, count: int, langs: Tensor | None = None) -> Tensor:
-        """The share of ``rows``, whose languages are ``langs``, in the mean loss over ``count`` rows."""
+        """What ``rows``, whose languages are ``langs``, add to the mean loss over ``count`` rows."""
         with torch.autocast(batch.passages.device.type, enabled=False):
             chosen = Rows(
                 batch,
@@ -272,12 +275,11 @@ class CLEARLoss(nn.Module):
             return torch.stack([weights[name] * values.sum() / count for name, values in terms.items()]).sum()
 
     def pop_terms(self) -> dict[str, float]:
-        """Take the means of the terms over the training steps since the last call.
+        """Return the means of the terms over the training steps since the last call, for the rows of this process.
 
         Returns:
-            ``{"clear/reverse": ..., "clear/reverse_weighted": ...}`` and so on for each term with a
-            weight, of this process's rows, and ``"clear/loss_hau"`` for each of ``languages`` that was in
-            them; empty if there was no step.
+            ``{"clear/reverse": ..., "clear/reverse_weighted": ...}`` and so on for each term with a weight, and
+            ``"clear/loss_hau"`` for each of ``languages`` that occurred. Empty if there was no step.
         """
         return self._means.pop()
 
@@ -311,5 +313,5 @@ class CLEARLoss(nn.Module):
 
 
 def _full_precision(embeddings: Tensor) -> Tensor:
-    """The loss stage is never computed in half precision."""
+    """Half precision becomes float32: scores and terms are never computed in half precision."""
     return embeddings if embeddings.dtype == torch.float64 else embeddings.float()

@@ -1,4 +1,4 @@
-"""Where each kind of text stands among the columns that a CLEAR loss is handed, and which of them it reads."""
+"""The layout of the columns that a CLEAR loss takes: which column holds what, and which of them the loss reads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ ORDER = "anchor, positive, negative_1..n, cross_anchor, neg_query_1..m"
 
 @dataclass(frozen=True)
 class Columns:
-    """The layout: anchor first, positive second.
+    """The layout. The first column is the anchor, the second the positive.
 
     Args:
         negatives: Columns of negative passages.
         cross_anchor: Column of the target-language query.
         neg_queries: Columns of negative target-language queries.
-        used: The columns that a term with a weight reads, in order.
+        used: The columns that a term with a weight above 0 reads, in order.
     """
 
     negatives: range
@@ -30,12 +30,12 @@ class Columns:
 
 
 def lay_out(count: int, weights: Weights, num_negatives: int | None) -> Columns:
-    """Lay ``count`` columns out, or say why they do not fit.
+    """Find which of ``count`` columns holds what.
 
     Args:
-        count: Columns handed over.
-        weights: Of the terms; KL needs as many negative queries as negative passages.
-        num_negatives: Columns of negative passages; None splits the negatives evenly.
+        count: Number of columns that the loss gets.
+        weights: Weights of the terms. KL needs as many negative queries as negative passages.
+        num_negatives: Number of columns of negative passages. None: half of the negatives.
 
     Returns:
         The layout.
@@ -43,17 +43,17 @@ def lay_out(count: int, weights: Weights, num_negatives: int | None) -> Columns:
     Raises:
         ValueError: If there are too few columns, or the negatives cannot be split or paired.
     """
-    rest = count - 3
-    if rest < 0:
+    num_all_negatives = count - 3
+    if num_all_negatives < 0:
         raise ValueError(f"The CLEAR loss needs the columns {ORDER}, at least 3; it was given {count}.")
-    if num_negatives is None and rest % 2:
+    if num_negatives is None and num_all_negatives % 2:
         raise ValueError(
-            f"The CLEAR loss was given {count} columns, which leaves {rest} negatives after anchor, positive and "
-            f"cross_anchor: an odd number. Give as many neg_query as negative columns ({ORDER} with m = n), or set "
-            "beta=0 and num_negatives=n."
+            f"The CLEAR loss was given {count} columns. Without anchor, positive and cross_anchor these are "
+            f"{num_all_negatives} negatives, an odd number. Give as many neg_query as negative columns ({ORDER} with "
+            "m = n), or set beta=0 and num_negatives=n."
         )
-    negatives = rest // 2 if num_negatives is None else num_negatives
-    queries = rest - negatives
+    negatives = num_all_negatives // 2 if num_negatives is None else num_negatives
+    queries = num_all_negatives - negatives
     if queries < 0:
         raise ValueError(
             f"num_negatives={negatives} needs at least {3 + negatives} columns ({ORDER}); the CLEAR loss was given "

@@ -1,21 +1,21 @@
 """The terms of the CLEAR loss as tensor mathematics (Lee et al., ACL 2026, arXiv 2604.05821).
 
-For a batch of B rows, row i holds an English query (anchor), its English passage (positive), the query
-in the target language (cross_anchor), n negative passages and m negative target-language queries.
-With ``s(a, b) = scale * similarity(a, b)``:
+Each of the B rows of a batch holds an English query (anchor), its English passage (positive), the query in the target
+language (cross_anchor), n negative passages and m negative target-language queries. Scores are
+``scale * similarity(a, b)``. The terms:
 
 - forward: InfoNCE from the anchor to all passages of the batch,
 - reverse: InfoNCE from the positive passage to all target-language queries of the batch,
-- cross:   InfoNCE from the cross_anchor to all passages (an addition to the paper),
+- cross:   InfoNCE from the cross_anchor to all passages (not in the paper),
 - kl:      KL(softmax(reverse scores) || softmax(forward scores)), columns paired by index,
-- guard:   1 - cosine of the row's English texts with what the frozen base makes of them, the mean of query and
-  passage (an addition to the paper).
+- guard:   1 - cosine between an English text's embedding now and its embedding by the frozen base, the mean over the
+  row's query and passage (not in the paper).
 
 ``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term``
 
 Each term is one :class:`Term` in :data:`TERMS`; weights, columns, log and curve follow from it. A term gives one value
-per row, so a caller may cut the rows into chunks and add up: the sum over rows divided by B is the batch's loss
-whatever the chunks. Nothing here knows of sentence-transformers.
+per row. So a caller may compute the rows in chunks: the sum over all rows, divided by B, is the loss of the batch.
+This module does not depend on sentence-transformers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Batch:
     """The embeddings of W rows, column by column, and keys that are equal for equal texts.
 
     Args:
-        num_rows: W, the number of rows; across all devices where they are gathered.
+        num_rows: W, the number of rows: of all devices if they are gathered, else of this one.
         passages: Shape (W * (1 + n), dim): all positives, then negative_1 of all rows, and so on.
         anchors: Shape (W, dim): the English queries.
         queries: Shape (W * (1 + m), dim): all cross_anchors, then neg_query_1 of all rows, and so on. The KL term
@@ -47,7 +47,7 @@ class Batch:
         passage_keys: Shape (W * (1 + n),), int64, equal for equal texts; None masks no duplicates.
         anchor_keys: As ``passage_keys``, for ``anchors``.
         query_keys: As ``passage_keys``, for ``queries``.
-        base: What the frozen base makes of the columns that a term's ``reads_base`` names, each of shape (W, dim).
+        base: Embeddings by the frozen base of the columns in the terms' ``reads_base``, each of shape (W, dim).
     """
 
     num_rows: int
@@ -61,22 +61,22 @@ class Batch:
 
 
 class Scores(NamedTuple):
-    """Some rows against all candidates, both of shape (chunk, num_candidates): scaled scores, and what is masked."""
+    """Scaled scores of some rows with all candidates, and a boolean mask; both of shape (chunk, num_candidates)."""
 
     scores: Tensor
     masked: Tensor
 
 
 class Rows:
-    """Some rows of a batch; a term asks it for scores, and each matrix is computed once for all terms.
+    """The scores of some rows of a batch. Each matrix is computed when a term first reads it, then shared by all terms.
 
     Args:
-        batch: All rows, so that each of the chosen sees every candidate of the batch.
-        numbers: Shape (chunk,), int64: which rows. The right candidate of row i stands in column i.
+        batch: All rows: every row has the candidates of the entire batch.
+        numbers: Shape (chunk,), int64: the numbers of the chosen rows. The positive of row i is candidate i.
         scale: 1 / temperature.
         similarity: Maps (a, dim) and (b, dim) to (a, b).
-        margin: See :func:`margin_mask`; None for no such mask. Known duplicates are masked regardless.
-        kind: Of :func:`divergence`.
+        margin: See :func:`margin_mask`. None: mask duplicates only.
+        kind: See :func:`divergence`.
     """
 
     def __init__(
@@ -111,24 +111,32 @@ class Rows:
         return self._score(batch.queries, batch.query_keys, batch.passages, batch.passage_keys)
 
     def info_nce(self, side: Scores) -> Tensor:
-        """InfoNCE of each row on one of the matrices, shape (chunk,)."""
+        """InfoNCE of each row with the scores of one direction, shape (chunk,)."""
         return info_nce(side.scores, self.numbers, side.masked)
 
     def cosine_with_base(self, column: str) -> Tensor:
-        """Cosine of a column, ``anchor`` or ``positive``, with what the frozen base makes of it, shape (chunk,)."""
-        now = self.batch.anchors if column == "anchor" else self.batch.passages
-        assert now is not None, "a term with a weight lacks its columns"
-        return torch.cosine_similarity(now[self.numbers], self.batch.base[column][self.numbers])
+        """Cosine between the embeddings of a column now and by the frozen base, shape (chunk,).
+
+        Args:
+            column: ``anchor`` or ``positive``.
+        """
+        current = self.batch.anchors if column == "anchor" else self.batch.passages
+        assert current is not None, "a term with a weight lacks its columns"
+        return torch.cosine_similarity(current[self.numbers], self.batch.base[column][self.numbers])
 
     def _score(
-        self, asking: Tensor | None, asking_keys: Tensor | None, answers: Tensor | None, answer_keys: Tensor | None
+        self,
+        anchors: Tensor | None,
+        anchor_keys: Tensor | None,
+        candidates: Tensor | None,
+        candidate_keys: Tensor | None,
     ) -> Scores:
-        assert asking is not None, "a term with a weight lacks its columns"
-        assert answers is not None, "a term with a weight lacks its columns"
-        similarities = self._similarity(asking[self.numbers], answers)
+        assert anchors is not None, "a term with a weight lacks its columns"
+        assert candidates is not None, "a term with a weight lacks its columns"
+        similarities = self._similarity(anchors[self.numbers], candidates)
         masked = torch.zeros_like(similarities, dtype=torch.bool)
-        if asking_keys is not None and answer_keys is not None:
-            masked |= duplicate_mask(answer_keys, asking_keys[: self.batch.num_rows], self.numbers)
+        if anchor_keys is not None and candidate_keys is not None:
+            masked |= duplicate_mask(candidate_keys, anchor_keys[: self.batch.num_rows], self.numbers)
         if self._margin is not None:
             masked |= margin_mask(similarities, self.numbers, self._margin)
         return Scores(similarities * self._scale, masked)
@@ -136,20 +144,20 @@ class Rows:
 
 @dataclass(frozen=True)
 class Term:
-    """A term of the loss, said once.
+    """A term of the loss. All that the package needs to know of it is here.
 
     Args:
-        name: In the training log and the curve.
-        weight: Name of its weight: an argument of the loss and a field of the training settings. None for the term
-            that gets what the others leave of 1.
+        name: Name in the training log and the curve.
+        weight: Name of its weight: an argument of the loss and a field of the training settings. None for the forward
+            term, which gets what the others leave of 1.
         reads: The kinds of columns that it reads beside the positive: ``anchor``, ``negatives``, ``cross_anchor``,
-            ``neg_queries``. Columns that no term with a weight reads are not embedded.
-        formula: From some rows to one value each, shape (chunk,).
-        teaches: What it teaches, a clause for the docs.
-        colour: Of its curve in the report.
-        shares: Whether its weight is taken out of the 1 that the terms share, or comes on top.
+            ``neg_queries``. A column that no term with a weight reads is not embedded.
+        formula: Gives one value per row, shape (chunk,).
+        teaches: What the model learns from it, a clause for the docs.
+        colour: Colour of its curve in the report.
+        shares: True: its weight is a part of the 1 that the terms share. False: its weight comes on top of that 1.
         pairs_negatives: Whether it needs as many negative queries as negative passages.
-        reads_base: Columns that it compares with what the frozen base makes of them.
+        reads_base: Columns whose embeddings it compares with those by the frozen base.
     """
 
     name: str
@@ -168,7 +176,7 @@ def _kl(rows: Rows) -> Tensor:
     return divergence(rows.reverse.scores, rows.forward.scores, masked, rows.kind)
 
 
-#: The terms by name, in the order in which they are logged and drawn. Colours are Okabe and Ito's.
+#: The terms by name, in the order in which they are logged and drawn. The colours are Okabe and Ito's.
 TERMS: dict[str, Term] = {
     term.name: term
     for term in (
@@ -221,11 +229,11 @@ TERMS: dict[str, Term] = {
 
 @dataclass(init=False)
 class Weights:
-    """The weights of the terms, each by its own name: ``Weights(alpha=0.4, beta=0.2)``.
+    """The weights of the terms: ``Weights(alpha=0.4, beta=0.2)``.
 
     Args:
         values: Weights in the order of :data:`TERMS`: alpha, beta, gamma, guard.
-        named: Weights by name. One that is not given is 0, which switches its term off.
+        named: Weights by name. A weight that is not given is 0, and its term is not computed.
 
     Raises:
         TypeError: If there is no weight of that name.
@@ -246,8 +254,8 @@ class Weights:
         if self._shared > 1 + 1e-9:
             sharing = " + ".join(term.weight for term in TERMS.values() if term.weight and term.shares)
             raise ValueError(
-                f"{sharing} is {self._shared:g}; the forward term gets the rest of 1, so lower them until they sum to "
-                "at most 1."
+                f"{sharing} is {self._shared:g}; the forward term gets the rest of 1, so lower the weights until they "
+                "sum to at most 1."
             )
 
     def __getitem__(self, name: str) -> float:
@@ -270,28 +278,28 @@ class Weights:
 
     @property
     def pairing_term(self) -> Term | None:
-        """A term with a weight that needs as many negative queries as negative passages, if there is one."""
+        """The first term with a weight that needs as many negative queries as negative passages; None without one."""
         return next((term for term in self.terms if term.pairs_negatives), None)
 
     def by_term(self) -> dict[str, float]:
-        """The weights above zero, by the name of their term."""
+        """The weights above zero, by the term's name."""
         weights = {name: self.by_name[term.weight] if term.weight else self.forward for name, term in TERMS.items()}
         return {name: weight for name, weight in weights.items() if weight > 0}
 
 
 def duplicate_mask(candidate_keys: Tensor, anchor_keys: Tensor, rows: Tensor) -> Tensor:
-    """Mark candidates known to be as right as the row's right one.
+    """Mark candidates that are known to be positives of the row too, so that they are not used as negatives.
 
-    That is a candidate with the same text as the row's right one, and the right one of another row that
-    asks with the same anchor text.
+    These are the candidates with the same text as the row's positive, and the positives of other rows that have the
+    same anchor text.
 
     Args:
-        candidate_keys: Shape (num_candidates,): keys of the candidates, those of the rows first.
-        anchor_keys: Shape (num_rows,): keys of all rows' anchors.
-        rows: Shape (chunk,): numbers of the rows, which are the columns of their right candidates.
+        candidate_keys: Shape (num_candidates,): keys of the candidates, the positives of all rows first.
+        anchor_keys: Shape (num_rows,): keys of the anchors of all rows.
+        rows: Shape (chunk,): numbers of the rows; also the columns of their positives.
 
     Returns:
-        Boolean mask of shape (chunk, num_candidates), False at each row's right column.
+        Boolean mask of shape (chunk, num_candidates). It is False at the column of each row's positive.
     """
     mask = candidate_keys[rows].unsqueeze(1) == candidate_keys.unsqueeze(0)
     mask[:, : len(anchor_keys)] |= anchor_keys[rows].unsqueeze(1) == anchor_keys.unsqueeze(0)
@@ -299,48 +307,48 @@ def duplicate_mask(candidate_keys: Tensor, anchor_keys: Tensor, rows: Tensor) ->
     return mask
 
 
-def margin_mask(similarities: Tensor, right: Tensor, margin: float) -> Tensor:
-    """Mark candidates more similar to the anchor than the right one by more than ``margin``.
+def margin_mask(similarities: Tensor, positives: Tensor, margin: float) -> Tensor:
+    """Mark candidates that score higher than the row's positive by more than ``margin``: likely false negatives.
 
     Args:
         similarities: Shape (chunk, num_candidates), before scaling.
-        right: Shape (chunk,): each row's right column.
-        margin: In units of the similarity (cosine: -2 to 2).
+        positives: Shape (chunk,): the column of each row's positive.
+        margin: In units of the similarity (differences of cosines are from -2 to 2).
 
     Returns:
-        Boolean mask of shape (chunk, num_candidates), False at each row's right column.
+        Boolean mask of shape (chunk, num_candidates). It is False at the column of each row's positive.
     """
-    limits = similarities.detach().gather(1, right.unsqueeze(1)) + margin
-    # A negative margin would otherwise mask the positive itself.
-    return (similarities.detach() > limits).scatter(1, right.unsqueeze(1), False)
+    limits = similarities.detach().gather(1, positives.unsqueeze(1)) + margin
+    # Without the scatter, a negative margin would mask the positive.
+    return (similarities.detach() > limits).scatter(1, positives.unsqueeze(1), False)
 
 
-def info_nce(scores: Tensor, right: Tensor, masked: Tensor | None = None) -> Tensor:
+def info_nce(scores: Tensor, positives: Tensor, masked: Tensor | None = None) -> Tensor:
     """InfoNCE (van den Oord et al., arXiv 1807.03748) of each row.
 
     Args:
         scores: Shape (chunk, num_candidates), scaled.
-        right: Shape (chunk,): each row's right column, never masked.
+        positives: Shape (chunk,): the column of each row's positive, which is never masked.
         masked: Optional boolean mask, shape of ``scores``: candidates to leave out.
 
     Returns:
-        Shape (chunk,): ``-log softmax(scores)[right]``.
+        Shape (chunk,): ``-log softmax(scores)[positive]``.
     """
     if masked is not None:
         scores = scores.masked_fill(masked, -torch.inf)
-    return torch.nn.functional.cross_entropy(scores, right, reduction="none")
+    return torch.nn.functional.cross_entropy(scores, positives, reduction="none")
 
 
 def divergence(
     reverse_scores: Tensor, forward_scores: Tensor, masked: Tensor | None = None, kind: Divergence = "kl"
 ) -> Tensor:
-    """How far softmax(reverse) and softmax(forward) are apart, row by row.
+    """The divergence between softmax(reverse) and softmax(forward) of each row.
 
     Args:
         reverse_scores: Shape (chunk, num_candidates), scaled.
         forward_scores: Shape (chunk, num_candidates), scaled; column j pairs with column j of reverse.
-        masked: Optional boolean mask of the same shape: columns that leave both sides.
-        kind: ``kl``, KL(reverse || forward) with gradients through both sides, is the paper's.
+        masked: Optional boolean mask of the same shape: columns to leave out on both sides.
+        kind: See :data:`clear_ir.loss.Divergence`. ``kl`` is the paper's.
 
     Returns:
         Shape (chunk,), each >= 0 up to rounding.
@@ -355,7 +363,7 @@ def divergence(
         log_p, log_q = log_q, log_p
     p, q = log_p.exp(), log_q.exp()
     if masked is not None:
-        # Here -inf - -inf is NaN, where 0 log 0 is meant.
+        # A masked column has p = q = 0 and adds 0. Left at -inf, -inf - -inf would give NaN.
         log_p, log_q = log_p.masked_fill(masked, 0.0), log_q.masked_fill(masked, 0.0)
     if kind != "js":
         return (p * (log_p - log_q)).sum(dim=1)
@@ -368,9 +376,9 @@ def clear_terms(rows: Rows, weights: Weights) -> dict[str, Tensor]:
 
     Args:
         rows: Some rows of a batch.
-        weights: Terms without weight are not computed.
+        weights: A term whose weight is 0 is not computed.
 
     Returns:
-        ``{term: values of shape (chunk,)}``.
+        By the term's name, its values of shape (chunk,).
     """
     return {term.name: term.formula(rows) for term in weights.terms}

@@ -1,11 +1,12 @@
-"""Private names of sentence-transformers that the loss uses, gathered here.
+"""All private names of sentence-transformers that the loss uses.
 
-Read in sentence-transformers 6.2.0. They may move in any release; ``tests/loss/test_upstream.py`` then says which.
+They were checked in sentence-transformers 6.2.0. Any release may move them; ``tests/loss/test_upstream.py`` then says
+which one.
 
 - ``CachedLossMixin``: the gradient cache; its ``forward_cached`` calls our ``embed_minibatch`` and ``calculate_loss``.
-- ``RandContext``: random state of a mini-batch, replayed by its second pass.
-- ``batch_size_of``: rows of tokenized features, padded or flattened.
-- ``cut_features``: some rows of tokenized features, padded or flattened.
+- ``RandContext``: the random state of a mini-batch, for its second pass.
+- ``batch_size_of``: the number of rows of tokenized features, padded or flattened.
+- ``cut_features``: takes some rows of tokenized features, padded or flattened.
 - ``has_static_embedding_input``: whether a model embeds its inputs with a ``StaticEmbedding``.
 """
 
@@ -19,7 +20,7 @@ except ImportError as error:
     raise ImportError(
         f"clear-ir uses private names of sentence-transformers 6.2 that sentence-transformers "
         f"{version('sentence-transformers')} lacks ({error}). "
-        "Install the release that clear-ir knows: pip install 'sentence-transformers>=6.2,<6.3'"
+        "Install a release that has them: pip install 'sentence-transformers>=6.2,<6.3'"
     ) from error
 
 __all__ = ["CachedLossMixin", "RandContext", "batch_size_of", "cut_features", "has_static_embedding_input"]

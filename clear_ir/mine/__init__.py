@@ -1,1 +1,1 @@
-"""Hard negatives for both sides of a row."""
+"""Mine hard negatives: passages and queries for each row."""

@@ -1,4 +1,4 @@
-"""Hard negatives for both sides of a parallel row: passages for its query, queries for its passage."""
+"""Mine hard negatives for both sides of a parallel row: passages for its query, queries for its passage."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from clear_ir.data.rows import ParallelRow, training_columns
 from clear_ir.encode.search import top_k
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.mine.settings import MiningSettings
-from clear_ir.mine.windows import Picked, pick_in_windows, pick_nearest, score_limits
+from clear_ir.mine.windows import ChosenNegatives, pick_in_windows, pick_nearest, score_limits
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 
-#: Rows ranked together: their scores against a block of candidates are held at once.
+#: Rows ranked at once: their scores for a block of candidates are in memory at the same time.
 ANCHORS_AT_ONCE = 512
-#: With fewer rows ranking takes a second at most, and no bar is shown.
-BAR_FROM = 5_000
+#: No bar is shown for this number of rows or fewer: ranking them takes a second at most.
+MAX_ROWS_WITHOUT_BAR = 5_000
 
 
 @dataclass
-class Side:
-    """The negatives of one side, one row a parallel row, and how they were found.
+class SideNegatives:
+    """The negatives of all rows on one side.
 
     Args:
-        columns: Which candidates they are, best first, shape (num_rows, n).
-        scores: Theirs, same shape.
-        positives: Score of the right pair, shape (num_rows,).
-        filtered: Candidates in the windows that a margin removed, shape (num_rows,).
-        widened: Whether the window was widened, shape (num_rows,).
-        found: Whether there were enough, shape (num_rows,).
+        columns: Columns of the negatives among the candidates, best score first, shape (num_rows, n).
+        scores: Scores of the negatives, same shape.
+        positives: Score of the row's positive, shape (num_rows,).
+        filtered: Number of candidates in the window that a margin removed, shape (num_rows,).
+        widened: Whether the window had too few candidates and was widened, shape (num_rows,).
+        complete: Whether the row has n negatives, shape (num_rows,).
     """
 
     columns: np.ndarray
@@ -43,29 +43,41 @@ class Side:
     positives: np.ndarray
     filtered: np.ndarray
     widened: np.ndarray
-    found: np.ndarray
+    complete: np.ndarray
 
     @classmethod
-    def empty(cls, positives: np.ndarray, n: int) -> Side:
-        """Rows of which nothing is found yet."""
+    def empty(cls, positives: np.ndarray, n: int) -> SideNegatives:
+        """Rows without negatives yet.
+
+        Args:
+            positives: Score of each row's positive, shape (num_rows,).
+            n: Number of negatives per row.
+        """
         shape = (len(positives), n)
-        flags = [np.zeros(len(positives), kind) for kind in (np.int64, bool, bool)]
-        return cls(np.zeros(shape, np.int64), np.zeros(shape, np.float32), positives, *flags)
+        counts_and_flags = [np.zeros(len(positives), dtype) for dtype in (np.int64, bool, bool)]
+        return cls(np.zeros(shape, np.int64), np.zeros(shape, np.float32), positives, *counts_and_flags)
 
-    def put(self, rows: np.ndarray, picked: Picked, widened: bool) -> None:
-        """Take over what was found for some rows."""
-        whole = rows[picked.found]
-        if len(whole):
-            self.columns[whole], self.scores[whole] = picked.columns[picked.found], picked.scores[picked.found]
-            self.filtered[whole], self.widened[whole] = picked.filtered[picked.found], widened
-            self.found[whole] = True
+    def put(self, rows: np.ndarray, chosen: ChosenNegatives, widened: bool) -> None:
+        """Enter the negatives of some rows. Rows that are not complete stay empty.
 
-    def kept(self, rows: np.ndarray) -> Side:
-        """Some of the rows alone."""
-        return Side(*(values[rows] for values in vars(self).values()))
+        Args:
+            rows: The rows' numbers.
+            chosen: Their negatives.
+            widened: Whether the window was widened for them.
+        """
+        complete = rows[chosen.complete]
+        if len(complete):
+            self.columns[complete] = chosen.columns[chosen.complete]
+            self.scores[complete] = chosen.scores[chosen.complete]
+            self.filtered[complete], self.widened[complete] = chosen.filtered[chosen.complete], widened
+            self.complete[complete] = True
+
+    def select(self, rows: np.ndarray) -> SideNegatives:
+        """Only some of the rows."""
+        return SideNegatives(*(values[rows] for values in vars(self).values()))
 
     def summary(self) -> dict[str, float | int]:
-        """Means and counts, for people."""
+        """Means and counts to print."""
         return {
             "positive score, mean": round(float(self.positives.mean()), 3),
             "negative score, mean": round(float(self.scores.mean()), 3),
@@ -76,16 +88,23 @@ class Side:
 
 
 @dataclass
-class Mined:
-    """Training rows, the negatives of both their sides, and ids of the rows without enough candidates."""
+class MiningResult:
+    """Training rows, and how their negatives were chosen.
+
+    Args:
+        records: The training rows.
+        passages: Their negative passages.
+        queries: Their negative queries.
+        left_out: Ids of the parallel rows that have too few candidates.
+    """
 
     records: list[dict[str, Any]]
-    passages: Side
-    queries: Side
+    passages: SideNegatives
+    queries: SideNegatives
     left_out: list[str]
 
     def summary(self) -> dict[str, Any]:
-        """What a person judges the mining by."""
+        """Counts and mean scores to print: do the negatives score close to the positives, but below them?"""
         return {
             "rows": len(self.records),
             "rows left out": len(self.left_out),
@@ -94,19 +113,18 @@ class Mined:
         }
 
 
-def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings: MiningSettings) -> Mined:
+def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings: MiningSettings) -> MiningResult:
     """Find n negative passages for each English query and n negative target-language queries for each passage.
 
-    Candidates are ranked by the encoder's score: passages for the English query, queries of the row's
-    language for the English passage. Never chosen: the row's own passage or another with its text, a passage
-    that another row gives as the answer to the same query, a query that belongs to the same passage, a query
-    with the same text. Where window and margins leave fewer than n, the window widens to all ranks; margins
-    are never given up, so a row may still be left out.
+    The encoder ranks the candidates: passages for the English query, and queries in the row's language for the English
+    passage. Known positives are never chosen: the row's passage, passages of other rows with the same query, and
+    queries of rows with the same passage. If fewer than n candidates are in the window and within the margins, the
+    window widens to all ranks. The margins always hold, so a row may still have too few candidates; it is left out.
 
     Args:
-        encoder: Ranks the candidates.
-        rows: Parallel rows, one language or several.
-        settings: Window, margins and number.
+        encoder: Encodes the texts; its scores rank the candidates.
+        rows: Parallel rows, in one language or several.
+        settings: Window, margins and number of negatives.
 
     Returns:
         The training rows with ``lang``, ``id`` and ``passage_id``, and statistics.
@@ -118,12 +136,12 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
 
     passages = list(dict.fromkeys(row.passage for row in rows))
     column_of = {text: column for column, text in enumerate(passages)}
-    answers = defaultdict(set)  # English query -> columns of its passages
-    asked = defaultdict(set)  # passage, by text and by id -> target-language queries on it
+    relevant_passages = defaultdict(set)  # English query -> columns of its passages
+    relevant_queries = defaultdict(set)  # passage, by text and by id -> its target-language queries
     for row in rows:
-        answers[row.query].add(column_of[row.passage])
-        asked["text", row.passage].add(row.cross_query)
-        asked["id", row.passage_id].add(row.cross_query)
+        relevant_passages[row.query].add(column_of[row.passage])
+        relevant_queries["text", row.passage].add(row.cross_query)
+        relevant_queries["id", row.passage_id].add(row.cross_query)
 
     query_vectors = encoder.encode([row.query for row in rows], "query")
     passage_vectors = encoder.encode(passages, "passage")
@@ -131,49 +149,50 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     if settings.query_side == "target":
         cross_vectors = encoder.encode([row.cross_query for row in rows], "query")
 
-    own = np.array([column_of[row.passage] for row in rows])
+    positive_columns = np.array([column_of[row.passage] for row in rows])
     n = settings.num_negatives
-    negatives = Side.empty(_row_scores(query_vectors, passage_vectors[own]), n)
-    queries = Side.empty(_row_scores(cross_vectors, passage_vectors[own]), n)
+    negatives = SideNegatives.empty(_row_scores(query_vectors, passage_vectors[positive_columns]), n)
+    queries = SideNegatives.empty(_row_scores(cross_vectors, passage_vectors[positive_columns]), n)
     pools: dict[str, _QueryPool] = {}
-    shown = encoder.show_progress and len(rows) > BAR_FROM
-    with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not shown) as bar:
-        excluded = [sorted(answers[row.query]) for row in rows]
-        draw = _Draw(settings, 0, bar)
-        draw.fill(negatives, np.arange(len(rows)), query_vectors, passage_vectors, excluded)
-        draw = _Draw(settings, len(rows), bar)
+    show_bar = encoder.show_progress and len(rows) > MAX_ROWS_WITHOUT_BAR
+    with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not show_bar) as bar:
+        excluded = [sorted(relevant_passages[row.query]) for row in rows]
+        chooser = _Chooser(settings, 0, bar)
+        chooser.fill(negatives, np.arange(len(rows)), query_vectors, passage_vectors, excluded)
+        chooser = _Chooser(settings, len(rows), bar)
         for lang in dict.fromkeys(row.lang for row in rows):
             pool = pools[lang] = _QueryPool(rows, lang, cross_vectors)
-            of_lang = np.array([i for i, row in enumerate(rows) if row.lang == lang])
+            lang_rows = np.array([i for i, row in enumerate(rows) if row.lang == lang])
             excluded = [
-                pool.asked_on(asked["text", rows[i].passage] | asked["id", rows[i].passage_id]) for i in of_lang
+                pool.columns_of(relevant_queries["text", rows[i].passage] | relevant_queries["id", rows[i].passage_id])
+                for i in lang_rows
             ]
-            draw.fill(queries, of_lang, passage_vectors[own[of_lang]], pool.vectors, excluded)
+            chooser.fill(queries, lang_rows, passage_vectors[positive_columns[lang_rows]], pool.vectors, excluded)
 
-    whole = negatives.found & queries.found
-    mined = Mined([], negatives.kept(whole), queries.kept(whole), [])
+    complete = negatives.complete & queries.complete
+    result = MiningResult([], negatives.select(complete), queries.select(complete), [])
     names = training_columns(n, n)
-    chosen = zip(whole.tolist(), negatives.columns.tolist(), queries.columns.tolist(), strict=True)
-    for row, (complete, of_passages, of_queries) in zip(rows, chosen, strict=True):
-        if not complete:
-            mined.left_out.append(row.id)
+    chosen = zip(complete.tolist(), negatives.columns.tolist(), queries.columns.tolist(), strict=True)
+    for row, (is_complete, passage_columns, query_columns) in zip(rows, chosen, strict=True):
+        if not is_complete:
+            result.left_out.append(row.id)
             continue
-        texts = pools[row.lang].texts
-        values = [row.query, row.passage, *(passages[j] for j in of_passages)]
-        values += [row.cross_query, *(texts[j] for j in of_queries)]
+        query_texts = pools[row.lang].texts
+        values = [row.query, row.passage, *(passages[j] for j in passage_columns)]
+        values += [row.cross_query, *(query_texts[j] for j in query_columns)]
         ids = {"lang": row.lang, "id": row.id, "passage_id": row.passage_id}
-        mined.records.append(dict(zip(names, values, strict=True)) | ids)
-    if not mined.records:
+        result.records.append(dict(zip(names, values, strict=True)) | ids)
+    if not result.records:
         raise InputError(
             f"None of the {len(rows)} rows has {settings.num_negatives} candidates on both sides; give more rows, "
-            "ask for fewer negatives, or for smaller margins.",
+            "fewer negatives or smaller margins.",
             "num_negatives",
         )
-    return mined
+    return result
 
 
 class _QueryPool:
-    """The distinct target-language queries of one language, with the vectors that rank them."""
+    """The distinct target-language queries of one language, and the vectors by which they are ranked."""
 
     def __init__(self, rows: list[ParallelRow], lang: str, vectors: np.ndarray) -> None:
         first = {row.cross_query: i for i, row in reversed(list(enumerate(rows))) if row.lang == lang}
@@ -181,22 +200,23 @@ class _QueryPool:
         self.vectors = vectors[list(first.values())]
         self._column_of = {text: column for column, text in enumerate(self.texts)}
 
-    def asked_on(self, texts: set[str]) -> list[int]:
-        """The columns of those of the texts that the pool holds."""
+    def columns_of(self, texts: set[str]) -> list[int]:
+        """The columns of the texts. Texts that are not in the pool are ignored."""
         return [self._column_of[text] for text in sorted(texts) if text in self._column_of]
 
 
 def _row_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The dot product of each row of one matrix with the same row of the other, shape (num_rows,)."""
     scores: np.ndarray = np.einsum("ij,ij->i", first, second)
     return scores
 
 
-class _Draw:
+class _Chooser:
     """Ranks the candidates of rows and chooses their negatives, a block of rows at a time.
 
     Args:
-        settings: Window, margins and number.
-        offset: Added to a row's number for the random draw, to tell the sides apart.
+        settings: Window, margins and number of negatives.
+        offset: Added to the row's number for the random draw, so that the two sides draw different ranks.
         bar: Counts the rows.
     """
 
@@ -205,32 +225,33 @@ class _Draw:
 
     def fill(
         self,
-        side: Side,
+        side: SideNegatives,
         rows: np.ndarray,
         anchors: np.ndarray,
         candidates: np.ndarray,
         excluded: list[list[int]],
     ) -> None:
-        """Choose the negatives of some rows.
+        """Choose the negatives of some rows and enter them.
 
         Args:
-            side: Where they are put.
+            side: Gets the negatives.
             rows: The rows' numbers.
-            anchors: What the candidates are ranked for, shape (num_rows, dim).
-            candidates: Shape (num_candidates, dim).
-            excluded: For each row the candidates that are no negatives.
+            anchors: Vectors for which the candidates are ranked, shape (num_rows, dim).
+            candidates: Vectors of the candidates, shape (num_candidates, dim).
+            excluded: For each row, the columns of candidates that must not be negatives.
         """
         settings = self.settings
         limits = score_limits(side.positives[rows], settings)
         for begin in range(0, len(rows), ANCHORS_AT_ONCE):
             block = slice(begin, begin + ANCHORS_AT_ONCE)
-            # As deep as the window reaches; the rare row that needs more is ranked whole.
+            # The ranking ends where the window does. Excluded candidates take no rank, so they come on top. The few
+            # rows without enough negatives in it get a ranking of all candidates below.
             depth = settings.range_max + max(map(len, excluded[block]))
             [(scores, columns)] = top_k(anchors[block], candidates, depth, ANCHORS_AT_ONCE)
             numbers = rows[block] + self.offset
-            picked = pick_in_windows(scores, columns, excluded[block], limits[block], numbers, settings)
-            side.put(rows[block], picked, widened=False)
-            for i in begin + np.flatnonzero(~picked.found):
+            chosen = pick_in_windows(scores, columns, excluded[block], limits[block], numbers, settings)
+            side.put(rows[block], chosen, widened=False)
+            for i in begin + np.flatnonzero(~chosen.complete):
                 [(all_scores,), (all_columns,)] = next(top_k(anchors[i, None], candidates, len(candidates)))
                 nearest = pick_nearest(all_scores, all_columns, excluded[i], float(limits[i]), settings)
                 side.put(rows[i, None], nearest, widened=True)

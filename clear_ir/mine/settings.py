@@ -1,4 +1,4 @@
-"""What ``clear-ir mine`` can be told."""
+"""The settings of ``clear-ir mine``."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ class MiningSettings(Settings):
     groups: ClassVar = {"num_negatives": "Negatives", "range_min": "Window and margins", "query_side": "Ranking"}
 
     num_negatives: int = Field(5, ge=1)
-    """Negative passages, and as many negative queries, a row."""
+    """Number of negative passages per row, and number of negative queries per row."""
     range_min: int = Field(30, ge=0)
-    """Skip candidates above this rank: they are likely false negatives. 0 skips none."""
+    """Skip this many of the best candidates: they are likely false negatives."""
     range_max: int = Field(100, ge=1)
-    """Skip candidates from this rank on."""
+    """Choose among the best candidates up to this rank; lower ranks are easy negatives. A row with too few candidates
+    left takes the nearest ranks outside."""
     absolute_margin: float | None = None
-    """A negative scores at least this much lower than the positive."""
+    """A negative must score at least this much lower than the positive. None: no such limit."""
     relative_margin: float | None = Field(None, ge=0, le=1)
-    """A negative scores at most (1 - this) times the positive."""
+    """A negative must score lower than the positive by at least this share of the positive's score: with 0.05, at most
+    95 percent of it. None: no such limit."""
     query_side: Literal["english", "target"] = "english"
-    """Rank candidate queries by their English text, or by the target-language text itself."""
+    """How candidate queries are ranked. english: by their English text. target: by their target-language text."""
     sampling: Literal["random", "top"] = "random"
-    """Draw from the window at random, or take its top."""
+    """How negatives are chosen from the window. random: drawn at random. top: those with the best ranks."""
     seed: int = 0
-    """Of the random draw."""
+    """Seed of the random draw."""
 
     @model_validator(mode="after")
     def _window_holds_enough(self) -> MiningSettings:

@@ -1,4 +1,4 @@
-"""Choosing negatives from a ranking: windows of ranks, margins, the random draw."""
+"""Choose negatives from a ranking: the window of ranks, the margins, the random draw."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from clear_ir.mine.settings import MiningSettings
 
 
 @dataclass(frozen=True)
-class Picked:
-    """The negatives of some rows on one side.
+class ChosenNegatives:
+    """The negatives that were chosen for some rows on one side.
 
     Args:
-        columns: Which candidates they are, best first, shape (num_rows, n).
-        scores: Theirs, same shape.
-        filtered: Candidates in the window that a margin removed, shape (num_rows,).
-        found: Whether there were enough, shape (num_rows,); elsewhere the rest says nothing.
+        columns: Columns of the negatives among the candidates, best score first, shape (num_rows, n).
+        scores: Scores of the negatives, same shape.
+        filtered: Number of candidates in the window that a margin removed, shape (num_rows,).
+        complete: Whether the row has n negatives, shape (num_rows,). If not, its other values are meaningless.
     """
 
     columns: np.ndarray
     scores: np.ndarray
     filtered: np.ndarray
-    found: np.ndarray
+    complete: np.ndarray
 
 
 def score_limits(positives: np.ndarray, settings: MiningSettings) -> np.ndarray:
     """The highest score that a negative may have.
 
     Args:
-        positives: Score of each row's right pair.
-        settings: Margins.
+        positives: Score of each row's positive, shape (num_rows,).
+        settings: The margins.
 
     Returns:
-        One limit a row, infinite without margins.
+        One limit per row, shape (num_rows,); infinity without margins.
     """
     limits = np.full(len(positives), np.inf, positives.dtype)
     if settings.absolute_margin is not None:
         limits = positives - settings.absolute_margin
     if settings.relative_margin is not None:
-        # A share of the absolute value, so that a negative positive score does not turn the margin round.
+        # A share of the absolute value: if the positive's score is below 0, the limit is still below that score.
         limits = np.minimum(limits, positives - np.abs(positives) * settings.relative_margin)
     return limits
 
@@ -52,35 +52,42 @@ def pick_in_windows(
     limits: np.ndarray,
     numbers: np.ndarray,
     settings: MiningSettings,
-) -> Picked:
-    """Choose the negatives of rows whose windows hold enough.
+) -> ChosenNegatives:
+    """Choose negatives for many rows at once, from the window alone.
 
     Args:
-        scores: Of the candidates, best first, shape (num_rows, num_ranked).
-        columns: Which candidates they are, same shape.
-        excluded: For each row the candidates that are no negatives.
-        limits: The highest score that a negative may have.
-        numbers: Tell rows and sides apart, for the random draw.
-        settings: Window, margins and number.
+        scores: Scores of the candidates, best first, shape (num_rows, num_ranked).
+        columns: Columns of these candidates, same shape.
+        excluded: For each row, the columns of candidates that must not be negatives.
+        limits: The highest score that a negative may have, shape (num_rows,).
+        numbers: A number per row that differs between rows and between sides, for the random draw.
+        settings: Window, margins and number of negatives.
 
     Returns:
-        What was found.
+        The negatives. Rows whose window has too few candidates are not complete.
     """
-    row_of = np.repeat(np.arange(len(excluded)), [len(barred) for barred in excluded])
-    barred = np.array([column for row in excluded for column in row], np.int64)
-    size = int(max(columns.max(), barred.max(initial=0))) + 1
-    allowed = ~np.isin(np.arange(len(columns))[:, None] * size + columns, row_of * size + barred)
+    # Each row has another list of excluded columns. One np.isin tests all rows: (row, column) becomes the single number
+    # row * num_columns + column, which no other pair has.
+    excluded_columns = np.array([column for row in excluded for column in row], np.int64)
+    excluded_rows = np.repeat(np.arange(len(excluded)), [len(row) for row in excluded])
+    num_columns = int(max(columns.max(), excluded_columns.max(initial=0))) + 1
+    pairs = np.arange(len(columns))[:, None] * num_columns + columns
+    allowed = ~np.isin(pairs, excluded_rows * num_columns + excluded_columns)
+    # Excluded candidates have no rank: the others are counted without them.
     ranks = np.cumsum(allowed, axis=1) - 1
     in_window = allowed & (ranks >= settings.range_min) & (ranks < settings.range_max)
     low_enough = scores <= limits[:, None]
     eligible = in_window & low_enough
-    order = ranks.astype(np.uint64)
+    # The n eligible candidates with the lowest keys are chosen. With ranks as keys these are the top of the window, with
+    # random numbers a uniform draw without replacement. Other candidates get the highest key: they are chosen only if
+    # the row has too few, and `complete` says so.
+    keys = ranks.astype(np.uint64)
     if settings.sampling == "random":
-        order = _shuffled(settings.seed, numbers[:, None], ranks)
-    order[~eligible] = np.iinfo(np.uint64).max
+        keys = _random_numbers(settings.seed, numbers[:, None], ranks)
+    keys[~eligible] = np.iinfo(np.uint64).max
     n = min(settings.num_negatives, scores.shape[1])
-    chosen = np.sort(np.argpartition(order, n - 1, axis=1)[:, :n], axis=1)
-    return Picked(
+    chosen = np.sort(np.argpartition(keys, n - 1, axis=1)[:, :n], axis=1)
+    return ChosenNegatives(
         np.take_along_axis(columns, chosen, 1),
         np.take_along_axis(scores, chosen, 1),
         (in_window & ~low_enough).sum(axis=1),
@@ -88,9 +95,23 @@ def pick_in_windows(
     )
 
 
-def _shuffled(seed: int, numbers: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """Random numbers that hang on seed, row and rank alone, so that blocks do not matter (splitmix64, Steele 2014)."""
-    with np.errstate(over="ignore"):
+def _random_numbers(seed: int, numbers: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """A random 64-bit number for each row and rank.
+
+    A generator with a state would give a row other numbers when the rows are cut into other blocks. Here a number
+    depends on nothing but seed, row and rank: they are mixed by splitmix64 (Steele, Lea and Flood, OOPSLA 2014), first
+    seed and row, then the rank. Each round of shifts and products spreads a change in one input bit over all output
+    bits, so neighbouring rows and ranks get unrelated numbers.
+
+    Args:
+        seed: Seed of the draw.
+        numbers: The rows' numbers, shape (num_rows, 1).
+        ranks: The candidates' ranks, shape (num_rows, num_ranked).
+
+    Returns:
+        Shape (num_rows, num_ranked), uint64.
+    """
+    with np.errstate(over="ignore"):  # the products are meant modulo 2**64
         mixed: np.ndarray = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + numbers.astype(np.uint64)
         for value in (np.uint64(0), ranks.astype(np.uint64) + np.uint64(1)):
             mixed = (mixed + value) * np.uint64(0x9E3779B97F4A7C15)
@@ -106,29 +127,29 @@ def pick_nearest(
     excluded: list[int],
     limit: float,
     settings: MiningSettings,
-) -> Picked:
-    """Choose the negatives of a row whose window holds too few: those ranked nearest to it.
+) -> ChosenNegatives:
+    """Choose negatives for one row whose window has too few: also the candidates nearest to the window.
 
     Args:
-        scores: Of all candidates, best first, shape (num_candidates,).
-        columns: Which candidates they are, same shape.
-        excluded: Candidates that are no negatives.
+        scores: Scores of all candidates, best first, shape (num_candidates,).
+        columns: Columns of these candidates, same shape.
+        excluded: Columns of candidates that must not be negatives.
         limit: The highest score that a negative may have.
-        settings: Window, margins and number.
+        settings: Window, margins and number of negatives.
 
     Returns:
-        What was found, for one row.
+        The negatives of the one row.
     """
     allowed = ~np.isin(columns, excluded)
     scores, columns = scores[allowed], columns[allowed]
     low_enough = scores <= limit
     ranks = np.arange(len(scores))
     in_window = (settings.range_min <= ranks) & (ranks < settings.range_max)
-    # The ranks next to the window come first, on a tie the harder.
+    # By distance of the rank to the window. The sort is stable, so on a tie the better rank, the harder negative, wins.
     distance = np.maximum(settings.range_min - ranks, ranks - settings.range_max + 1)
     nearest = np.argsort(np.maximum(distance, 0), kind="stable")
     chosen = np.sort(nearest[low_enough[nearest]][: settings.num_negatives])
     filtered = np.array([np.count_nonzero(in_window & ~low_enough)])
-    return Picked(
+    return ChosenNegatives(
         columns[None, chosen], scores[None, chosen], filtered, np.array([len(chosen) == settings.num_negatives])
     )

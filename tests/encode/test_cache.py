@@ -133,7 +133,7 @@ def test_damaged_files_are_found_and_rebuilt(tmp_path, count, damage):
     if damage == "flipped":
         data[-5] ^= 1  # one bit of one number
     file.write_bytes({"cut": data[: len(data) // 2], "flipped": data, "text": b"no tensors"}[damage])
-    with pytest.warns(UserWarning, match=f"Damaged in the cache, removed, encoded again: {file}"):
+    with pytest.warns(UserWarning, match=f"are damaged. They were removed, and their texts are encoded again: {file}"):
         second, seen = count(encoder, TEXTS, tmp_path)
     assert len(seen) == 3
     np.testing.assert_array_equal(first, second)
@@ -154,7 +154,7 @@ def test_an_interrupted_run_keeps_what_it_encoded(tmp_path, monkeypatch):
         return original(encoder, batch, **settings)
 
     monkeypatch.setattr(encoder, "encode_query", stopping)
-    monkeypatch.setattr("clear_ir.encode.text_encoder.KEPT_EVERY", 0.0)
+    monkeypatch.setattr("clear_ir.encode.text_encoder.SAVE_INTERVAL", 0.0)
     monkeypatch.setattr("clear_ir.encode.backends.NUM_TOKENS", {"cpu": 512})
     with pytest.raises(KeyboardInterrupt):
         quiet(encoder, cache=tmp_path).encode(texts, "query")

@@ -23,7 +23,7 @@ def test_equals_a_full_sort_with_ties_by_higher_id(k, block, monkeypatch):
 
 
 def test_ranks_are_the_places_in_a_full_search(monkeypatch):
-    monkeypatch.setattr(search, "SCORES_HELD", 160)  # four queries at once
+    monkeypatch.setattr(search, "SCORES_AT_ONCE", 160)  # four queries at once
     rng = np.random.default_rng(1)
     queries = rng.integers(-1, 2, (9, 4)).astype(np.float32)
     passages = rng.integers(-1, 2, (40, 4)).astype(np.float32)

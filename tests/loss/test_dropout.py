@@ -10,7 +10,7 @@ from clear_ir.loss.dropout import fast_dropout
 
 @pytest.fixture(autouse=True)
 def any_processor(monkeypatch):
-    monkeypatch.setattr(module, "_intel", lambda: False)
+    monkeypatch.setattr(module, "_is_intel", lambda: False)
 
 
 def mask(seed=0, p=0.3, dtype=torch.float32, count=200_000):
@@ -60,7 +60,7 @@ def test_pytorchs_kernel_is_back_after_the_block_and_after_an_error():
 
 
 def test_on_intel_nothing_changes(monkeypatch):
-    monkeypatch.setattr(module, "_intel", lambda: True)
+    monkeypatch.setattr(module, "_is_intel", lambda: True)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     plain = mask()
     with fast_dropout():

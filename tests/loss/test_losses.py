@@ -338,7 +338,7 @@ def test_columns_that_cannot_be_packed_give_the_same_loss_and_one_line(encoder, 
         alone = loss(padded)
         alone.backward()
         loss([dict(column) for column in padded])
-    assert [record.getMessage()[:35] for record in caplog.records] == ["1 of 5 columns are embedded on thei"]
+    assert [record.getMessage()[:35] for record in caplog.records] == ["1 of 5 columns cannot be packed, so"]
     assert alone.item() == pytest.approx(value, rel=1e-9)
     found = torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
     torch.testing.assert_close(found, gradient, rtol=1e-7, atol=1e-9)

@@ -1,7 +1,7 @@
 import torch
 from tiny import WORDS
 
-from clear_ir.loss.packing import WIDTH_STEP, mini_batches, pack_columns, text_keys
+from clear_ir.loss.packing import WIDTH_MULTIPLE, mini_batches, pack_columns, text_keys
 
 
 def features(encoder, texts, **more):
@@ -67,8 +67,8 @@ def test_mini_batches_hold_every_row_and_few_shapes():
     assert all(part["input_ids"].numel() <= 128 and part["task"] == "query" for part in parts)
     shapes = {tuple(part["input_ids"].shape) for part in parts}
     # One for each width, and the last, which is not full. Wider than the tokenizer's 60 is none.
-    assert {width % WIDTH_STEP for _, width in shapes} <= {0, 60 % WIDTH_STEP}
-    assert len(shapes) <= 60 // WIDTH_STEP + 2 < len(parts)
+    assert {width % WIDTH_MULTIPLE for _, width in shapes} <= {0, 60 % WIDTH_MULTIPLE}
+    assert len(shapes) <= 60 // WIDTH_MULTIPLE + 2 < len(parts)
     assert [len(part["input_ids"]) for part in mini_batches(group, 64, None)] == [64, 64, 64, 8]
     assert all(len(part["input_ids"]) == 1 for part in mini_batches(group, 1, 10)), "a longer text goes alone"
 

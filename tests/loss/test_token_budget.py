@@ -14,7 +14,7 @@ from clear_ir.loss import token_budget as budget
 @pytest.fixture
 def small(monkeypatch):
     """Budgets that fit the tiny batches of the tests."""
-    monkeypatch.setattr(budget, "TRIED", {"cpu": (16, 32, 64)})
+    monkeypatch.setattr(budget, "BUDGETS", {"cpu": (16, 32, 64)})
 
 
 def test_auto_chooses_says_so_and_changes_no_gradient(small, encoder, caplog):
@@ -93,7 +93,7 @@ def test_out_of_memory_halves_the_budget_and_the_step_is_exact(small, monkeypatc
     texts = make_texts(2)
     plain = CLEARLoss(encoder)
     value, gradient = value_and_gradient(plain, encoder, texts)
-    monkeypatch.setattr("clear_ir.loss.cached_clear_loss.LEAST_NUM_TOKENS", 20)
+    monkeypatch.setattr("clear_ir.loss.cached_clear_loss.MIN_NUM_TOKENS", 20)
     loss = CachedCLEARLoss(encoder, mini_batch_num_tokens="auto")
     loss.model = cramped = Cramped(encoder, most=50)
     loss.mini_batch_num_tokens = 160  # as if chosen when there was more memory
@@ -113,7 +113,7 @@ def test_out_of_memory_is_not_hidden_where_nothing_can_be_done(monkeypatch, enco
     asked.model = Cramped(encoder, most=50)
     with pytest.raises(torch.OutOfMemoryError):
         asked(features_of(encoder, make_texts(1)))
-    monkeypatch.setattr(budget, "TRIED", {"cpu": (16, 32)})
+    monkeypatch.setattr(budget, "BUDGETS", {"cpu": (16, 32)})
     auto = CachedCLEARLoss(encoder, mini_batch_num_tokens="auto")
     auto.model = Cramped(encoder, most=1)
     with pytest.raises(torch.OutOfMemoryError):
