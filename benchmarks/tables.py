@@ -27,6 +27,11 @@ def load(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def taken(num_runs: int) -> str:
+    """Which runs a time stands for."""
+    return "one run" if num_runs == 1 else f"median of {num_runs} runs that take turns"
+
+
 def quickstart_table() -> str:
     data = load("quickstart")
     base, *_ = data["runs"][0]["scores"]
@@ -62,11 +67,11 @@ def adaptation_table(name: str) -> str:
                 text += f" ({100 * (d['value'] - d['base']):+.1f}{'*' if d['p_holm'] < 0.05 else ''})"
             row.append(text)
         rows.append(row)
-    pools = ", ".join(f"{d}: {data['queries'][d]} queries, {data['pool'][d]} passages" for d in directions)
+    pools = "; ".join(f"{d}: {data['queries'][d]} queries, {data['pool'][d]} passages" for d in directions)
     return (
         f"{Table(['model', *directions], rows).markdown()}\n"
-        f"nDCG@10 x 100; {pools}. {data['rows']} training rows, seed {data['seed']}, {data['machine']}; * p < .05 "
-        "against the base (paired permutation test, Holm)."
+        f"nDCG@10 x 100, the change from the base in brackets; * p < .05 (paired permutation test, Holm). {pools}. "
+        f"{data['rows']} training rows, seed {data['seed']}, on {data['machine']}."
     )
 
 
@@ -100,19 +105,21 @@ def baselines_table() -> str:
     head = ["data", "direction", "queries", "pool", "nDCG@10", "R@10", "reference nDCG@10", "reference R@10"]
     return (
         f"{Table(head, rows, num_names=2).markdown()}\n"
-        f"x 100; largest difference from a reference: {100 * data['largest difference']:.3f}."
+        f"Scores are times 100. Largest difference from a reference: {100 * data['largest difference']:.3f}."
     )
 
 
 def mteb_table() -> str:
     data = load("mteb-speed")
     ours, theirs = data["seconds"].values()
-    part = ", ".join(data["measured_with_mteb"])
+    part = data["measured_with_mteb"]
+    rows = [["clear-ir", f"{ours:.0f}", "1.0"], ["mteb", f"{theirs:.0f}", f"{data['ratio']:.1f}"]]
     return (
-        f"{data['directions']} directions of XQuAD in {data['languages']} languages, all-MiniLM-L6-v2, batches of "
-        f"{data['batch_size']}: clear-ir {ours:.0f} s, mteb {theirs:.0f} s (scaled up from {part}), "
-        f"ratio {data['ratio']:.1f}; medians of {len(data['rounds'])} alternating rounds on {data['machine']}. Largest "
-        f"difference in nDCG@10: {data['largest_difference']['nDCG@10']:.6f}."
+        f"{Table(['evaluation', 'seconds', 'times clear-ir'], rows).markdown()}\n"
+        f"{data['directions']} directions of XQuAD in {data['languages']} languages with all-MiniLM-L6-v2, "
+        f"{data['batch_size']} texts a batch, {taken(len(data['rounds']))}, on {data['machine']}. mteb was measured on "
+        f"{len(part)} directions ({', '.join(part)}), and its time scaled up to all. Largest difference in nDCG@10: "
+        f"{data['largest_difference']['nDCG@10']:.6f}."
     )
 
 
@@ -131,31 +138,33 @@ def step_table() -> str:
     ]
     same = data["equality"]
     sentences = [
-        f"B {data['batch_size']}, n {data['negatives']}: {data['texts']} texts, {data['distinct_texts']} distinct, "
-        f"{data['distinct_tokens']} tokens; medians of {len(data['seconds']['packed'])} steps of processes that take "
-        f"turns, on {data['machine']}.",
-        f"Without dropout, on {same['rows']} rows, packed against columns: the loss differs by "
-        f"{same['relative_difference_of_loss']:.1e} of itself, cosine of the gradients {same['gradient_cosine']:.9f}.",
+        f"{data['batch_size']} rows with {data['negatives']} negatives a side: {data['texts']} texts, "
+        f"{data['distinct_texts']} of them distinct, {data['distinct_tokens']:,} tokens. One step of the training, "
+        f"{taken(len(data['seconds']['packed']))}, on {data['machine']}.",
+        f"Same result: without dropout, on {same['rows']} rows, packed and columns differ in the loss by a share of "
+        f"{same['relative_difference_of_loss']:.1e}, and the cosine of their gradients is "
+        f"{same['gradient_cosine']:.9f}.",
     ]
+    if "gradient_cosine_packed bf16" in same:
+        cosine = same["gradient_cosine_packed bf16"]
+        sentences.append(f"The cosine of the gradients in bf16 and in float32 is {cosine:.4f}.")
     for name, peak in data["matmul_peak"].items():
         sentences.append(
-            f"In {name}, the products of weights with tokens that are no padding reach {100 * peak['share']:.0f} % of "
-            f"the {peak['gflops']:.0f} GFLOP/s of a large matrix product."
+            f"The matrix products of {name}, without those of padding, run at {100 * peak['share']:.0f} % of the "
+            f"{peak['gflops']:.0f} GFLOP/s that a large matrix product reaches."
         )
-    if "gradient_cosine_packed bf16" in same:
-        sentences.append(f"Cosine of bf16's gradients with float32's: {same['gradient_cosine_packed bf16']:.4f}.")
     return f"{Table(head, rows).markdown()}\n{' '.join(sentences)}"
 
 
 def grid_table() -> str:
     data = load("training-step")
-    head = ["n", "B", "rows/s", "peak MiB"]
+    head = ["negatives a side", "rows a batch", "rows a second", "peak MiB"]
     cells = [(n, size, cost) for n, sizes in data["by_batch_size"].items() for size, cost in sizes.items()]
     rows = [[n, size, f"{int(size) / cost['seconds']:.2f}", f"{cost['step_mib']:.0f}"] for n, size, cost in cells]
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"{data['num_tokens']:,} tokens at once, {data['machine']}; the first step of a process of its own, its memory "
-        "as a whole, with libraries and weights."
+        f"{data['num_tokens']:,} tokens at once, {data['machine']}. Each line is the first step of a new process; its "
+        "memory includes libraries and weights."
     )
 
 
@@ -166,22 +175,23 @@ def search_table() -> str:
         for name, seconds in data["median"].items()
     ]
     return (
-        f"{Table(['search', 'seconds', 'MiB beyond the embeddings', '% of top k as ours'], rows).markdown()}\n"
-        f"{data['queries']} queries, {data['passages']} passages of {data['dim']} dimensions, k {data['k']}; medians "
-        f"of {len(data['seconds']['clear-ir'])} alternating runs on {data['machine']}."
+        f"{Table(['search', 'seconds', 'MiB beyond the embeddings', 'same top k, %'], rows).markdown()}\n"
+        f"The best {data['k']} of {data['passages']:,} passages for {data['queries']:,} queries, {data['dim']} "
+        f"dimensions, {taken(len(data['seconds']['clear-ir']))}, on {data['machine']}."
     )
 
 
 def mining_table() -> str:
     data = load("mining-speed")
+    works = {name: work for name, work in data.items() if isinstance(work, dict) and "ratio" in work}
     rows = [
         [name, str(work["rows"]), *(f"{seconds:.1f}" for seconds in work["median"].values()), f"{work['ratio']:.1f}"]
-        for name, work in data.items()
-        if isinstance(work, dict) and "ratio" in work
+        for name, work in works.items()
     ]
+    runs = "; ".join(f"{name}: {taken(len(work['seconds']['clear-ir']))}" for name, work in works.items())
     return (
         f"{Table(['work', 'rows', 'clear-ir, s', 'sentence-transformers, s', 'ratio'], rows).markdown()}\n"
-        f"{data['machine']}."
+        f"Ratio: seconds of sentence-transformers divided by those of clear-ir. {runs}. On {data['machine']}."
     )
 
 
@@ -197,7 +207,12 @@ def encoding_table() -> str:
         for kind in ("passages", "queries")
     ]
     head = ["texts", "number", "clear-ir, s", "SentenceTransformer.encode, s", "from the cache, s", "ratio"]
-    return f"{Table(head, rows).markdown()}\n{data['machine']}."
+    runs = taken(len(data["passages"]["seconds"]["clear-ir"]))
+    return (
+        f"{Table(head, rows).markdown()}\n"
+        f"Ratio: seconds of SentenceTransformer.encode divided by those of clear-ir. Time: {runs}, on "
+        f"{data['machine']}."
+    )
 
 
 def settings_table(model: type[Settings]) -> str:

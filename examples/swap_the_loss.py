@@ -2,7 +2,7 @@
 
     python examples/swap_the_loss.py --model MODEL --rows train.jsonl --out models/mine
 
-The rows are what `clear-ir mine` writes, or anything with the same columns.
+The rows are those that `clear-ir mine` writes, or a JSON Lines file with the same columns; see docs/formats.md.
 """
 
 import argparse
@@ -17,28 +17,28 @@ from sentence_transformers import (
 from clear_ir import CachedCLEARLoss, fast_dropout, log_terms
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--rows", required=True)
-    parser.add_argument("--out", required=True)
+    parser.add_argument("--model", required=True, help="model folder or hub name")
+    parser.add_argument("--rows", required=True, help="training rows, JSON Lines")
+    parser.add_argument("--out", required=True, help="model folder to make")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch-size", type=int, default=64)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
 
-    model = SentenceTransformer(given.model)
-    dataset = load_dataset("json", data_files=given.rows, split="train")
-    # The loss reads columns by position; mined rows hold them in order, followed by ids that it must not see.
+    model = SentenceTransformer(arguments.model)
+    dataset = load_dataset("json", data_files=arguments.rows, split="train")
+    # The loss tells columns apart by their position. In mined rows, language and ids come last and are no texts.
     dataset = dataset.remove_columns([name for name in ("lang", "id", "passage_id") if name in dataset.column_names])
-    loss = CachedCLEARLoss(model, alpha=0.4, beta=0.2)
+    loss = CachedCLEARLoss(model, alpha=0.4, beta=0.2)  # the paper's weights
     trainer = SentenceTransformerTrainer(
         model=model,
         args=SentenceTransformerTrainingArguments(
-            output_dir=f"{given.out}-checkpoints",
-            max_steps=given.steps,
-            per_device_train_batch_size=given.batch_size,
+            output_dir=f"{arguments.out}-checkpoints",
+            max_steps=arguments.steps,
+            per_device_train_batch_size=arguments.batch_size,
             learning_rate=5e-5,
-            warmup_steps=0.05,
+            warmup_steps=0.05,  # below 1: a share of the steps
             lr_scheduler_type="cosine",
             logging_steps=1,
             save_strategy="no",
@@ -47,11 +47,11 @@ def main():
         train_dataset=dataset,
         loss=loss,
     )
-    log_terms(trainer)  # forward, reverse, KL: each in the log
-    with fast_dropout():  # on a CPU that is not Intel's; does nothing elsewhere
+    log_terms(trainer)  # each term of the loss in the training log
+    with fast_dropout():  # faster on CPUs that are not Intel's; no effect elsewhere
         trainer.train()
-    model.save_pretrained(given.out)
-    print(f"Model: {given.out}")
+    model.save_pretrained(arguments.out)
+    print(f"Model: {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,19 @@ def test_swap_the_loss(tmp_path, tiny_folder):
     assert (tmp_path / "m" / "model.safetensors").exists()
 
 
+def test_the_stages_in_python(tmp_path, monkeypatch, capsys):
+    """The snippets of docs/use-in-python.md, one after another, as a reader would run them."""
+    page = (ROOT / "docs" / "use-in-python.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for script in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(script, names)
+    directions = [str(direction) for direction in names["collection"].directions]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("q-")] == directions
+    assert {"train.jsonl", "model", "report", "merged"} <= {path.name for path in tmp_path.iterdir()}
+    assert names["after"].weights_hash != names["before"].weights_hash
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_are_short(path):
     assert len(path.read_text().splitlines()) <= 80
