@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from clear_ir.data.directions import ALL, Direction
 from clear_ir.data.files import (
@@ -214,7 +213,8 @@ def make_collection(
     return Collection(name, {passage.id: passage for passage in passages}, queries, qrels, split)
 
 
-class Asked(NamedTuple):
+@dataclass(frozen=True)
+class Asked:
     """A question as a row of parallel data asks it.
 
     Args:

@@ -79,8 +79,8 @@ def pick_in_windows(
     low_enough = scores <= limits[:, None]
     eligible = in_window & low_enough
     # The n eligible candidates with the lowest keys are chosen. With ranks as keys these are the top of the window,
-    # with random numbers a uniform draw without replacement. Other candidates get the highest key: they are chosen only if
-    # the row has too few, and `complete` says so.
+    # with random numbers a uniform draw without replacement. Other candidates get the highest key: they are chosen only
+    # if the row has too few, and `complete` says so.
     keys = ranks.astype(np.uint64)
     if settings.sampling == "random":
         keys = _random_numbers(settings.seed, numbers[:, None], ranks)
