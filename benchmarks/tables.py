@@ -97,16 +97,22 @@ def baselines_table() -> str:
             cell["direction"],
             str(cell["queries"]),
             str(cell["pool"]),
-            *(f"{100 * cell['scores'][measure]:.2f}" for measure in ("nDCG@10", "R@10")),
-            *(f"{100 * cell['reference'][m]:.2f}" if "reference" in cell else "" for m in ("nDCG@10", "R@10")),
+            *(with_reference(cell, measure) for measure in ("nDCG@10", "R@10")),
         ]
         for cell in data["cells"]
     ]
-    head = ["data", "direction", "queries", "pool", "nDCG@10", "R@10", "reference nDCG@10", "reference R@10"]
+    head = ["data", "direction", "queries", "pool", "nDCG@10", "R@10"]
     return (
         f"{Table(head, rows, num_names=2).markdown()}\n"
-        f"Scores are times 100. Largest difference from a reference: {100 * data['largest difference']:.3f}."
+        "Scores are times 100, the reference in brackets. Largest difference from a reference: "
+        f"{100 * data['largest difference']:.3f}."
     )
+
+
+def with_reference(cell: dict[str, Any], measure: str) -> str:
+    """A score, and in brackets what other code measured, where it did."""
+    reference = f" ({100 * cell['reference'][measure]:.2f})" if "reference" in cell else ""
+    return f"{100 * cell['scores'][measure]:.2f}{reference}"
 
 
 def mteb_table() -> str:
@@ -125,7 +131,7 @@ def mteb_table() -> str:
 
 def step_table() -> str:
     data = load("training-step")
-    head = ["step", "seconds", "rows a second", "times columns", "peak MiB"]
+    head = ["step", "seconds", "rows a second", "speed-up", "peak MiB"]
     rows = [
         [
             name,
@@ -137,10 +143,12 @@ def step_table() -> str:
         for name, seconds in data["median"].items()
     ]
     same = data["equality"]
-    sentences = [
+    paragraph = (
         f"{data['batch_size']} rows with {data['negatives']} negatives a side: {data['texts']} texts, "
         f"{data['distinct_texts']} of them distinct, {data['distinct_tokens']:,} tokens. One step of the training, "
-        f"{taken(len(data['seconds']['packed']))}, on {data['machine']}.",
+        f"{taken(len(data['seconds']['packed']))}, on {data['machine']}."
+    )
+    sentences = [
         f"Same result: without dropout, on {same['rows']} rows, packed and columns differ in the loss by a share of "
         f"{same['relative_difference_of_loss']:.1e}, and the cosine of their gradients is "
         f"{same['gradient_cosine']:.9f}.",
@@ -153,7 +161,7 @@ def step_table() -> str:
             f"The matrix products of {name}, without those of padding, run at {100 * peak['share']:.0f} % of the "
             f"{peak['gflops']:.0f} GFLOP/s that a large matrix product reaches."
         )
-    return f"{Table(head, rows).markdown()}\n{' '.join(sentences)}"
+    return f"{Table(head, rows).markdown()}\n{paragraph}\n\n{' '.join(sentences)}"
 
 
 def grid_table() -> str:

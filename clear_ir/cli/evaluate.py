@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clear_ir.cli.flags import Flags, takes
-from clear_ir.cli.options import AsJson, Data, Model, Overwrite, Remote, Split, only_split, parse_langs
+from clear_ir.cli.options import AsJson, Model, Overwrite, Recipe, Remote, Split, only_split, parse_langs
 from clear_ir.cli.output import print_json, print_made
 from clear_ir.data.files import InputError
 from clear_ir.encode.settings import EncodingSettings
@@ -22,13 +22,14 @@ def evaluate(
     model: Model,
     out: Annotated[Path, typer.Option(help="Results folder to make.")],
     flags: Flags,
-    data: Data | None = None,
+    data: Annotated[Path | None, typer.Option(help="Collection folder: corpus.jsonl, queries.jsonl, qrels/.")] = None,
     mteb: Annotated[
         list[str] | None, typer.Option(help="In place of --data: a task of mteb, say BelebeleRetrieval. Repeatable.")
     ] = None,
     langs: Annotated[str | None, typer.Option(help="With --mteb: only these languages, between commas.")] = None,
     name: Annotated[str | None, typer.Option(help="The model's name in tables. Its folder's by default.")] = None,
     split: Split = None,
+    recipe: Recipe = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Make empty documents, and judgments of what is missing, an error.")
     ] = False,
@@ -37,10 +38,10 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Score a model in every direction that a collection allows, and in pools of several languages."""
-    from clear_ir.data.validation import validate
     from clear_ir.encode.models import load_encoder
+    from clear_ir.recipes.recipe import load_recipe
 
-    encoding = validate(EncodingSettings, flags["encode"])
+    encoding = load_recipe(recipe, flags).encode
     name = name or Path(model).name
 
     def load() -> TextEncoder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -53,13 +53,14 @@ def merge(
     check_new(out, MERGE_FILE, overwrite)
     collection = read_collection(data, split or only_split(data)) if data else None
     first, second = load_encoder(base, trust_remote_code), load_encoder(model, trust_remote_code)
-    record, points = {"base": base, "model": model}, []
+    record: dict[str, Any] = {"base": base, "model": model}
+    points: list[MergePoint] = []
     best = weights[0]
     if collection and len(weights) > 1:
         encoder = TextEncoder.from_settings(first, chosen.encode)
         points = sweep_weights(encoder, second, sorted({0.0, *weights}), collection)
         best = best_point(points, limit).weight
-        record |= {"data": collection.name, "data_hash": collection.data_hash, "max_english_loss": str(limit)}
+        record |= {"data": collection.name, "data_hash": collection.data_hash, "max_english_loss": limit}
     write_merged(out, merge_encoders(first, second, best), best, points, record, overwrite)
     if as_json:
         print_json({"weight": best, "points": [asdict(point) for point in points], "out": str(out)})

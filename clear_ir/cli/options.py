@@ -14,7 +14,6 @@ Model = Annotated[str, typer.Option(help="Model folder, hub name, or 'minilm'.")
 ModelOrRecipes = Annotated[
     str | None, typer.Option(help="Model folder, hub name, or 'minilm'. The recipe's where it is left out.")
 ]
-Data = Annotated[Path, typer.Option(help="Collection folder: corpus.jsonl, queries.jsonl, qrels/.")]
 Split = Annotated[str | None, typer.Option(help="Which qrels; test where it is there, else the only one.")]
 Recipe = Annotated[str | None, typer.Option(help="YAML file, or a recipe that ships: see clear-ir recipe list.")]
 Map = Annotated[list[str] | None, typer.Option("--map", help="OURS=THEIRS: a column under another name.")]

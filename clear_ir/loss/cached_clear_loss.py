@@ -219,7 +219,8 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
                 chunk_loss = chunk_loss.detach()
             total = total + chunk_loss
         if with_backward:
-            names = list(leaf_of)
+            # A side that is but a target, such as English in `kl-detached` alone, has no gradient.
+            names = [name for name, leaf in leaf_of.items() if leaf.grad is not None]
             torch.autograd.backward([getattr(batch, name) for name in names], [leaf_of[name].grad for name in names])
         return total
 

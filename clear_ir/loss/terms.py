@@ -290,8 +290,8 @@ class Weights:
 def duplicate_mask(candidate_keys: Tensor, anchor_keys: Tensor, rows: Tensor) -> Tensor:
     """Mark candidates that are known to be positives of the row too, so that they are not used as negatives.
 
-    These are the candidates with the same text as the row's positive, and the positives of other rows that have the
-    same anchor text.
+    These are the candidates with the same text as the row's positive, or as the positive of a row that has the same
+    anchor text, wherever they stand: a positive may be another row's negative.
 
     Args:
         candidate_keys: Shape (num_candidates,): keys of the candidates, the positives of all rows first.
@@ -302,9 +302,18 @@ def duplicate_mask(candidate_keys: Tensor, anchor_keys: Tensor, rows: Tensor) ->
         Boolean mask of shape (chunk, num_candidates). It is False at the column of each row's positive.
     """
     mask = candidate_keys[rows].unsqueeze(1) == candidate_keys.unsqueeze(0)
-    mask[:, : len(anchor_keys)] |= anchor_keys[rows].unsqueeze(1) == anchor_keys.unsqueeze(0)
+    shared = (anchor_keys[rows].unsqueeze(1) == anchor_keys.unsqueeze(0)).sum(dim=1) > 1
+    if shared.any():  # rare, and the comparison of pairs costs more than the one above
+        known = _pair_keys(anchor_keys, candidate_keys[: len(anchor_keys)])
+        pairs = _pair_keys(anchor_keys[rows[shared]].unsqueeze(1), candidate_keys.unsqueeze(0))
+        mask[shared] |= torch.isin(pairs, known)
     mask[torch.arange(len(rows), device=rows.device), rows] = False
     return mask
+
+
+def _pair_keys(anchors: Tensor, candidates: Tensor) -> Tensor:
+    """Keys of pairs: a product with a large odd number spreads the anchors' keys, so that pairs rarely collide."""
+    return (anchors * 0x1E3779B97F4A7C15) ^ candidates
 
 
 def margin_mask(similarities: Tensor, positives: Tensor, margin: float) -> Tensor:

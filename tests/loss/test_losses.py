@@ -342,3 +342,28 @@ def test_columns_that_cannot_be_packed_give_the_same_loss_and_one_line(encoder, 
     assert alone.item() == pytest.approx(value, rel=1e-9)
     found = torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
     torch.testing.assert_close(found, gradient, rtol=1e-7, atol=1e-9)
+
+
+def test_an_english_side_without_any_gradient(encoder):
+    # English is the target of the KL alone, and there is no forward term.
+    texts = make_texts(1)
+    options = {"alpha": 0.5, "beta": 0.5, "divergence": "kl-detached"}
+    value, gradient = value_and_gradient(CLEARLoss(encoder, **options), encoder, texts)
+    cached, cached_gradient = value_and_gradient(CachedCLEARLoss(encoder, **options, mini_batch_size=3), encoder, texts)
+    assert cached == pytest.approx(value, rel=1e-12)
+    torch.testing.assert_close(cached_gradient, gradient, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("cls", [CLEARLoss, CachedCLEARLoss])
+def test_every_copy_of_a_known_positive_is_masked(encoder, cls):
+    texts = make_texts(1)
+    texts[0][4] = texts[0][0]  # rows 0 and 4 ask the same, so row 4's passage is right for row 0
+    texts[2][2] = texts[1][4]  # and row 2 has a copy of it among its negatives
+    texts[1][5] = texts[1][1]  # rows 1 and 5 have one passage, so row 5's query is right for row 1
+    texts[4][3] = texts[3][5]  # and row 3 has a copy of it among its negative queries
+    columns = [encoder.encode(column).astype(np.float64) for column in texts]
+    forward = {0: {4, ROWS + 2}, 4: {0}, 1: {5}, 5: {1}}
+    forward[4] |= {ROWS + 2}  # its own passage again
+    reverse = {1: {5, ROWS + 3}, 5: {1, ROWS + 3}}
+    expected = clear_loss(columns, 1, left_out_forward=forward, left_out_reverse=reverse)
+    assert cls(encoder)(features_of(encoder, texts)).item() == pytest.approx(expected, rel=1e-9)

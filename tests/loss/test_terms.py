@@ -148,7 +148,8 @@ def test_duplicates_leave_the_terms_and_both_sides_of_the_kl():
     }
     out_f = {0: {2}, 2: {0}, 1: {7}}
     # The reverse anchors of rows 0 and 2 are one passage, so each one's query is right for the other.
-    out_r = {0: {2, 7}, 2: {0}}
+    # Column 7 is a copy of row 0's query.
+    out_r = {0: {2, 7}, 2: {0, 7}}
     tensors = [torch.tensor(column, requires_grad=True) for column in columns]
     weights = Weights(0.3, 0.2, 0.2)
     loss = loss_of(tensors, 1, weights, keys=keys)
