@@ -78,9 +78,9 @@ def pick_in_windows(
     in_window = allowed & (ranks >= settings.range_min) & (ranks < settings.range_max)
     low_enough = scores <= limits[:, None]
     eligible = in_window & low_enough
-    # The n eligible candidates with the lowest keys are chosen. With ranks as keys these are the top of the window, with
-    # random numbers a uniform draw without replacement. Other candidates get the highest key: they are chosen only if
-    # the row has too few, and `complete` says so.
+    # The n eligible candidates with the lowest keys are chosen. With ranks as keys these are the top of the window,
+    # with random numbers a uniform draw without replacement. Other candidates get the highest key: they are chosen only
+    # if the row has too few, and `complete` says so.
     keys = ranks.astype(np.uint64)
     if settings.sampling == "random":
         keys = _random_numbers(settings.seed, numbers[:, None], ranks)
