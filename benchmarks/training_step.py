@@ -51,6 +51,7 @@ from clear_ir.loss.token_budget import NUM_TOKENS, for_device
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
 from clear_ir.prepare.afriqa import load_afriqa
+from clear_ir.train.trainer import cpu_has_bf16
 
 OUT = Path(__file__).parent / "results" / "training-step.json"
 TEXTS_AT_ONCE = 32
@@ -117,7 +118,7 @@ def measure_time(given: argparse.Namespace) -> dict[str, Any]:
     document["equality"] = Bench(given, EQUALITY_ROWS, 5).compare() | {"rows": EQUALITY_ROWS}
     print(json.dumps(document["equality"]), flush=True)
 
-    names = [name for name in given.variants if has_bf16() or not name.endswith("bf16")]
+    names = [name for name in given.variants if cpu_has_bf16() or not name.endswith("bf16")]
     steps: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     # Those that keep all activations come afterwards, one by one: they need the memory for themselves.
     hungry = [[name] for name in names if name.startswith("one pass")]
@@ -204,7 +205,7 @@ class Bench:
         """Loss and gradient of ``packed`` against ``columns``, and of bf16 against float32, without dropout."""
         outcomes: dict[str, tuple[float, torch.Tensor]] = {}
         self.model.eval()
-        names = ["columns", "packed", *(["packed bf16"] if has_bf16() else [])]
+        names = ["columns", "packed", *(["packed bf16"] if cpu_has_bf16() else [])]
         for name in names:
             self.step(name)
             gradient = torch.cat([p.grad.flatten() for p in self.model.parameters() if p.grad is not None])
@@ -274,11 +275,6 @@ def matmul_peak(kind: torch.dtype) -> float:
         _ = a @ a
         best = max(best, 2 * 2048**3 / (time.perf_counter() - start))
     return best
-
-
-def has_bf16() -> bool:
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 if __name__ == "__main__":

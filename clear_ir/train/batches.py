@@ -1,4 +1,4 @@
-"""Batches for CLEAR: no anchor and no positive twice, languages sampled as asked, no row lost in silence."""
+"""Batches for CLEAR: no anchor and no positive twice in a batch, languages in chosen shares, left-out rows counted."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from datasets import Dataset
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from transformers import TrainerCallback
 
-#: Columns whose texts shall not meet their like in a batch. Shared negatives are harmless: the loss masks those that
-#: are a row's own positive.
-APART = ("anchor", "positive")
+#: Columns in which no text may be twice in a batch. Negatives may: the loss masks a negative that is the positive of
+#: the row.
+DISTINCT_COLUMNS = ("anchor", "positive")
 
 Sampling = Literal["proportional", "uniform", "temperature"]
 BatchLanguages = Literal["mixed", "single"]
 
 
 def rows_by_lang(langs: Sequence[str], sampling: Sampling, temperature: float) -> dict[str, int]:
-    """How many rows of each language an epoch holds; as many in all as there are rows.
+    """How many rows of each language an epoch has. The sum is the number of rows, up to rounding.
 
     Args:
         langs: Language of each row.
-        sampling: ``proportional`` takes each row once; ``uniform`` as many of each language; ``temperature`` in
-            proportion to n_l ** temperature (Conneau et al. 2020, arXiv 1911.02116, section 3.1), n_l the language's
-            rows.
-        temperature: Exponent between 0, uniform, and 1, proportional.
+        sampling: ``proportional``: each row once. ``uniform``: the same number of rows of each language.
+            ``temperature``: in proportion to n_l ** temperature, where n_l is the number of rows of the language
+            (Conneau et al. 2020, arXiv 1911.02116, section 3.1).
+        temperature: Exponent from 0, which is uniform, to 1, which is proportional.
 
     Returns:
-        Rows by language, at least one each.
+        Number of rows by language, at least one each.
     """
     counts = Counter(langs)
     exponent = {"proportional": 1.0, "uniform": 0.0, "temperature": temperature}[sampling]
@@ -40,23 +40,24 @@ def rows_by_lang(langs: Sequence[str], sampling: Sampling, temperature: float) -
 
 
 class LanguageBatchSampler(DefaultBatchSampler):
-    """Full batches in which no anchor and no positive stands twice.
+    """Full batches in which no anchor and no positive is twice.
 
-    An epoch holds each language's share of rows, see :func:`rows_by_lang`: every row of a language once before any
-    twice. What does not fill the last batch is topped up with rows drawn again, so that no row is dropped for its
-    place in the order; ``num_left`` counts the rows that met their like in every batch and found none.
+    An epoch has each language's share of rows, see :func:`rows_by_lang`. No row comes a second time before every row of
+    its language came once. A batch that is not full is filled up with random rows, so that no row is dropped because it
+    comes last. A row is left out of the epoch if every batch already has a row with its anchor or positive;
+    ``num_left_out`` counts these rows.
 
     Args:
-        dataset: Holds the columns ``anchor`` and ``positive``, or one of them.
-        batch_size: Rows a batch.
-        drop_last: Not used: batches are full, except where the rows do not make one full batch.
+        dataset: Rows with the columns ``anchor`` and ``positive``, or one of them.
+        batch_size: Rows per batch.
+        drop_last: Not used: all batches are full, unless the rows are too few for one full batch.
         valid_label_columns: Not used.
-        generator: Not used; ``seed`` and epoch decide.
-        seed: Of the order.
-        langs: Language of each row; None takes all rows for one language.
+        generator: Not used: the order depends on ``seed`` and the epoch.
+        seed: Seed of the order.
+        langs: Language of each row. None: all rows have the same language.
         sampling: See :func:`rows_by_lang`.
         temperature: See :func:`rows_by_lang`.
-        batch_languages: ``mixed`` batches hold any languages, ``single`` ones one each.
+        batch_languages: ``mixed``: a batch has rows of any languages. ``single``: each batch has one language.
     """
 
     def __init__(  # noqa: PLR0913, the first six are those of DefaultBatchSampler
@@ -74,51 +75,60 @@ class LanguageBatchSampler(DefaultBatchSampler):
         batch_languages: BatchLanguages = "mixed",
     ) -> None:
         super().__init__(dataset, batch_size, drop_last, valid_label_columns, generator, seed)
-        columns = [dataset[name] for name in APART if name in dataset.column_names]
-        # A text is told from its like by its column: an anchor may be some row's positive.
+        columns = [dataset[name] for name in DISTINCT_COLUMNS if name in dataset.column_names]
+        # Each text with the number of its column: an anchor may well be equal to a positive.
         self._texts = [frozenset(enumerate(texts)) for texts in zip(*columns, strict=True)]
         langs = list(langs) if langs is not None else [""] * len(dataset)
         self.rows_by_lang = rows_by_lang(langs, sampling, temperature)
         self._rows = {lang: np.flatnonzero(np.array(langs) == lang) for lang in self.rows_by_lang}
         self._groups = [[lang] for lang in self._rows] if batch_languages == "single" else [list(self._rows)]
         self.epoch = 0
-        #: Rows of the last epoch that no batch could take.
-        self.num_left = 0
+        #: Number of rows that were left out of the last epoch.
+        self.num_left_out = 0
 
     def __len__(self) -> int:
-        """Batches an epoch, the same in each."""
+        """Number of batches per epoch, the same in every epoch."""
         return sum(-(-sum(self.rows_by_lang[lang] for lang in group) // self.batch_size) for group in self._groups)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The batches of the epoch that ``set_epoch`` named."""
+        """The batches of the epoch that ``set_epoch`` has set."""
         rng = np.random.default_rng([self.seed, self.epoch])
-        self.num_left = 0
+        self.num_left_out = 0
         batches = [batch for group in self._groups for batch in self._batches(group, rng)]
         for i in rng.permutation(len(batches)):
             yield batches[i]
 
     def _batches(self, group: list[str], rng: np.random.Generator) -> list[list[int]]:
-        drawn = np.concatenate([self._drawn(lang, rng) for lang in group])
+        """The batches of some languages."""
+        drawn = np.concatenate([self._draw_rows(lang, rng) for lang in group])
+        # One queue for all batches. A row that cannot join a batch goes back to the front, so it is the first that the
+        # next batch tries. Rows that share a text so spread over the batches, one in each. Rows that are in the queue
+        # at the end could join no batch.
         waiting = deque(rng.permutation(drawn).tolist())
         batches = []
         for _ in range(-(-len(drawn) // self.batch_size)):
-            batch, put_off = self._filled([], waiting)
+            batch, put_off = self._fill([], waiting)
             waiting.extendleft(reversed(put_off))
             batches.append(batch)
-        self.num_left += len(waiting)
-        every = np.concatenate([self._rows[lang] for lang in group])
+        self.num_left_out += len(waiting)
+        all_rows = np.concatenate([self._rows[lang] for lang in group])
         return [
-            self._filled(b, deque(rng.permutation(every).tolist()))[0] if len(b) < self.batch_size else b
-            for b in batches
+            self._fill(batch, deque(rng.permutation(all_rows).tolist()))[0] if len(batch) < self.batch_size else batch
+            for batch in batches
         ]
 
-    def _drawn(self, lang: str, rng: np.random.Generator) -> np.ndarray:
-        rows, wanted = self._rows[lang], self.rows_by_lang[lang]
-        passes = [rng.permutation(rows) for _ in range(-(-wanted // len(rows)))]
-        return np.concatenate(passes)[:wanted]
+    def _draw_rows(self, lang: str, rng: np.random.Generator) -> np.ndarray:
+        """A language's rows for one epoch: as many random orders of all its rows as needed, the last one cut."""
+        rows, count = self._rows[lang], self.rows_by_lang[lang]
+        orders = [rng.permutation(rows) for _ in range(-(-count // len(rows)))]
+        return np.concatenate(orders)[:count]
 
-    def _filled(self, batch: Iterable[int], waiting: deque[int]) -> tuple[list[int], list[int]]:
-        """Take rows from the front of ``waiting`` until the batch is full; also those that could not join it."""
+    def _fill(self, batch: Iterable[int], waiting: deque[int]) -> tuple[list[int], list[int]]:
+        """Move rows from the front of ``waiting`` to the batch until it is full.
+
+        Returns:
+            The batch, and the rows that were tried but have a text that the batch already has.
+        """
         chosen, put_off = list(batch), []
         texts = set().union(*(self._texts[row] for row in chosen))
         while waiting and len(chosen) < self.batch_size:
@@ -132,10 +142,10 @@ class LanguageBatchSampler(DefaultBatchSampler):
 
 
 class EpochPlan(TrainerCallback):
-    """Begins the training log with what an epoch holds: rows by language, batches, rows left out.
+    """Makes the first entry of the training log: an epoch's rows by language, its batches, and the rows left out.
 
     Args:
-        sampler: As the trainer's, of the same seed.
+        sampler: A sampler with the same data, settings and seed as the trainer's.
     """
 
     def __init__(self, sampler: LanguageBatchSampler) -> None:
@@ -144,7 +154,7 @@ class EpochPlan(TrainerCallback):
             "step": 0,
             "rows_by_language": sampler.rows_by_lang,
             "batches": batches,
-            "rows_left_out": sampler.num_left,
+            "rows_left_out": sampler.num_left_out,
         }
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
 """Multilingual distillation before training (Reimers and Gurevych, EMNLP 2020, arXiv 2004.09813).
 
-The encoder, frozen, is its own teacher: a text in the target language, and its English original, are drawn to where
-the teacher has the English one. Loss and training are sentence-transformers'.
+The teacher is the encoder as it is before distillation. The encoder learns to embed an English text and its translation
+where the teacher embeds the English text. Loss and trainer are those of sentence-transformers.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from clear_ir.train.trainer import StepBar, column_prompts, make_arguments
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-#: In the folder of a distilled encoder: what it was made from.
+#: The file in a distilled encoder's folder that says how it was made.
 DISTILLED_FILE = "distilled.json"
 
 
 def distil_model(
     model: SentenceTransformer, pairs: Sequence[Translation], settings: TrainingSettings, folder: Path
 ) -> None:
-    """Train an encoder to embed an English text and its translation where it has the English one now.
+    """Train an encoder to embed an English text and its translation where it embeds the English text now.
 
-    The loss is the mean squared error to the encoder's own English embeddings.
+    The loss is the mean squared error to the English embeddings before training.
 
     Args:
         model: The encoder; trained in place.
         pairs: English texts and their translations.
         settings: ``distil_steps``, batch size, learning rate, schedule, precision and seed.
-        folder: The model folder to make, with what :func:`read_distilled` reads. Go on from a model loaded from it:
-            the trainer leaves its precision's wrapping on ``model``.
+        folder: The model folder to make; :func:`read_distilled` reads it. To continue, load the model from this folder:
+            the trainer leaves a wrapper for its precision on ``model``.
     """
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer
@@ -46,13 +46,13 @@ def distil_model(
     from transformers import PrinterCallback
 
     steps = settings.distil_steps
-    # No more texts go through the teacher than are used.
-    used = min(len(pairs), steps * settings.batch_size)
-    drawn = random.Random(settings.seed).sample(list(pairs), used)
+    # The teacher encodes only the texts that the steps use.
+    count = min(len(pairs), steps * settings.batch_size)
+    drawn = random.Random(settings.seed).sample(list(pairs), count)
     prompts = column_prompts(model, ["english", "translation"])
     prompt = prompts["english"] if prompts else ""
     english = [pair.english for pair in drawn]
-    targets = model.encode(english, prompt=prompt, convert_to_numpy=True, show_progress_bar=used > 2000)
+    targets = model.encode(english, prompt=prompt, convert_to_numpy=True, show_progress_bar=count > 2000)
     table = {"english": english, "translation": [pair.translation for pair in drawn], "label": targets.tolist()}
     partial = folder.with_name(folder.name + ".partial")
     trainer = SentenceTransformerTrainer(
@@ -76,13 +76,13 @@ def distil_model(
 
 
 def read_distilled(folder: Path) -> dict[str, Any]:
-    """What a distilled encoder was made from.
+    """Read how a distilled encoder was made.
 
     Args:
-        folder: What :func:`distil_model` made.
+        folder: The folder that :func:`distil_model` made.
 
     Returns:
-        ``distil_pairs``, how many there were; ``distil_steps``; ``distil_loss``, the first and the last. Empty where
+        ``distil_pairs``, the number of pairs; ``distil_steps``; ``distil_loss``, the first loss and the last. Empty if
         there is no such folder.
     """
     path = folder / DISTILLED_FILE

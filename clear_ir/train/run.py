@@ -1,7 +1,7 @@
 """A run of training: rows in, a model folder out.
 
-While it runs, everything lies in ``OUT.partial``: checkpoints, and the recipe to resume from. ``OUT`` appears
-when the model is complete.
+During the run, checkpoints and recipe are in the folder ``OUT.partial``, from which the run can be resumed. The folder
+``OUT`` appears when the model is complete.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 
-#: The file that marks a model folder of ours.
+#: The file that marks a model folder as made by ``clear-ir train``.
 RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "train_log.jsonl"
 
@@ -48,32 +48,33 @@ def train_model(
     """Train an encoder and write a model folder.
 
     Args:
-        model_name: What :func:`clear_ir.encode.models.load_encoder` takes.
+        model_name: The encoder to start from, see :func:`clear_ir.encode.models.load_encoder`.
         rows: Training rows.
         settings: See :class:`TrainingSettings`.
-        out: The model folder to make; it also holds ``recipe.yaml``, ``train_log.jsonl`` and, where TensorBoard
-            is installed, ``tensorboard/``.
-        overwrite: Replace an earlier model of ours in ``out``, and an interrupted run.
-        resume: Go on from the last checkpoint of an interrupted run into the same ``out``.
-        trust_remote_code: Run Python code that the model brings along.
-        translations: Distilled on beside the rows' queries.
+        out: The model folder to make. It also holds ``recipe.yaml``, ``train_log.jsonl`` and, if TensorBoard is
+            installed, ``tensorboard/``.
+        overwrite: Replace an earlier model in ``out`` that this function made, and an interrupted run.
+        resume: Continue an interrupted run with the same ``out`` from its last checkpoint.
+        trust_remote_code: Run Python code that comes with the model.
+        translations: Texts for distillation, in addition to the rows' queries.
 
     Returns:
-        The training log. Its first entry says what an epoch holds: rows by language, batches, and the rows that no
-        batch can take; and, after distillation, what :func:`clear_ir.train.distillation.read_distilled` gives.
+        The training log. Its first entry describes an epoch: rows by language, batches, and rows left out because every
+        batch already has a row with their anchor or positive. After distillation the entry also has what
+        :func:`clear_ir.train.distillation.read_distilled` gives.
 
     Raises:
-        InputError: If the folder is taken, there is nothing to resume, the rows do not fit, or there are translations
-            without distillation.
+        InputError: If the folder is taken, there is nothing to resume, the rows do not fit the settings, or there are
+            translations without distillation.
     """
     if translations and not settings.distil_steps:
         raise InputError(
-            "Translations are for distillation, but distil_steps is 0; set it to 192, say.", "distil_steps"
+            "Translations are for distillation, but distil_steps is 0; set it, for example to 192.", "distil_steps"
         )
     data = split_rows(rows, settings)
     folder = RunFolder(out, _recipe(model_name, rows, settings, translations))
     folder.open(resume, overwrite)
-    with folder.kept_if_resumable():
+    with folder.clean_up_on_error():
         torch.manual_seed(settings.seed)
         model = load_encoder(model_name, trust_remote_code)
         if settings.max_seq_length:
@@ -81,12 +82,12 @@ def train_model(
         evaluator = make_evaluator(data, settings, base=model)
         if settings.distil_steps:
             if not folder.distilled.exists():
-                distil_model(model, [*_queries(data), *translations], settings, folder.distilled)
+                distil_model(model, [*_query_translations(data), *translations], settings, folder.distilled)
             model = load_encoder(str(folder.distilled), trust_remote_code)
         trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator)
         checkpoint = folder.last_checkpoint()
         with fast_dropout():
-            # The trainer chooses: with dev questions it ends with the best checkpoint, else with the last.
+            # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     plan, *entries = trainer.state.log_history
     log = [plan | read_distilled(folder.distilled), *entries]
@@ -94,7 +95,8 @@ def train_model(
     return log
 
 
-def _queries(data: TrainingData) -> list[Translation]:
+def _query_translations(data: TrainingData) -> list[Translation]:
+    """Each row's English query and its translation."""
     pairs = zip(data.dataset["anchor"], data.dataset["cross_anchor"], strict=True)
     return [Translation(english, translation) for english, translation in pairs]
 
@@ -102,7 +104,7 @@ def _queries(data: TrainingData) -> list[Translation]:
 def _recipe(
     model_name: str, rows: TrainingRows, settings: TrainingSettings, translations: Sequence[Translation]
 ) -> str:
-    """Model, settings, and hashes of the data: what must be the same for a run to be resumed."""
+    """The recipe of the run as YAML: model, settings, and hashes of the data. A resumed run must have the same."""
     rows_hash = hash_of(*(value for record in rows.records for value in record.values()))
     lines = [f"# clear-ir {version('clear-ir')}, {len(rows.records)} training rows with SHA-256 {rows_hash}"]
     if translations:
@@ -113,11 +115,11 @@ def _recipe(
 
 
 class RunFolder:
-    """The folder of a run, ``OUT.partial``, until its model is complete.
+    """The folder of an unfinished run, ``OUT.partial``.
 
     Args:
         out: The model folder to make.
-        recipe: Text of the run's recipe.
+        recipe: The recipe of the run, as YAML.
     """
 
     def __init__(self, out: Path, recipe: str) -> None:
@@ -128,14 +130,14 @@ class RunFolder:
         self.distilled = self.path / "distilled"
 
     def open(self, resume: bool, overwrite: bool) -> None:
-        """Begin a run, or go on with an interrupted one that has the same recipe.
+        """Begin a run, or continue an interrupted one that has the same recipe.
 
         Args:
-            resume: Go on.
+            resume: Continue an interrupted run.
             overwrite: Replace an earlier model and an interrupted run.
 
         Raises:
-            InputError: If the output is taken, or there is no such run to resume.
+            InputError: If the output folder is taken, there is no run to resume, or its recipe is another one.
         """
         check_new(self.out, RECIPE_FILE, overwrite)
         saved = self.path / RECIPE_FILE
@@ -151,22 +153,25 @@ class RunFolder:
         elif not saved.exists():
             raise InputError(f"There is no interrupted run in {self.path} to resume; start a new one.")
         elif saved.read_text(encoding="utf-8") != self.recipe:
-            raise InputError(f"The run in {self.path} was started with other settings or rows ({saved}); use the same.")
+            raise InputError(
+                f"The interrupted run in {self.path} has other settings or rows (see {saved.name} there); use the same "
+                "to resume it."
+            )
 
     @property
     def resumable(self) -> bool:
-        """Whether an interrupted run left anything to go on from."""
+        """Whether an interrupted run left something to resume from."""
         return self.last_checkpoint() is not None or self.distilled.exists()
 
     def last_checkpoint(self) -> Path | None:
         """The last complete checkpoint, if there is one."""
-        # The trainer's state is written last: without it, the checkpoint is one that a kill cut short.
+        # The trainer writes its state last. A checkpoint without it is incomplete: the run was killed while writing.
         complete = [path.parent for path in self.checkpoints.glob("checkpoint-*/trainer_state.json")]
         return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
 
     @contextmanager
-    def kept_if_resumable(self) -> Iterator[None]:
-        """Where the block fails, remove the folder unless there is something to resume from."""
+    def clean_up_on_error(self) -> Iterator[None]:
+        """If the block fails, remove the folder, unless there is something to resume from."""
         try:
             yield
         except BaseException:
@@ -178,14 +183,14 @@ class RunFolder:
 def _write_model(
     trainer: SentenceTransformerTrainer, model: SentenceTransformer, folder: RunFolder, log: list[dict[str, Any]]
 ) -> None:
-    """Make the model folder, and remove the run's."""
+    """Write the model folder and remove the folder of the run."""
     if not trainer.is_world_process_zero():
         return
-    made = folder.path / "model"
-    model.save_pretrained(str(made))
-    write_text(made / RECIPE_FILE, folder.recipe)
-    write_jsonl(made / LOG_FILE, log)
+    partial = folder.path / "model"
+    model.save_pretrained(str(partial))
+    write_text(partial / RECIPE_FILE, folder.recipe)
+    write_jsonl(partial / LOG_FILE, log)
     if (folder.checkpoints / "runs").is_dir():
-        shutil.move(folder.checkpoints / "runs", made / "tensorboard")
-    put_in_place(made, folder.out)
+        shutil.move(folder.checkpoints / "runs", partial / "tensorboard")
+    put_in_place(partial, folder.out)
     shutil.rmtree(folder.path)

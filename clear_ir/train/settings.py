@@ -1,4 +1,4 @@
-"""What ``clear-ir train`` can be told."""
+"""The settings of ``clear-ir train``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clear_ir.loss import Divergence
 if TYPE_CHECKING:
     from clear_ir.loss.terms import Weights
 
-#: The weights that a loss by name fixes; None leaves them to the settings.
+#: The weights that each ``loss`` fixes. None: the settings of the weights count.
 LOSSES: dict[str, dict[str, float] | None] = {
     "clear": None,
     "infonce": {"gamma": 1.0},
@@ -20,15 +20,14 @@ LOSSES: dict[str, dict[str, float] | None] = {
     "infonce-both": {"gamma": 0.5},
     "infonce-symmetric": {"alpha": 0.5, "gamma": 0.5},
 }
-#: Weight of the guard with ``clear``, where none is given.
+#: The default weight of the guard term with the loss ``clear``.
 GUARD_OF_CLEAR = 0.5
 
 
 class TrainingSettings(Settings):
     """How a model is trained.
 
-    The defaults of the weights and of the divergence are what docs/study.md supports; the recipe ``paper`` has the
-    paper's.
+    The defaults of the weights and of the divergence come from docs/study.md. The recipe ``paper`` has the paper's.
     """
 
     groups: ClassVar = {
@@ -42,79 +41,85 @@ class TrainingSettings(Settings):
     }
 
     loss: Literal["clear", "infonce", "infonce-en", "infonce-both", "infonce-symmetric"] = "clear"
-    """clear, or a baseline. infonce: from the target-language query to the passages, the paper's baseline. infonce-en:
-    from the English query instead. infonce-both: from both, half each. infonce-symmetric: from the target-language
-    query and back from the passage, half each."""
+    """The loss: clear, or a baseline. infonce: InfoNCE from the target-language query to the passages, the paper's
+    baseline. infonce-en: from the English query to the passages. infonce-both: the mean of infonce and infonce-en.
+    infonce-symmetric: the mean of infonce and InfoNCE from the passage to the target-language queries."""
     alpha: float = 0.3
-    """Weight of the reverse term of clear."""
+    """Weight of the reverse term, with the loss clear: InfoNCE from the English passage to the target-language
+    queries."""
     beta: float = 0.1
-    """Weight of the KL term of clear."""
+    """Weight of the KL term, with the loss clear."""
     gamma: float = 0.3
-    """Weight of the cross-lingual forward term of clear."""
+    """Weight of the cross term, with the loss clear: InfoNCE from the target-language query to the English passages.
+    The forward term, from the English query, gets 1 - alpha - beta - gamma."""
     guard: float | None = None
-    """Weight of the term that keeps English near the frozen base, with any loss. None: 0.5 with clear, 0 with the
-    baselines."""
+    """Weight of the guard term, with any loss. It keeps the embeddings of English texts near those before training.
+    None: 0.5 with the loss clear, 0 with the baselines."""
     divergence: Divergence = "kl-detached"
-    """The KL term. kl-detached: English is the target and carries no gradient. kl: the paper's, gradients through both
-    sides. kl-reversed: KL(forward || reverse). js: Jensen-Shannon."""
+    """Form of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, but without a gradient
+    through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""
     scale: float = Field(20.0, gt=0)
-    """1 / temperature."""
+    """Factor on similarities in the loss: 1 / temperature."""
     false_negative_margin: float | None = None
-    """Mask candidates that score higher than the row's right one by more than this. None masks duplicates only."""
+    """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. None:
+    ignore only known positives of the row."""
     num_negatives: int | None = Field(None, ge=0)
-    """Use only this many of the rows' negatives on each side. None uses all."""
+    """Use only the first of the rows' negatives: this many passages and this many queries. None: use all."""
 
     distil_steps: int = Field(0, ge=0)
-    """Steps of distillation before training, on the rows' queries and on translations that are given."""
+    """Optimizer steps of distillation before training. It draws target-language texts to their English originals: the
+    rows' queries, and more translations if they are given. 0: no distillation."""
 
     batch_size: int = Field(64, ge=2)
-    """Rows a step and device."""
+    """Rows per optimizer step, on each device."""
     sampling: Literal["proportional", "uniform", "temperature"] = "proportional"
-    """Of languages. proportional: each row once an epoch. uniform: as many rows of each language. temperature: in
-    proportion to n_l ** temperature."""
+    """How many rows of each language an epoch has. proportional: each row once. uniform: the same number for each
+    language. temperature: in proportion to n ** temperature, where n is the number of the language's rows."""
     temperature: float = Field(0.5, ge=0, le=1)
-    """Exponent of sampling temperature."""
+    """Exponent for the sampling named temperature. 0 is uniform, 1 is proportional."""
     batch_languages: Literal["mixed", "single"] = "mixed"
-    """mixed: a batch holds rows of any languages. single: of one language each."""
+    """Languages in a batch. mixed: rows of any languages. single: rows of one language."""
 
     epochs: float = Field(3.0, gt=0)
-    """Passes over the rows, where max_steps is none."""
+    """Passes over the rows. Ignored if max_steps is set."""
     max_steps: int | None = Field(None, ge=1)
-    """Optimizer steps."""
+    """Number of optimizer steps. None: epochs decides."""
     learning_rate: float = Field(5e-5, gt=0)
-    """Highest learning rate."""
+    """Learning rate at the end of the warm-up, its highest value."""
     lr_scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    """How the learning rate changes."""
+    """How the learning rate changes after the warm-up."""
     warmup_ratio: float = Field(0.05, ge=0, le=1)
-    """Share of the steps in which the learning rate rises."""
+    """Share of the steps in which the learning rate rises from 0."""
     weight_decay: float = Field(0.0, ge=0)
-    """Of AdamW."""
+    """Weight decay of the optimizer, AdamW."""
 
     cached: bool = Field(False, json_schema_extra={"flag": "--cached/--plain"})
-    """Use the gradient cache: large batches in bounded memory."""
+    """Use the gradient cache: large batches fit into memory, at the cost of a second forward pass."""
     mini_batch_num_tokens: int | Literal["auto"] | None = None
-    """Of the gradient cache: tokens embedded at once, the knob for memory; auto measures. None: 1,024 on a CPU, 8,192
-    elsewhere."""
+    """Tokens embedded at once with the gradient cache; fewer need less memory. auto: measured on the first batch. None:
+    1,024 on a CPU, 8,192 on other devices."""
     mini_batch_size: int | None = Field(None, ge=1)
-    """Of the gradient cache: cut by number of texts instead."""
+    """Texts embedded at once with the gradient cache. None: mini_batch_num_tokens decides."""
     max_seq_length: int | None = Field(None, ge=8)
-    """Tokens of a text; longer texts are cut. None keeps the encoder's."""
+    """Tokens per text; longer texts are cut. None: the encoder's maximum."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto takes bf16 or fp16 where the hardware has it."""
-    gradient_checkpointing: bool = False
-    """Trade time for memory."""
+    """Precision of training. auto: bf16 or fp16 if the hardware is fast in it, else fp32."""
+    gradient_checkpointing: bool = Field(False, json_schema_extra={"flag": "--gradient-checkpointing"})
+    """Compute activations again in the backward pass: less memory, more time."""
 
     dev_share: float = Field(0.1, ge=0, lt=1)
-    """Share of the passages whose rows choose the checkpoint and are not trained on. 0 keeps the last checkpoint."""
+    """Share of the passages that are held out, with their rows, to choose the best checkpoint. 0: train on all rows and
+    keep the last checkpoint."""
     max_english_loss: float | None = Field(None, ge=0)
-    """Never keep a checkpoint that loses more points of nDCG@10 x 100 in English than this, unless all do."""
+    """Reject checkpoints that lose more than this in English, in points of nDCG@10 x 100. If all do, the best across
+    languages is kept. None: English does not count."""
     eval_steps: int | None = Field(None, ge=1)
-    """Steps between looks at the dev questions. None looks ten times."""
+    """Steps between evaluations on the held-out rows. None: ten evaluations in all."""
 
     logging_steps: int = Field(1, ge=1)
-    """Steps between log entries."""
+    """Steps between entries of the training log."""
     seed: int = 0
-    """Of batches and dropout."""
+    """Seed of held-out rows, batches and dropout."""
 
     @field_validator("mini_batch_num_tokens", mode="before")
     @classmethod
@@ -134,7 +139,8 @@ class TrainingSettings(Settings):
     def weights(self) -> Weights:
         """The weights of the loss's terms.
 
-        A loss by name fixes the weights that share 1; a weight that comes on top, the guard's, is its own field's.
+        A baseline fixes the weights that share 1. A weight that comes on top of them, such as the guard's, is always
+        that of its field.
         """
         from clear_ir.loss.terms import TERMS, Weights  # imports torch
 

@@ -1,4 +1,4 @@
-"""What a run of training is made of: rows and settings as a sentence-transformers trainer takes them."""
+"""Make a sentence-transformers trainer from training rows and settings."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training rows, split.
+    """Training rows, split into rows to train on and dev questions.
 
     Args:
-        dataset: The rows to train on; its columns are those that the loss reads, in its order. Where the rows have
-            several languages, a column ``label`` counts through ``languages``.
-        num_negatives: Negative passages a row.
+        dataset: The rows to train on. Its columns are those that the loss reads, in its order. If there are several
+            languages, the column ``label`` holds each row's language as an index into ``languages``.
+        num_negatives: Negative passages per row.
         langs: Language of each row.
-        languages: Names of the languages, where there are several.
-        dev: Held-out questions against every passage that the rows name; None where nothing is held out.
+        languages: Names of the languages; empty if there is only one.
+        dev: The held-out questions, with all passages of the rows as pool; None if no rows are held out.
     """
 
     dataset: Dataset
@@ -51,30 +51,30 @@ class TrainingData:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of texts."""
+        """The columns that hold texts."""
         return [name for name in self.dataset.column_names if name != "label"]
 
 
 def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
-    """Hold out what chooses checkpoints, and make a data set of the rest.
+    """Hold out the rows that choose checkpoints, and make a data set of the others.
 
     Args:
         rows: Training rows.
-        settings: The dev share, the batches, ``num_negatives``, and the weights that need negatives in pairs.
+        settings: The dev share, the seed, the batches, ``num_negatives``, and the weights of the loss.
 
     Returns:
         The data.
 
     Raises:
-        InputError: If too few rows are left, or they have too few negatives, or not as many on both sides where the
-            loss needs it.
+        InputError: If too few rows remain, the rows have too few negatives, or a term of the loss needs as many
+            negative queries as negative passages and the rows have not.
     """
     train, dev = hold_out(
         rows.records, settings.dev_share, settings.seed, lambda record: (record["positive"], record["anchor"])
     )
     if len(train) < settings.batch_size:
         raise InputError(
-            f"{len(train)} training rows are left after the dev share, fewer than batch_size {settings.batch_size}; "
+            f"{len(train)} training rows remain without the dev share, fewer than batch_size {settings.batch_size}; "
             "give more rows or make smaller batches.",
             "batch_size",
         )
@@ -90,23 +90,24 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
         )
     langs = [_lang(record) for record in train]
     if settings.batch_languages == "single":
-        _check_single(langs, settings)
+        _check_rows_by_lang(langs, settings)
     table: dict[str, list[Any]] = {
         column: [record[column] for record in train] for column in training_columns(negatives, queries)
     }
     languages = sorted(set(langs)) if len(set(langs)) > 1 else []
     if languages:
         table["label"] = [languages.index(lang) for lang in langs]
-    judged = _dev_collection(rows.records, dev) if dev else None
-    return TrainingData(Dataset.from_dict(table), negatives, langs, languages, judged)
+    dev_collection = _dev_collection(rows.records, dev) if dev else None
+    return TrainingData(Dataset.from_dict(table), negatives, langs, languages, dev_collection)
 
 
 def _lang(record: dict[str, str]) -> str:
-    """The language of a training row, ``xx`` where it is not said."""
+    """The language of a training row; ``xx`` if the row does not say it."""
     return record.get("lang") or "xx"
 
 
-def _check_single(langs: list[str], settings: TrainingSettings) -> None:
+def _check_rows_by_lang(langs: list[str], settings: TrainingSettings) -> None:
+    """Check that every language has enough rows for a batch."""
     lang, count = min(Counter(langs).items(), key=lambda item: item[1])
     if count < settings.batch_size:
         raise InputError(
@@ -118,7 +119,7 @@ def _check_single(langs: list[str], settings: TrainingSettings) -> None:
 
 
 def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) -> Collection:
-    """Dev queries, in English and the row's language, against every passage that the rows name, negatives included."""
+    """Dev queries, in English and in the row's language. The pool has all positives and negatives of all rows."""
     names = [name for name in records[0] if name == "positive" or name.startswith("negative_")]
     texts = dict.fromkeys(record[name] for record in records for name in names)
     passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
@@ -132,16 +133,16 @@ def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) ->
 def make_loss(
     model: SentenceTransformer, settings: TrainingSettings, num_negatives: int, languages: Sequence[str] = ()
 ) -> CLEARLoss:
-    """Build the loss that the settings name.
+    """Make the loss that the settings name.
 
     Args:
         model: The encoder.
-        settings: Loss name, weights, cache.
-        num_negatives: Negative passages a row.
-        languages: Those whose losses are logged apart.
+        settings: Name of the loss, weights and gradient cache.
+        num_negatives: Negative passages per row.
+        languages: Languages to log the loss of.
 
     Returns:
-        A :class:`CLEARLoss`; the baselines are the same class with other weights.
+        A :class:`CLEARLoss`. The baselines are the same class with other weights.
     """
     from clear_ir.loss.cached_clear_loss import CachedCLEARLoss
     from clear_ir.loss.clear_loss import CLEARLoss
@@ -164,12 +165,12 @@ def make_loss(
 def make_evaluator(
     data: TrainingData, settings: TrainingSettings, base: SentenceTransformer
 ) -> CrossLingualEvaluator | None:
-    """What judges checkpoints.
+    """Make the evaluator that scores checkpoints.
 
     Args:
-        data: Its dev questions.
+        data: Training data with the dev questions.
         settings: ``max_english_loss``.
-        base: The encoder before anything is trained: English is held against it.
+        base: The encoder before any training. Its English score is the one to compare with.
 
     Returns:
         The evaluator; None without dev questions.
@@ -189,14 +190,14 @@ def make_trainer(
     folder: Path,
     evaluator: CrossLingualEvaluator | None = None,
 ) -> SentenceTransformerTrainer:
-    """Assemble the trainer: loss, batches without duplicates, dev evaluation, term logging.
+    """Make the trainer: loss, batches without duplicates, dev evaluation, log of the terms.
 
     Args:
         model: The encoder.
-        data: What to train on.
+        data: The training data.
         settings: See :class:`TrainingSettings`.
-        folder: For checkpoints.
-        evaluator: Judges checkpoints, and the best is kept; None keeps the last.
+        folder: Folder for checkpoints.
+        evaluator: Scores checkpoints; the best one is kept. None: the last one is kept.
 
     Returns:
         A trainer, ready for ``train()``.
@@ -217,9 +218,9 @@ def make_trainer(
     )
     steps = settings.max_steps or max(1, round(settings.epochs * len(data.dataset) / settings.batch_size))
     eval_steps = settings.eval_steps or max(1, steps // 10)
-    judging: dict[str, Any] = {"eval_strategy": "no"}
+    evaluation: dict[str, Any] = {"eval_strategy": "no"}
     if evaluator:
-        judging = {
+        evaluation = {
             "eval_strategy": "steps",
             "load_best_model_at_end": True,
             "metric_for_best_model": f"eval_{evaluator.primary}",
@@ -237,7 +238,7 @@ def make_trainer(
         save_steps=eval_steps,
         save_total_limit=2,
         report_to=["tensorboard"] if is_tensorboard_available() else [],
-        **judging,
+        **evaluation,
     )
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
@@ -256,18 +257,18 @@ def make_trainer(
 
 
 def make_arguments(
-    settings: TrainingSettings, folder: Path, steps: int, **more: Any
+    settings: TrainingSettings, folder: Path, steps: int, **other_arguments: Any
 ) -> SentenceTransformerTrainingArguments:
-    """The trainer's arguments that distillation and training share.
+    """Make the arguments of a trainer. Those that distillation and training share come from the settings.
 
     Args:
         settings: Batch size, learning rate and its schedule, precision, seed, logging.
-        folder: For checkpoints.
-        steps: Optimizer steps.
-        more: Further arguments.
+        folder: Folder for checkpoints.
+        steps: Number of optimizer steps.
+        other_arguments: Further arguments.
 
     Returns:
-        The arguments, for a trainer without a bar of its own.
+        The arguments. They switch off the trainer's progress bar, in favour of :class:`StepBar`.
     """
     from sentence_transformers import SentenceTransformerTrainingArguments
 
@@ -278,7 +279,7 @@ def make_arguments(
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.lr_scheduler,
-        warmup_steps=settings.warmup_ratio,  # below 1 it is a share
+        warmup_steps=settings.warmup_ratio,  # a value below 1 is a share of the steps
         weight_decay=settings.weight_decay,
         bf16=bf16,
         fp16=fp16,
@@ -288,19 +289,19 @@ def make_arguments(
         seed=settings.seed,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
-        **more,
+        **other_arguments,
     )
 
 
 def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] | None:
-    """The encoder's own prompts by column, as encode_query and encode_document apply them.
+    """The prompt for each column, the same as in ``encode_query`` and ``encode_document``.
 
     Args:
         model: The encoder.
-        columns: Of the data; those named positive or negative hold passages, all others queries.
+        columns: Columns of the data. Those named positive or negative hold passages, all others queries.
 
     Returns:
-        The prompts of the columns that have one; None if there are none.
+        The prompts of the columns that have one; None if no column has.
     """
     query = model.prompts.get("query") or ""
     passage = next((p for name in ("document", "passage", "corpus") if (p := model.prompts.get(name))), "")
@@ -314,15 +315,20 @@ def _half_precision(precision: str) -> tuple[bool, bool]:
         return precision == "bf16", precision == "fp16"
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(), not torch.cuda.is_bf16_supported()
+    return cpu_has_bf16(), False
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU has instructions for products of bf16 matrices. Without them, bf16 is slower than fp32."""
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older releases
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")), False
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 class StepBar(TrainerCallback):
-    """One bar over the training steps, with loss, rate and remaining time, in place of the trainer's own output.
+    """A bar over the training steps, with loss, rate and remaining time. It replaces the trainer's output.
 
     Args:
-        label: What the bar says is done.
+        label: The text before the bar.
     """
 
     def __init__(self, label: str = "Training") -> None:
@@ -330,12 +336,12 @@ class StepBar(TrainerCallback):
         self.bar: tqdm | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Open the bar, at the step that a resumed run starts from."""
+        """Open the bar at the first step; in a resumed run at the step of its checkpoint."""
         if state.is_world_process_zero:
             self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.label, unit="step")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Move on to the step."""
+        """Move the bar to the step."""
         if self.bar is not None:
             self.bar.update(state.global_step - self.bar.n)
 

@@ -1,4 +1,4 @@
-"""Batches of several languages: shares, duplicates, and rows that find no place."""
+"""Batches of several languages: shares, duplicates, and rows that are left out."""
 
 from collections import Counter
 
@@ -39,7 +39,7 @@ def test_an_epoch_holds_each_languages_share(sampling, batch_languages):
     batches = list(made)
     assert len(batches) == len(made)
     assert {len(batch) for batch in batches} == {5}
-    assert made.num_left == 0
+    assert made.num_left_out == 0
     drawn = Counter(LANGS[row] for batch in batches for row in batch)
     for lang, share in made.rows_by_lang.items():
         assert share <= drawn[lang] < share + 5, "the share, and less than a batch of topping up"
@@ -60,7 +60,7 @@ def test_every_row_of_a_language_comes_before_any_comes_twice():
     assert sum(times[row] > 0 for row in range(60)) >= 27
 
 
-def test_no_text_meets_its_like():
+def test_no_text_is_twice_in_a_batch():
     # Ten rows on each of eight passages: in every batch of eight each passage once.
     dataset = rows([f"p{i % 8}" for i in range(80)])
     made = sampler(dataset)
@@ -70,7 +70,7 @@ def test_no_text_meets_its_like():
             assert len({dataset[row]["positive"] for row in batch}) == len(batch)
 
 
-def test_rows_without_a_place_are_counted_and_come_in_another_epoch():
+def test_rows_left_out_are_counted_and_come_in_another_epoch():
     # Thirty rows share one passage, but an epoch has ten batches.
     dataset = rows(["shared"] * 30 + [f"p{i}" for i in range(50)])
     made = sampler(dataset)
@@ -79,7 +79,7 @@ def test_rows_without_a_place_are_counted_and_come_in_another_epoch():
         made.set_epoch(epoch)
         batches = list(made)
         assert len(batches) == len(made) == 10
-        assert made.num_left == 20
+        assert made.num_left_out == 20
         seen |= {row for batch in batches for row in batch}
     assert seen == set(range(80))
 
