@@ -51,7 +51,9 @@ def train(
 
 
 def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
-    """Say what was trained on, and what the loss came to."""
+    """Say what was trained on, what the loss came to, and whether the encoder became better."""
+    from clear_ir.train.verdict import describe_verdict
+
     plan = log[0]
     if "distil_pairs" in plan:
         first, last = plan["distil_loss"]
@@ -64,6 +66,8 @@ def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
         typer.echo(f"{were} left out of the first epoch: every batch already has a row with its query or passage.")
     losses = [entry["loss"] for entry in log if "loss" in entry]
     typer.echo(f"Loss from {losses[0]:.3f} to {losses[-1]:.3f} in {log[-1]['step']} steps.")
+    for sentence in describe_verdict(plan["dev"], settings.loss):
+        typer.echo(sentence)
     vetoed = [entry["eval_vetoed"] for entry in log if "eval_vetoed" in entry]
     if vetoed and all(vetoed):
         limit = settings.max_english_loss

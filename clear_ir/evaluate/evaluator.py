@@ -30,7 +30,7 @@ class CrossLingualEvaluator(BaseEvaluator):
         max_english_loss: Veto each checkpoint that loses more points of nDCG@10 x 100 than this on q-en.p-en
             against ``base``. A veto takes 1 off the primary metric, so that any other checkpoint is better. None
             vetoes nothing.
-        base: The encoder before training, with ``max_english_loss``. It is evaluated when the evaluator is made.
+        base: The encoder before training. It is evaluated when the evaluator is made; see ``base_metrics``.
 
     Raises:
         ValueError: If ``max_english_loss`` comes without ``base``, or the collection has no q-en.p-en.
@@ -49,6 +49,11 @@ class CrossLingualEvaluator(BaseEvaluator):
         self.collection = collection
         self.backend = backend or InProcess()
         self.primary_metric = self.primary
+        #: Questions of the collection; translations are one question.
+        self.num_questions = len({text.parallel_id or text.id for text in collection.queries.values()})
+        base_scores = self._scores(base) if base is not None else {}
+        #: nDCG@10 of the base by direction, and their ``mean`` as the primary metric takes it. Empty without base.
+        self.base_metrics = {"mean": self._mean(base_scores), **base_scores} if base_scores else {}
         #: Where English may not fall below; None vetoes nothing.
         self.english_floor: EnglishFloor | None = None
         if max_english_loss is not None:
@@ -56,7 +61,7 @@ class CrossLingualEvaluator(BaseEvaluator):
                 raise ValueError("max_english_loss needs base, the encoder before training")
             if ENGLISH_DIRECTION not in map(str, collection.directions):
                 raise ValueError(f"max_english_loss needs a collection with {ENGLISH_DIRECTION}")
-            self.english_floor = EnglishFloor(self._scores(base)[ENGLISH_DIRECTION], max_english_loss)
+            self.english_floor = EnglishFloor(base_scores[ENGLISH_DIRECTION], max_english_loss)
 
     def __call__(  # type: ignore[override]  # all our encoders are SentenceTransformers
         self, model: SentenceTransformer, output_path: str | None = None, epoch: float = -1, steps: int = -1
@@ -74,14 +79,17 @@ class CrossLingualEvaluator(BaseEvaluator):
             ``max_english_loss``.
         """
         scores = self._scores(model)
-        crosses = any(direction.crosses for direction in self.collection.directions)
         metrics = {f"{direction}_{MAIN_MEASURE}": score for direction, score in scores.items()}
-        metrics[self.primary] = mean_cross_lingual(scores) if crosses else sum(scores.values()) / len(scores)
+        metrics[self.primary] = self._mean(scores)
         if self.english_floor is not None:
             metrics["vetoed"] = float(not self.english_floor.allows(scores[ENGLISH_DIRECTION]))
             metrics[self.primary] -= metrics["vetoed"]
         self.store_metrics_in_model_card_data(model, metrics, int(epoch), steps)
         return metrics
+
+    def _mean(self, scores: dict[str, float]) -> float:
+        crosses = any(direction.crosses for direction in self.collection.directions)
+        return mean_cross_lingual(scores) if crosses else sum(scores.values()) / len(scores)
 
     def _scores(self, model: SentenceTransformer) -> dict[str, float]:
         results = evaluate_directions(TextEncoder(model, self.backend, show_progress=False), self.collection)

@@ -6,6 +6,7 @@ During the run, checkpoints and recipe are in the folder ``OUT.partial``, from w
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -19,19 +20,25 @@ import yaml
 from clear_ir.data.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
 from clear_ir.data.rows import TrainingRows, Translation
 from clear_ir.encode.models import load_encoder
+from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.settings import TrainingSettings
-from clear_ir.train.trainer import TrainingData, make_evaluator, make_trainer, split_rows
+from clear_ir.train.trainer import TrainingData, chooses_checkpoint, make_evaluator, make_trainer, split_rows
+from clear_ir.train.verdict import describe_cut, judge_run, measure_cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 
+    from clear_ir.evaluate.evaluator import CrossLingualEvaluator
+
 #: The file that marks a model folder as made by ``clear-ir train``.
 RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "train_log.jsonl"
+
+logger = logging.getLogger(__name__)
 
 
 def train_model(
@@ -85,14 +92,35 @@ def train_model(
                 distil_model(model, [*_query_translations(data), *translations], settings, folder.distilled)
             model = load_encoder(str(folder.distilled), trust_remote_code)
         trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator)
+        cut = measure_cut(model, data)
+        if sentence := describe_cut(cut):
+            logger.warning(sentence)
         checkpoint = folder.last_checkpoint()
         with fast_dropout():
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     plan, *entries = trainer.state.log_history
-    log = [plan | read_distilled(folder.distilled), *entries]
+    plan |= read_distilled(folder.distilled) | {"cut": cut, "dev": _judge(trainer, model, evaluator)}
+    log = [plan, *entries]
     _write_model(trainer, model, folder, log)
     return log
+
+
+def _judge(
+    trainer: SentenceTransformerTrainer, model: SentenceTransformer, evaluator: CrossLingualEvaluator | None
+) -> dict[str, Any]:
+    """What the dev questions say of the model that is kept; it also goes onto the model card."""
+    if evaluator is None:
+        return {}
+    chosen = chooses_checkpoint(evaluator)
+    best = trainer.state.best_global_step if chosen else None
+    verdict = judge_run(evaluator, trainer.state.log_history, best or trainer.state.global_step, chosen)
+    if verdict:
+        step = verdict["kept_step"]
+        entry = next(e for e in trainer.state.log_history if e["step"] == step and f"eval_{evaluator.primary}" in e)
+        metrics = {n.removeprefix("eval_"): v for n, v in entry.items() if n.endswith(MAIN_MEASURE)}
+        evaluator.store_metrics_in_model_card_data(model, metrics, int(entry.get("epoch", 0)), step)
+    return verdict
 
 
 def _query_translations(data: TrainingData) -> list[Translation]:

@@ -108,12 +108,12 @@ class TrainingSettings(Settings):
     """Compute activations again in the backward pass: less memory, more time."""
 
     dev_share: float = Field(0.1, ge=0, lt=1)
-    """Share of the passages that are held out, with their rows, to choose the best checkpoint. 0: train on all rows and
-    keep the last checkpoint."""
+    """Share of the passages that are held out, with their questions, to judge checkpoints. With 50 questions or more
+    the best checkpoint is kept, otherwise the last. 0: train on all rows and keep the last."""
     max_english_loss: float | None = Field(None, ge=0)
     """Reject checkpoints that lose more than this in English, in points of nDCG@10 x 100. If all do, the best across
     languages is kept. None: English does not count."""
-    eval_steps: int | None = Field(None, ge=1)
+    eval_steps: int | None = Field(None, ge=2)
     """Steps between evaluations on the held-out rows. None: ten evaluations in all."""
 
     logging_steps: int = Field(1, ge=1)

@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 from clear_ir.data.collection import Asked, Collection, Text, collect_questions
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import TrainingRows, hold_out, training_columns
+from clear_ir.train import verdict
 from clear_ir.train.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -179,8 +180,12 @@ def make_evaluator(
 
     if data.dev is None:
         return None
-    limit = settings.max_english_loss
-    return CrossLingualEvaluator(data.dev, max_english_loss=limit, base=None if limit is None else base)
+    return CrossLingualEvaluator(data.dev, max_english_loss=settings.max_english_loss, base=base)
+
+
+def chooses_checkpoint(evaluator: CrossLingualEvaluator) -> bool:
+    """Whether there are enough dev questions to choose a checkpoint by."""
+    return evaluator.num_questions >= verdict.MIN_DEV_QUESTIONS
 
 
 def make_trainer(
@@ -197,7 +202,8 @@ def make_trainer(
         data: The training data.
         settings: See :class:`TrainingSettings`.
         folder: Folder for checkpoints.
-        evaluator: Scores checkpoints; the best one is kept. None: the last one is kept.
+        evaluator: Scores checkpoints. With enough dev questions, see :func:`chooses_checkpoint`, the best one is kept,
+            otherwise the last.
 
     Returns:
         A trainer, ready for ``train()``.
@@ -217,11 +223,11 @@ def make_trainer(
         batch_languages=settings.batch_languages,
     )
     steps = settings.max_steps or max(1, round(settings.epochs * len(data.dataset) / settings.batch_size))
-    eval_steps = settings.eval_steps or max(1, steps // 10)
-    evaluation: dict[str, Any] = {"eval_strategy": "no"}
-    if evaluator:
-        evaluation = {
-            "eval_strategy": "steps",
+    # The first step has the learning rate 0: its checkpoint is the base.
+    eval_steps = settings.eval_steps or max(min(2, steps), steps // 10)
+    evaluation: dict[str, Any] = {"eval_strategy": "steps" if evaluator else "no"}
+    if evaluator and chooses_checkpoint(evaluator):
+        evaluation |= {
             "load_best_model_at_end": True,
             "metric_for_best_model": f"eval_{evaluator.primary}",
             "greater_is_better": True,

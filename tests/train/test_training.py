@@ -58,7 +58,8 @@ def test_terms_and_dev_scores_are_logged_at_every_step(tmp_path, tiny_folder):
     assert {"eval_q-en.p-en_nDCG@10", "eval_q-sw.p-en_nDCG@10"} <= set(dev[0])
 
 
-def test_the_best_checkpoint_is_kept(tmp_path, tiny_folder):
+def test_the_best_checkpoint_is_kept(tmp_path, tiny_folder, monkeypatch):
+    monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 1)
     # A learning rate that ruins the encoder at once: whatever is kept must score what the log's best scored.
     rows = make_training_rows()
     log = train_model(str(tiny_folder), rows, settings(max_steps=8, eval_steps=2, learning_rate=5e-2), tmp_path / "m")
@@ -67,6 +68,11 @@ def test_the_best_checkpoint_is_kept(tmp_path, tiny_folder):
     kept = load_encoder(str(tmp_path / "m"))
     trainer = trainer_for(kept, rows, settings(), tmp_path / "again")
     assert trainer.evaluator(kept)["cross_lingual_nDCG@10"] == pytest.approx(max(scores), abs=1e-6)
+    dev = log[0]["dev"]
+    assert dev["kept"]["mean"] == max(scores)
+    assert dev["chosen"]
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert f"| {dev['kept']['q-sw.p-en']:.4f} " in card.replace("**", ""), "the card shows the kept step"
 
 
 def test_the_same_seed_gives_the_same_model(tmp_path, tiny_folder):

@@ -1,0 +1,139 @@
+"""What a run of training should say of itself: which texts are cut, and whether the encoder became better or worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from clear_ir.data.directions import ENGLISH_DIRECTION
+from clear_ir.encode.models import count_tokens
+from clear_ir.evaluate.measures import MAIN_MEASURE
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from clear_ir.evaluate.evaluator import CrossLingualEvaluator
+    from clear_ir.train.trainer import TrainingData
+
+#: With fewer dev questions the best of ten checkpoints is the luckiest, so none is chosen: the last is kept.
+MIN_DEV_QUESTIONS = 50
+#: A direction that loses more points of nDCG@10 x 100 than this is reported.
+WORTH_A_WARNING = 1.0
+#: A larger share of cut passages is reported before training.
+MANY_CUT = 0.05
+
+
+def measure_cut(model: SentenceTransformer, data: TrainingData) -> dict[str, float]:
+    """How much of the passages the encoder does not see.
+
+    Args:
+        model: The encoder, with its maximum length.
+        data: The training data.
+
+    Returns:
+        ``max_seq_length``; ``passages_cut``, the share of the distinct passages that are longer; and ``tokens_unseen``,
+        the share of their tokens that is cut off. Empty if the encoder has no limit.
+    """
+    limit = model.max_seq_length
+    columns = [name for name in data.columns if name == "positive" or name.startswith("negative_")]
+    passages = list(dict.fromkeys(text for column in columns for text in data.dataset[column]))
+    if not limit:
+        return {}
+    lengths = count_tokens(model, passages)
+    unseen = sum(max(0, length - limit) for length in lengths)
+    return {
+        "max_seq_length": limit,
+        "passages_cut": sum(length > limit for length in lengths) / len(lengths),
+        "tokens_unseen": unseen / max(1, sum(lengths)),
+    }
+
+
+def judge_run(
+    evaluator: CrossLingualEvaluator, log: Sequence[dict[str, Any]], kept_step: int, chosen: bool
+) -> dict[str, Any]:
+    """Hold the model that is kept against the base, on the dev questions.
+
+    Args:
+        evaluator: It has the base's scores.
+        log: The training log, with the scores of the checkpoints.
+        kept_step: Step of the checkpoint that is kept.
+        chosen: Whether it is the best checkpoint, or just the last.
+
+    Returns:
+        ``questions``, ``chosen``, ``kept_step``, ``last_step``; and nDCG@10 by direction and as the primary mean, of
+        the ``base``, the ``kept`` model and the ``last`` one. Empty if no checkpoint was evaluated.
+    """
+    scores_at = {
+        entry["step"]: _scores(entry, evaluator.primary) for entry in log if f"eval_{evaluator.primary}" in entry
+    }
+    if not scores_at:
+        return {}
+    last_step = max(scores_at)
+    kept_step = kept_step if kept_step in scores_at else last_step
+    return {
+        "questions": evaluator.num_questions,
+        "chosen": chosen,
+        "kept_step": kept_step,
+        "last_step": last_step,
+        "base": evaluator.base_metrics,
+        "kept": scores_at[kept_step],
+        "last": scores_at[last_step],
+    }
+
+
+def _scores(entry: dict[str, Any], primary: str) -> dict[str, float]:
+    """The scores of a checkpoint in its log entry; a veto's penalty is taken back."""
+    names = {name.removeprefix("eval_"): value for name, value in entry.items() if name.endswith(MAIN_MEASURE)}
+    scores = {name.removesuffix(f"_{MAIN_MEASURE}"): value for name, value in names.items() if name != primary}
+    return {"mean": names[primary] + entry.get("eval_vetoed", 0.0), **scores}
+
+
+def describe_cut(cut: dict[str, float]) -> str:
+    """One sentence on the passages that are cut; empty if they are few.
+
+    Args:
+        cut: What :func:`measure_cut` gives.
+    """
+    if not cut or cut["passages_cut"] <= MANY_CUT:
+        return ""
+    return (
+        f"max_seq_length {cut['max_seq_length']:.0f} cuts {cut['passages_cut']:.0%} of the passages: "
+        f"{cut['tokens_unseen']:.0%} of their tokens are never seen. A question teaches nothing if its answer "
+        "is cut off."
+    )
+
+
+def describe_verdict(verdict: dict[str, Any], loss: str) -> list[str]:
+    """What the dev questions say, in sentences: one on the scores, and a warning if the encoder became worse.
+
+    Args:
+        verdict: What :func:`judge_run` gives.
+        loss: Name of the loss, for the warning.
+
+    Returns:
+        The sentences; none without dev questions.
+    """
+    if not verdict:
+        return []
+    base, kept, last = (verdict[name] for name in ("base", "kept", "last"))
+    questions = verdict["questions"]
+    scores = (
+        f"{questions} dev questions, mean nDCG@10 x 100: base {100 * base['mean']:.1f}, kept step "
+        f"{verdict['kept_step']} {100 * kept['mean']:.1f}, last step {verdict['last_step']} {100 * last['mean']:.1f}."
+    )
+    sentences = [scores]
+    if not verdict["chosen"]:
+        sentences.append(
+            f"No checkpoint was chosen by them, the last was kept: fewer than {MIN_DEV_QUESTIONS} questions choose by "
+            "luck."
+        )
+    directions = sorted((name for name in base if name != "mean"), key=lambda name: name != ENGLISH_DIRECTION)
+    worse = [name for name in directions if 100 * (base[name] - kept[name]) > WORTH_A_WARNING]
+    if worse:
+        losses = ", ".join(f"{name} {100 * base[name]:.1f} -> {100 * kept[name]:.1f}" for name in worse)
+        noise = "" if questions >= MIN_DEV_QUESTIONS else f" With {questions} questions this may be chance."
+        sentences.append(
+            f"Warning: training with the loss {loss} made the encoder worse: {losses}.{noise} Ways out: fewer steps, a "
+            "lower learning rate, a guard, or merging with the base."
+        )
+    return sentences
