@@ -74,7 +74,8 @@ def reference_pages() -> dict[str, str]:
     pages["reference/index.md"] += "\nThe folders of the package, each a stage:\n\n"
     for folder, modules in stages().items():
         title = ast.get_docstring(ast.parse((PACKAGE / folder / "__init__.py").read_text(encoding="utf-8"))) or ""
-        pages["reference/index.md"] += f"- [`clear_ir.{folder}`]({folder}.md): {title}\n"
+        summary = title.split("\n\n")[0]
+        pages["reference/index.md"] += f"- [`clear_ir.{folder}`]({folder}.md): {summary}\n"
         page = "".join(f"::: {module}\n\n" for module in modules)
         pages[f"reference/{folder}.md"] = f"# clear_ir.{folder}\n\n{title}\n\n{page}"
     return pages
