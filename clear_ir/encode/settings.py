@@ -13,7 +13,7 @@ from clear_ir.data.settings import Settings
 class EncodingSettings(Settings):
     """How texts are encoded."""
 
-    groups: ClassVar = {"batch_size": "Encoding"}
+    groups: ClassVar[dict[str, str]] = {"batch_size": "Encoding"}
 
     batch_size: int | None = Field(None, ge=1)
     """Texts encoded at once. None: as many as fit into 4,096 tokens on a CPU, 65,536 tokens on other devices."""

@@ -14,7 +14,7 @@ from clear_ir.data.settings import Settings
 class MergeSettings(Settings):
     """Which points between an encoder and its base are tried, and which is kept."""
 
-    groups: ClassVar = {"weights": "Weights"}
+    groups: ClassVar[dict[str, str]] = {"weights": "Weights"}
 
     weights: str = "0:1:0.1"
     """Shares of the adapted encoder: FROM:TO:STEP, or values between commas. A single one is taken as it is."""

@@ -12,7 +12,11 @@ from clear_ir.data.settings import Settings
 class MiningSettings(Settings):
     """How hard negatives are chosen."""
 
-    groups: ClassVar = {"num_negatives": "Negatives", "range_min": "Window and margins", "query_side": "Ranking"}
+    groups: ClassVar[dict[str, str]] = {
+        "num_negatives": "Negatives",
+        "range_min": "Window and margins",
+        "query_side": "Ranking",
+    }
 
     num_negatives: int = Field(5, ge=1)
     """Number of negative passages per row, and number of negative queries per row."""

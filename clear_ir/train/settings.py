@@ -30,7 +30,7 @@ class TrainingSettings(Settings):
     The defaults of the weights and of the divergence come from docs/study.md. The recipe ``paper`` has the paper's.
     """
 
-    groups: ClassVar = {
+    groups: ClassVar[dict[str, str]] = {
         "loss": "Loss",
         "distil_steps": "Distillation before training",
         "batch_size": "Batches and languages",
