@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -46,10 +46,11 @@ class DataSet:
     @cached_property
     def options(self) -> type[BaseModel]:
         """The parameters of the loader as a pydantic model. It is made when it is first needed, which takes time."""
-        hints = get_type_hints(self.load, include_extras=True)
+        # Not typing.get_type_hints: Python 3.10 makes Optional[...] of a default None, and the description is lost.
+        parameters = inspect.signature(self.load, eval_str=True).parameters
         fields: dict[str, Any] = {
-            name: (hints[name], ... if parameter.default is inspect.Parameter.empty else parameter.default)
-            for name, parameter in inspect.signature(self.load).parameters.items()
+            name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+            for name, parameter in parameters.items()
         }
         return create_model(f"{self.title} options", __config__=ConfigDict(extra="forbid"), **fields)
 
