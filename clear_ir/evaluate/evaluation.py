@@ -12,7 +12,7 @@ import numpy as np
 
 from clear_ir.data.collection import Collection, Text
 from clear_ir.data.directions import Direction
-from clear_ir.encode.backends import Side
+from clear_ir.encode.models import Side
 from clear_ir.encode.search import rank_passages, search_top_k
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.measures import DEPTH, Ranks, score_rankings, score_run

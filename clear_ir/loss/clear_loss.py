@@ -135,16 +135,32 @@ class CLEARLoss(nn.Module):
         self.deduplicate = deduplicate
         self.languages = list(languages or [])
         self.divergence = divergence
-        self.freeze_base()
+        self._seen_autocast: dict[str, Any] = {"enabled": False}
+        self._freeze_base()
         self._warned_of_unpacked = False
         self._means = TermMeans(self.weights.by_term(), self.languages)
 
-    def freeze_base(self) -> None:
+    def _freeze_base(self) -> None:
         """Use a copy of the encoder, as it is now, as the frozen base. The constructor does this once."""
         #: Columns whose embeddings a term compares with those by the frozen base.
         self._base_columns = sorted({column for term in self.weights.terms for column in term.reads_base})
         # In a list, so that it does not become a submodule, which the trainer would train and save.
         self._base = [copy.deepcopy(self.model).eval().requires_grad_(False)] if self._base_columns else []
+        if self._base:
+            self._watch_autocast()
+
+    def _watch_autocast(self) -> None:
+        """Note the autocast under which the encoder runs, so that the frozen base runs under the same.
+
+        A trainer wraps the encoder's forward in it, and this copy of the encoder is none of the trainer's.
+        """
+        seen = self._seen_autocast
+
+        def note(module: nn.Module, inputs: Any) -> None:
+            kind = next(module.parameters()).device.type
+            seen.update(dtype=torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind))
+
+        next(iter(self.model.children())).register_forward_pre_hook(note)
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """Compute the loss of one batch.
@@ -248,7 +264,8 @@ class CLEARLoss(nn.Module):
         packed = packed_batch.for_base
         if packed is None:
             return {}
-        embedded = self._embed(packed, self._base[0].to(passages.device))
+        with torch.autocast(passages.device.type, **self._seen_autocast):
+            embedded = self._embed(packed, self._base[0].to(passages.device))
         base = {}
         for name in self._base_columns:
             group, rows = packed.places[getattr(packed_batch.columns, name)]
@@ -267,6 +284,7 @@ class CLEARLoss(nn.Module):
                 similarity=self.similarity_fct,
                 margin=self.false_negative_margin,
                 kind=self.divergence,
+                lengths_count=self.similarity_fct is not cos_sim,
             )
             terms = clear_terms(chosen, self.weights)
             if torch.is_grad_enabled():

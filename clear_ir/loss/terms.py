@@ -77,6 +77,7 @@ class Rows:
         similarity: Maps (a, dim) and (b, dim) to (a, b).
         margin: See :func:`margin_mask`. None: mask duplicates only.
         kind: See :func:`divergence`.
+        lengths_count: Whether the similarity depends on the vectors' lengths, as a dot product does.
     """
 
     def __init__(
@@ -88,7 +89,9 @@ class Rows:
         similarity: Similarity,
         margin: float | None = None,
         kind: Divergence = "kl",
+        lengths_count: bool = False,
     ) -> None:
+        self._lengths_count = lengths_count
         self.batch, self.numbers, self.kind = batch, numbers, kind
         self._scale, self._similarity, self._margin = scale, similarity, margin
 
@@ -114,15 +117,18 @@ class Rows:
         """InfoNCE of each row with the scores of one direction, shape (chunk,)."""
         return info_nce(side.scores, self.numbers, side.masked)
 
-    def cosine_with_base(self, column: str) -> Tensor:
-        """Cosine between the embeddings of a column now and by the frozen base, shape (chunk,).
+    def closeness_to_base(self, column: str) -> Tensor:
+        """How close a column, ``anchor`` or ``positive``, is to what the frozen base makes of it, shape (chunk,).
 
-        Args:
-            column: ``anchor`` or ``positive``.
+        The cosine where lengths do not count. Else 1 - half the squared distance, as a share of the base's squared
+        length: for vectors of length 1 that is the cosine too.
         """
-        current = self.batch.anchors if column == "anchor" else self.batch.passages
-        assert current is not None, "a term with a weight lacks its columns"
-        return torch.cosine_similarity(current[self.numbers], self.batch.base[column][self.numbers])
+        now = self.batch.anchors if column == "anchor" else self.batch.passages
+        assert now is not None, "a term with a weight lacks its columns"
+        vectors, base = now[self.numbers], self.batch.base[column][self.numbers]
+        if not self._lengths_count:
+            return torch.cosine_similarity(vectors, base)
+        return 1 - (vectors - base).square().sum(dim=1) / (2 * base.square().sum(dim=1))
 
     def _score(
         self,
@@ -217,7 +223,7 @@ TERMS: dict[str, Term] = {
             "guard",
             weight="guard",
             reads=("anchor",),
-            formula=lambda rows: 1 - (rows.cosine_with_base("anchor") + rows.cosine_with_base("positive")) / 2,
+            formula=lambda rows: 1 - (rows.closeness_to_base("anchor") + rows.closeness_to_base("positive")) / 2,
             teaches="English queries and passages stay where the frozen base has them; not in the paper",
             colour="#56b4e9",
             shares=False,

@@ -77,7 +77,9 @@ def merge_encoders(base: SentenceTransformer, model: SentenceTransformer, weight
         for name, tensor in merged.state_dict().items():
             if tensor.is_floating_point():
                 # In double: half precision would round twice.
-                between = torch.lerp(first[name].double(), second[name].double(), weight)
+                between = torch.lerp(
+                    first[name].cpu().double(), second[name].cpu().double(), weight
+                )  # no doubles on MPS
                 tensor.copy_(between.to(tensor.device))
     return merged
 

@@ -83,7 +83,8 @@ def train_model(
     folder.open(resume, overwrite)
     with folder.clean_up_on_error():
         torch.manual_seed(settings.seed)
-        model = load_encoder(model_name, trust_remote_code)
+        # In half precision small updates round to nothing: the weights that are trained always have 32 bits.
+        model = load_encoder(model_name, trust_remote_code).float()
         if settings.max_seq_length:
             model.max_seq_length = settings.max_seq_length
         evaluator = make_evaluator(data, settings, base=model)

@@ -12,6 +12,8 @@ from clear_ir.loss import Divergence
 if TYPE_CHECKING:
     from clear_ir.loss.terms import Weights
 
+#: Scale of the scores by the encoder's similarity. A dot product has no bounds: the encoder was trained to its scale.
+SCALES = {"cosine": 20.0, "dot": 1.0}
 #: The weights that each ``loss`` fixes. None: the settings of the weights count.
 LOSSES: dict[str, dict[str, float] | None] = {
     "clear": None,
@@ -58,8 +60,9 @@ class TrainingSettings(Settings):
     divergence: Divergence = "kl-detached"
     """Form of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, but without a gradient
     through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""
-    scale: float = Field(20.0, gt=0)
-    """Factor on similarities in the loss: 1 / temperature."""
+    scale: float | None = Field(None, gt=0)
+    """Factor on similarities in the loss: 1 / temperature. None: 20 if the encoder compares by cosine, 1 if by dot
+    product."""
     false_negative_margin: float | None = None
     """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. None:
     ignore only known positives of the row."""
@@ -134,6 +137,10 @@ class TrainingSettings(Settings):
         if self.max_english_loss is not None and not self.dev_share:
             raise ValueError("max_english_loss judges checkpoints on the dev share; give a dev_share above 0")
         return self
+
+    def scale_for(self, similarity: str) -> float:
+        """The scale of the scores: as it is set, else what fits the encoder's similarity, ``cosine`` or ``dot``."""
+        return self.scale if self.scale is not None else SCALES[similarity]
 
     @property
     def weights(self) -> Weights:

@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 from clear_ir.data.collection import Asked, Collection, Text, collect_questions
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import TrainingRows, hold_out, training_columns
+from clear_ir.encode.models import prompt_of
 from clear_ir.train import verdict
 from clear_ir.train.settings import TrainingSettings
 
@@ -145,12 +146,15 @@ def make_loss(
     Returns:
         A :class:`CLEARLoss`. The baselines are the same class with other weights.
     """
+    from sentence_transformers.util import cos_sim, dot_score
+
     from clear_ir.loss.cached_clear_loss import CachedCLEARLoss
     from clear_ir.loss.clear_loss import CLEARLoss
 
     arguments: dict[str, Any] = {
         **settings.weights.by_name,
-        "scale": settings.scale,
+        "similarity_fct": dot_score if model.similarity_fn_name == "dot" else cos_sim,
+        "scale": settings.scale_for(str(model.similarity_fn_name)),
         "num_negatives": num_negatives,
         "gather_across_devices": torch.distributed.is_available() and torch.distributed.is_initialized(),
         "false_negative_margin": settings.false_negative_margin,
@@ -309,8 +313,7 @@ def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, 
     Returns:
         The prompts of the columns that have one; None if no column has.
     """
-    query = model.prompts.get("query") or ""
-    passage = next((p for name in ("document", "passage", "corpus") if (p := model.prompts.get(name))), "")
+    query, passage = prompt_of(model, "query"), prompt_of(model, "passage")
     prompts = {column: passage if column.startswith(("positive", "negative")) else query for column in columns}
     return {column: prompt for column, prompt in prompts.items() if prompt} or None
 
@@ -320,7 +323,8 @@ def _half_precision(precision: str) -> tuple[bool, bool]:
     if precision != "auto":
         return precision == "bf16", precision == "fp16"
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(), not torch.cuda.is_bf16_supported()
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return native, not native
     return cpu_has_bf16(), False
 
 

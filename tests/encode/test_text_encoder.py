@@ -1,4 +1,5 @@
 import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -114,3 +115,21 @@ def test_an_encoder_as_the_settings_say(tmp_path, monkeypatch):
     assert TextEncoder.from_settings(model, EncodingSettings(cache=tmp_path / "mine")).cache == tmp_path / "mine"
     chosen = TextEncoder.from_settings(model, EncodingSettings(no_cache=True, batch_size=3, precision="bf16"))
     assert (chosen.cache, chosen.backend.batch_size, chosen.precision) == (None, 3, "bf16")
+
+
+def test_a_hub_name_keeps_its_slash_on_every_system(monkeypatch):
+    asked = []
+
+    def load(name, **settings):
+        asked.append(name)
+        raise OSError("no network")
+
+    class OtherPath(type(Path())):
+        def __str__(self):
+            return super().__str__().replace("/", "\\")
+
+    monkeypatch.setattr("sentence_transformers.SentenceTransformer", load)
+    monkeypatch.setattr("clear_ir.encode.models.Path", OtherPath)
+    with pytest.raises(InputError, match="BAAI/bge-m3 cannot be loaded: no network"):
+        load_encoder("BAAI/bge-m3")
+    assert asked == ["BAAI/bge-m3"]

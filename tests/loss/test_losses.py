@@ -367,3 +367,28 @@ def test_every_copy_of_a_known_positive_is_masked(encoder, cls):
     reverse = {1: {5, ROWS + 3}, 5: {1, ROWS + 3}}
     expected = clear_loss(columns, 1, left_out_forward=forward, left_out_reverse=reverse)
     assert cls(encoder)(features_of(encoder, texts)).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_frozen_base_runs_in_the_encoders_precision():
+    encoder = make_encoder(double=False)
+    loss = CLEARLoss(encoder, guard=1.0)
+    in_full = encoder.forward
+
+    def in_half(*inputs, **more):  # as a trainer wraps it
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return in_full(*inputs, **more)
+
+    encoder.forward = in_half
+    loss(features_of(encoder, make_texts(1)))
+    assert loss.pop_terms()["clear/guard"] == pytest.approx(0, abs=1e-7), "nothing moved, so nothing is apart"
+
+
+def test_with_a_dot_product_the_guard_sees_lengths(encoder):
+    texts = make_texts(1)
+    loss = CLEARLoss(encoder, alpha=0, beta=0, guard=1.0, similarity_fct=dot_score, scale=1.0)
+    loss(features_of(encoder, texts))
+    assert loss.pop_terms()["clear/guard"] == pytest.approx(0, abs=1e-12)
+    scaled = encoder.forward
+    encoder.forward = lambda *i, **m: (out := scaled(*i, **m)) | {"sentence_embedding": 2 * out["sentence_embedding"]}
+    loss(features_of(encoder, texts))
+    assert loss.pop_terms()["clear/guard"] == pytest.approx(0.5), "half the squared distance, of the base's length"

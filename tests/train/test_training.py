@@ -4,12 +4,14 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from commands import kill_at, train_command
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
-from tiny import make_encoder, make_training_rows, settings
+from sentence_transformers.util import cos_sim, dot_score
+from tiny import make_encoder, make_training_rows, quiet, settings
 
 from clear_ir import CachedCLEARLoss, CLEARLoss, CrossLingualEvaluator, log_terms
 from clear_ir.data.collection import Text, make_collection
@@ -20,7 +22,7 @@ from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.batches import LanguageBatchSampler
 from clear_ir.train.run import train_model
 from clear_ir.train.settings import LOSSES
-from clear_ir.train.trainer import make_evaluator, make_loss, make_trainer, split_rows
+from clear_ir.train.trainer import column_prompts, make_evaluator, make_loss, make_trainer, split_rows
 
 
 def trainer_for(encoder, rows, chosen, folder):
@@ -38,6 +40,7 @@ def test_every_loss_trains_and_records_its_recipe(tmp_path, tiny_folder, loss, c
     assert losses[-1] < losses[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m"], "nothing but the model is left"
     assert load_recipe(str(tmp_path / "m" / "recipe.yaml")).train == chosen
+    assert "# Prompts, of the encoder: query '', passage ''" in (tmp_path / "m" / "recipe.yaml").read_text()
     trained = load_encoder(str(tmp_path / "m"))
     assert weights_hash(trained) != weights_hash(load_encoder(str(tiny_folder)))
     card = (tmp_path / "m" / "README.md").read_text()
@@ -305,3 +308,47 @@ def test_dev_questions_in_several_languages_are_one_question_each():
     assert len(english) == len({text.text for text in english}) == 4
     assert len(data.dev.queries) == 12
     assert {text.text for text in english}.isdisjoint(data.dataset["anchor"])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_models_stored_in_half_precision_train_in_full(tmp_path, tiny_folder, dtype, precision):
+    load_encoder(str(tiny_folder)).to(dtype).save_pretrained(str(tmp_path / "half"))
+    # So small a rate that bf16 weights, which have eight bits, would not move at all.
+    small = settings(learning_rate=1e-5, max_steps=4, precision=precision, dev_share=0.0)
+    train_model(str(tmp_path / "half"), make_training_rows(), small, tmp_path / "m")
+    before, after = (load_encoder(str(tmp_path / name)).float().state_dict() for name in ("half", "m"))
+    assert all(tensor.dtype == torch.float32 for tensor in load_encoder(str(tmp_path / "m")).parameters())
+    moved = [(before[name] - after[name]).abs().max().item() for name in after if after[name].is_floating_point()]
+    assert max(moved) > 5e-6
+    assert sum(change > 0 for change in moved) > len(moved) / 2
+
+
+def test_encoders_that_compare_by_dot_product_are_trained_so(tmp_path, encoder):
+    assert make_loss(encoder, settings(), 1).similarity_fct is cos_sim
+    encoder.similarity_fn_name = "dot"
+    loss = make_loss(encoder, settings(), 1)
+    assert (loss.similarity_fct, loss.scale) == (dot_score, 1.0)
+    assert make_loss(encoder, settings(scale=3.0), 1).scale == 3.0
+
+
+@pytest.mark.parametrize(
+    ("prompts", "default"),
+    [
+        ({"query": "query: ", "passage": "the "}, None),
+        ({"query": "query: ", "document": "", "passage": "the "}, None),
+        ({"query": "query: ", "corpus": "the "}, None),
+        ({"other": "query: "}, "other"),
+        ({"query": "", "document": ""}, None),
+    ],
+)
+def test_prompts_in_training_are_those_of_encoding(prompts, default):
+    encoder = make_encoder(double=False)
+    encoder.prompts, encoder.default_prompt_name = prompts, default
+    of_columns = column_prompts(encoder, ["anchor", "positive"]) or {}
+    for column, encode in (("anchor", encoder.encode_query), ("positive", encoder.encode_document)):
+        expected = encoder.encode(["river"], prompt=of_columns.get(column, ""))
+        np.testing.assert_array_equal(encode(["river"]), expected)
+    sides = [quiet(encoder).encode(["river"], side) for side in ("query", "passage")]
+    for side, encode in zip(sides, (encoder.encode_query, encoder.encode_document), strict=True):
+        np.testing.assert_allclose(side, encode(["river"], normalize_embeddings=True), atol=1e-6)
