@@ -20,19 +20,19 @@ from clear_ir.report.page import REPORT_FILE, render_report
 from clear_ir.report.tables import comparison_table
 from clear_ir.train.run import train_model
 
-#: Marks a finished quickstart: its scores, differences and seconds.
+#: The file that marks a quickstart's folder. It holds scores, differences and the time that it took.
 SUMMARY_FILE = "summary.json"
 
 
 def run_quickstart(
     out: Path, langs: list[str] | None = None, seed: int = 0, overwrite: bool = False
 ) -> list[Difference]:
-    """Prepare, mine, train, evaluate before and after, compare, report; print the table and what to try next.
+    """Run all stages: prepare, mine, train, evaluate before and after, compare, report. Print the results.
 
     Args:
-        out: Folder for all that is made.
-        langs: Languages to add; German and Swahili by default.
-        seed: Of mining and training.
+        out: The folder to make.
+        langs: Languages to add. None: German and Swahili.
+        seed: Seed of mining and training.
         overwrite: Replace an earlier quickstart.
 
     Returns:
@@ -47,27 +47,30 @@ def run_quickstart(
     assert prepared.collection is not None
     encoder = TextEncoder(load_encoder(MINILM))
     with new_folder(out, SUMMARY_FILE, overwrite) as folder:
-        _say(1, f"Atlas: {len(prepared.rows)} rows to train on, {len(prepared.collection.queries)} test queries")
+        _print_stage(
+            1, f"Atlas: {len(prepared.rows)} rows to train on, {len(prepared.collection.queries)} test queries"
+        )
         write_parallel_rows(folder / "rows.jsonl", prepared.rows)
         write_collection(folder / "collection", prepared.collection)
 
-        _say(2, f"Mining {recipe.mine.num_negatives} hard negatives a row and side")
+        count = recipe.mine.num_negatives
+        _print_stage(2, f"Mining hard negatives for each row: passages ({count}) and queries ({count})")
         mined = mine_hard_negatives(encoder, prepared.rows, recipe.mine)
         write_jsonl(folder / "train.jsonl", mined.records)
 
-        _say(3, "Evaluating the base encoder")
+        _print_stage(3, "Evaluating the base encoder")
         base = evaluate_model(encoder, prepared.collection, MINILM)
         write_results(folder / "results" / "base", base)
 
-        _say(4, "Training with the CLEAR loss")
+        _print_stage(4, "Training with the CLEAR loss")
         train_model(MINILM, read_training_rows(folder / "train.jsonl"), recipe.train, folder / "model")
 
-        _say(5, "Evaluating the trained encoder")
+        _print_stage(5, "Evaluating the trained encoder")
         trained = encoder.with_model(load_encoder(str(folder / "model")))
         after = evaluate_model(trained, prepared.collection, f"{MINILM} + CLEAR")
         write_results(folder / "results" / "clear", after, train_log=folder / "model" / "train_log.jsonl")
 
-        _say(6, "Comparing and reporting")
+        _print_stage(6, "Comparing and reporting")
         logs = {after.model: read_train_log(folder / "results" / "clear")}
         differences = render_report(folder / "report", base, [after], logs, collection=prepared.collection)
         seconds = time.perf_counter() - start
@@ -81,12 +84,12 @@ def run_quickstart(
         }
         write_json(folder / SUMMARY_FILE, summary)
     print(f"\n{comparison_table(base, [after], differences).markdown()}")
-    print("nDCG@10 x 100, the change in brackets, * where significant (p < .05, paired permutation test, Holm).")
-    print(f"Took {seconds:.0f} s. Report: {out / 'report' / REPORT_FILE}")
-    print(f"The model: {out / 'model'} (load it with SentenceTransformer).")
+    print("nDCG@10 x 100; in brackets the change; * marks p < .05 (paired permutation test, Holm).")
+    print(f"Report: {out / 'report' / REPORT_FILE} (the quickstart took {seconds:.0f} s)")
+    print(f"Model: {out / 'model'} (load it with SentenceTransformer)")
     print("Next, your own data: clear-ir prepare jsonl --rows FILE --map query=COLUMN --out DIR")
     return differences
 
 
-def _say(number: int, what: str) -> None:
-    print(f"[{number}/6] {what}", flush=True)
+def _print_stage(number: int, title: str) -> None:
+    print(f"[{number}/6] {title}", flush=True)

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print; a file a command."""
+"""The command line: parse, call, print. Each command is one file."""
 
 from clear_ir.cli.app import main
 

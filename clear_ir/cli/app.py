@@ -1,4 +1,4 @@
-"""The command line: its commands in groups, and how it ends."""
+"""The command line: its commands in groups, and its exit codes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from clear_ir.cli.report import report
 from clear_ir.cli.train import train
 from clear_ir.data.files import InputError
 
-#: What the parser raises for a wrong flag or value. Typer has its own copy of click, so it is taken from there.
+#: The parser raises this for a wrong flag or value. It is taken from Typer, which has a copy of click inside.
 UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="clear-ir",
     cls=Commands,
     help="Make text-embedding models good at cross-lingual retrieval, and prove it.",
-    epilog="Begin with: clear-ir quickstart. Each command has --help with an example.",
+    epilog="Begin with: clear-ir quickstart. The --help of each command ends with an example.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -42,8 +42,8 @@ def add_command(group: str, example: str, function: Callable[..., Any]) -> None:
     """Add a command.
 
     Args:
-        group: The heading that it stands under.
-        example: How it is called; shown below its help.
+        group: The heading above it in ``--help``.
+        example: An example call, shown below its help.
         function: The command.
     """
     app.command(rich_help_panel=group, epilog=f"Example: {example}")(function)
@@ -61,8 +61,8 @@ add_command("Measure", "clear-ir compare results/base results/sw", compare)
 add_command("Measure", "clear-ir report results/base results/sw --data data/collection --out report", report)
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(show: bool) -> None:
+    if show:
         typer.echo(f"clear-ir {__version__}")
         raise typer.Exit
 
@@ -73,11 +73,11 @@ def program(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Options of the program itself."""
+    """Options of the program, before any command."""
 
 
 def main() -> None:
-    """Run the command line; bad input ends in one sentence and exit code 2."""
+    """Run the command line. Bad input ends with one sentence and exit code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

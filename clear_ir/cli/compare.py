@@ -12,11 +12,11 @@ from clear_ir.cli.output import print_json
 
 
 def compare(
-    base: Annotated[Path, typer.Argument(help="Results folder of the reference.")],
-    others: Annotated[list[Path], typer.Argument(help="Results folders of the models to compare.")],
+    base: Annotated[Path, typer.Argument(help="Results folder of the base.")],
+    others: Annotated[list[Path], typer.Argument(help="Results folders of the models to compare with the base.")],
     as_json: AsJson = False,
 ) -> None:
-    """Differences from a base with intervals and corrected p-values."""
+    """Compare models with a base: differences, confidence intervals, corrected p-values."""
     from clear_ir.compare.comparison import compare_models
     from clear_ir.evaluate.results import read_results
     from clear_ir.report.json_documents import comparison_document

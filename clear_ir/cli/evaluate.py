@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clear_ir.cli.flags import Flags, takes
-from clear_ir.cli.options import AsJson, Model, Overwrite, Recipe, Remote, Split, only_split, parse_langs
-from clear_ir.cli.output import print_json, print_made
+from clear_ir.cli.options import AsJson, Data, Model, Overwrite, Recipe, Remote, Split, default_split, parse_langs
+from clear_ir.cli.output import print_json, print_result
 from clear_ir.data.files import InputError
 from clear_ir.encode.settings import EncodingSettings
 
@@ -22,12 +22,17 @@ def evaluate(
     model: Model,
     out: Annotated[Path, typer.Option(help="Results folder to make.")],
     flags: Flags,
-    data: Annotated[Path | None, typer.Option(help="Collection folder: corpus.jsonl, queries.jsonl, qrels/.")] = None,
+    data: Data = None,
     mteb: Annotated[
-        list[str] | None, typer.Option(help="In place of --data: a task of mteb, say BelebeleRetrieval. Repeatable.")
+        list[str] | None,
+        typer.Option(help="Instead of --data: a task of mteb, such as BelebeleRetrieval. Repeat for more tasks."),
     ] = None,
-    langs: Annotated[str | None, typer.Option(help="With --mteb: only these languages, between commas.")] = None,
-    name: Annotated[str | None, typer.Option(help="The model's name in tables. Its folder's by default.")] = None,
+    langs: Annotated[
+        str | None, typer.Option(help="Only with --mteb: the languages to evaluate. Put commas between several.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model in tables. Default: the name of its folder.")
+    ] = None,
     split: Split = None,
     recipe: Recipe = None,
     strict: Annotated[
@@ -37,7 +42,7 @@ def evaluate(
     trust_remote_code: Remote = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Score a model in every direction that a collection allows, and in pools of several languages."""
+    """Evaluate a model in every direction of a collection, and with pools in several languages."""
     from clear_ir.encode.models import load_encoder
     from clear_ir.recipes.recipe import load_recipe
 
@@ -56,14 +61,14 @@ def evaluate(
         from clear_ir.report.tables import mteb_table
 
         check_new(out, MTEB_FILE, overwrite)
-        wanted = parse_langs(langs) if langs else None
-        select_tasks(mteb, wanted, split)  # refuses what it does not know before the model is loaded
-        scores = evaluate_mteb(name, load(), mteb, out, wanted, split, overwrite)
+        mteb_langs = parse_langs(langs) if langs else None
+        select_tasks(mteb, mteb_langs, split)  # errors in the arguments come before the model is loaded
+        scores = evaluate_mteb(name, load(), mteb, out, mteb_langs, split, overwrite)
         if as_json:
             print_json(scores)
             return
         typer.echo(mteb_table(scores).markdown())
-        print_made(f"Scores by mteb, x 100: {out} (none per query, so compare and report cannot read them)")
+        print_result(f"Scores by mteb, x 100: {out} (compare and report cannot read them: there are none per query)")
         return
     if data is None or mteb or langs:
         raise InputError("Give either --data COLLECTION, or --mteb TASK with or without --langs.")
@@ -75,7 +80,7 @@ def evaluate(
     from clear_ir.report.tables import measures_table, mixed_table, summary_table
 
     check_new(out, RESULTS_FILE, overwrite)
-    collection = read_collection(data, split or only_split(data), strict)
+    collection = read_collection(data, split or default_split(data), strict)
     encoder = load()
     results = evaluate_model(encoder, collection, name)
     log = Path(model) / "train_log.jsonl"
@@ -90,5 +95,5 @@ def evaluate(
         typer.echo(mixed_table([results]).markdown())
     typer.echo(summary_table(results, [], []).markdown())
     if encoder.cache:
-        typer.echo(f"Embeddings are kept in {encoder.cache} for the next time; --no-cache keeps none.")
-    print_made(f"Results: {out}", f"clear-ir compare BASE {out}")
+        typer.echo(f"The embeddings are cached in {encoder.cache} for later runs; --no-cache switches this off.")
+    print_result(f"Results: {out}", f"clear-ir compare BASE {out}")

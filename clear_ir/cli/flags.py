@@ -1,4 +1,4 @@
-"""Commands made from settings: a flag for each field, and errors that name the flag to change."""
+"""Make commands from settings: a flag for each field, and errors that name the flag to change."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from clear_ir.data.settings import Setting, describe_settings
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-#: Values that flags give to the stages' settings: by stage, then by name of the field.
+#: The values that the user's flags give to settings: by stage, then by name of the field.
 Flags = dict[str, dict[str, Any]]
 
-#: Choices longer than this are listed below the flag and not beside it.
-LONGEST_METAVAR = 24
+#: Choices longer than this are listed in the help text and not beside the flag: a terminal has 80 columns.
+LONGEST_METAVAR = 16
 
 
 class Commands(TyperGroup):
-    """A group of commands. An error's settings become the flags of the command that was running."""
+    """A group of commands. If a command fails, the error's sentence gets the flags of the settings that it names."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the user named."""
@@ -39,15 +39,15 @@ class Commands(TyperGroup):
 
 
 def name_flags(error: InputError, parameters: Iterable[Any]) -> str:
-    """The sentence of an error, with the flags that set what is wrong.
+    """Put the flags of the wrong settings into the sentence of an error.
 
     Args:
-        error: Its ``settings`` name parameters of the command; those that the command does not have are ignored.
+        error: An error. Those of its ``settings`` that are no parameters of the command are ignored.
         parameters: The parameters of the command.
 
     Returns:
-        ``--judge is 'x'; ...`` where the sentence starts with the setting's name, else the sentence with the flags
-        at its end: ``... has no language 'xyz'; choose among hau, ibo (--langs).``
+        The sentence. If it starts with the setting's name, the flag replaces the name: ``--judge is 'x'; ...``. Else
+        the flags are at the end: ``... has no language 'xyz'; choose among hau, ibo (--langs).``
     """
     options = {parameter.name: parameter for parameter in parameters if parameter.opts[0].startswith("--")}
     sentence, flags = str(error), []
@@ -62,13 +62,13 @@ def name_flags(error: InputError, parameters: Iterable[Any]) -> str:
 
 
 def takes(**stages: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the settings of stages: a flag for each field, and ``--set`` for those who know recipes.
+    """Give a command the settings of stages: a flag for each field, and ``--set`` to write settings as in a recipe.
 
     Args:
         stages: The settings of each stage, by its name in a recipe.
 
     Returns:
-        A decorator. The command's parameter ``flags`` receives :data:`Flags`, with what the user gave alone.
+        A decorator. The command's parameter ``flags`` gets :data:`Flags`: only the values that the user gave.
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
@@ -85,39 +85,45 @@ def takes(**stages: type[BaseModel]) -> Callable[[Callable[..., None]], Callable
                 flags[stage][key] = value
             command(**{name: given[name] for name in signature.parameters if name != "flags"}, flags=flags)
 
-        kept = [parameter for parameter in signature.parameters.values() if parameter.name != "flags"]
-        last = [parameter for parameter in kept if parameter.default is False]  # switches, such as --overwrite
-        _dress(run, [parameter for parameter in kept if parameter not in last] + added + last, command)
+        parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "flags"]
+        # Switches, such as --overwrite, come last in --help.
+        switches = [parameter for parameter in parameters if parameter.default is False]
+        others = [parameter for parameter in parameters if parameter not in switches]
+        _set_parameters(run, others + added + switches, command)
         return run
 
     return decorated
 
 
-def _dress(function: Any, parameters: list[inspect.Parameter], like: Callable[..., None]) -> None:
-    """Typer makes options from a function's signature and annotations, so the function gets them."""
+def _set_parameters(function: Any, parameters: list[inspect.Parameter], command: Callable[..., None]) -> None:
+    """Give a function the parameters, and the name and docstring of a command.
+
+    Typer reads options from the signature and the annotations, not from what the function really takes.
+    """
     keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
-    function.__name__, function.__doc__ = like.__name__, like.__doc__
+    function.__name__, function.__doc__ = command.__name__, command.__doc__
     function.__signature__ = inspect.Signature(keyword)
     function.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword}
 
 
 def _read_values(pairs: Iterable[str] | None) -> dict[str, Any]:
-    """The values of ``--set`` flags, read as a recipe's are."""
+    """The values of ``--set`` flags, parsed as YAML like those of a recipe."""
     import yaml
 
     return {key: yaml.safe_load(value) for key, value in parse_pairs("--set", pairs).items()}
 
 
 def options_of(model: type[BaseModel], optional: bool = False) -> list[inspect.Parameter]:
-    """An option for each field of a model. Flag, help and default come from the field.
+    """Make an option for each field of a model. Flag, help and default come from the field.
 
     Args:
-        model: A sequence of texts becomes one option with commas between them. A mapping becomes an option that is
-            repeated, ``OURS=THEIRS`` each time. A ``Literal`` becomes an option that shows its choices.
-        optional: Show the defaults and do not fill them in, since a recipe may say otherwise.
+        model: The model. A sequence of texts becomes one option with commas between the texts. A mapping becomes an
+            option that is repeated, ``OURS=THEIRS`` each time. A ``Literal`` becomes an option that shows its choices.
+        optional: Show the defaults in the help only: an option that is not given has no value, so that the recipe's
+            value counts.
 
     Returns:
-        Parameters of a function that Typer can make a command of.
+        Parameters of a function from which Typer can make a command.
     """
     return [_option_of(setting, optional) for setting in describe_settings(model)]
 
@@ -132,7 +138,7 @@ def _option_of(setting: Setting, optional: bool) -> inspect.Parameter:
     elif setting.choices:
         choices = "|".join(setting.choices)
         metavar = choices if len(choices) <= LONGEST_METAVAR else "NAME"
-        # Names that the description explains stand there already.
+        # Not if the description explains all of them.
         if not all(choice in setting.description for choice in setting.choices) and metavar == "NAME":
             sentences.append(f"One of {', '.join(setting.choices)}.")
     if setting.default is not None and setting.default is not False:
@@ -157,12 +163,12 @@ def _option_of(setting: Setting, optional: bool) -> inspect.Parameter:
 
 
 def _is_switch(setting: Setting) -> bool:
-    """Whether the flag stands alone, such as ``--no-cache``, without a flag for the opposite."""
+    """Whether the flag has no opposite, such as ``--no-cache``."""
     return setting.type is bool and "/" not in setting.flag
 
 
 def values_of(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the user gave for the fields of a model, ready to be validated. Fields without a value are left out."""
+    """The values that the user gave for the fields of a model, ready to be validated. Other fields are left out."""
     values: dict[str, Any] = {}
     for setting in describe_settings(model):
         value = given[setting.name]

@@ -1,4 +1,4 @@
-"""``clear-ir merge``: an adapted encoder and its base in, the point between them that keeps English out."""
+"""``clear-ir merge``: an adapted encoder and its base in, a merged encoder out that keeps English."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clear_ir.cli.flags import Flags, takes
-from clear_ir.cli.options import AsJson, Overwrite, Recipe, Remote, Split, only_split
-from clear_ir.cli.output import print_json, print_made
+from clear_ir.cli.options import AsJson, Overwrite, Recipe, Remote, Split, default_split
+from clear_ir.cli.output import print_json, print_result
 from clear_ir.data.files import InputError
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.merge.settings import MergeSettings
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 @takes(merge=MergeSettings, encode=EncodingSettings)
 def merge(
-    base: Annotated[str, typer.Argument(help="The encoder that was adapted: folder, hub name, or 'minilm'.")],
-    model: Annotated[str, typer.Argument(help="The adapted encoder.")],
+    base: Annotated[
+        str, typer.Argument(help="The encoder before it was adapted: model folder, hub name, or 'minilm'.")
+    ],
+    model: Annotated[str, typer.Argument(help="The adapted encoder: model folder or hub name.")],
     out: Annotated[Path, typer.Option(help="Model folder to make.")],
     flags: Flags,
     data: Annotated[
-        Path | None, typer.Option(help="Collection that decides among several weights: a dev split, not the test.")
+        Path | None,
+        typer.Option(help="Collection on which the best weight is chosen: a dev split, not the test split."),
     ] = None,
     split: Split = None,
     recipe: Recipe = None,
@@ -35,7 +38,7 @@ def merge(
     trust_remote_code: Remote = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Interpolate between an encoder and its base: keep English, and most of what was learnt."""
+    """Interpolate between an adapted encoder and its base, to win back English."""
     from clear_ir.data.collection import read_collection
     from clear_ir.data.files import check_new
     from clear_ir.encode.models import load_encoder
@@ -47,33 +50,33 @@ def merge(
     weights, limit = chosen.merge.shares, chosen.merge.max_english_loss
     if len(weights) > 1 and data is None:
         raise InputError(
-            f"--weights {chosen.merge.weights} names {len(weights)}; give --data COLLECTION to choose by, or one "
-            "weight."
+            f"--weights {chosen.merge.weights} names {len(weights)} weights; give --data COLLECTION to choose by, or a "
+            "single weight."
         )
     check_new(out, MERGE_FILE, overwrite)
-    collection = read_collection(data, split or only_split(data)) if data else None
-    first, second = load_encoder(base, trust_remote_code), load_encoder(model, trust_remote_code)
+    collection = read_collection(data, split or default_split(data)) if data else None
+    base_encoder, adapted = load_encoder(base, trust_remote_code), load_encoder(model, trust_remote_code)
     record: dict[str, Any] = {"base": base, "model": model}
     points: list[MergePoint] = []
     best = weights[0]
     if collection and len(weights) > 1:
-        encoder = TextEncoder.from_settings(first, chosen.encode)
-        points = sweep_weights(encoder, second, sorted({0.0, *weights}), collection)
+        encoder = TextEncoder.from_settings(base_encoder, chosen.encode)
+        points = sweep_weights(encoder, adapted, sorted({0.0, *weights}), collection)
         best = best_point(points, limit).weight
         record |= {"data": collection.name, "data_hash": collection.data_hash, "max_english_loss": limit}
-    write_merged(out, merge_encoders(first, second, best), best, points, record, overwrite)
+    write_merged(out, merge_encoders(base_encoder, adapted, best), best, points, record, overwrite)
     if as_json:
         print_json({"weight": best, "points": [asdict(point) for point in points], "out": str(out)})
         return
     if points:
         typer.echo(_table(points, best).markdown())
-        typer.echo(f"* the best across languages that loses at most {limit:g} points in English.")
-    made = f"Model, merge.json and merge.svg: {out}" if points else f"Merged at weight {best:g}: {out}"
-    print_made(made, f"clear-ir evaluate --model {out} --data TEST_COLLECTION --out RESULTS")
+        typer.echo(f"* the best mean across languages among the weights that lose at most {limit:g} points in English.")
+    result = f"Model, merge.json and merge.svg: {out}" if points else f"Model merged with weight {best:g}: {out}"
+    print_result(result, f"clear-ir evaluate --model {out} --data TEST_COLLECTION --out RESULTS")
 
 
 def _table(points: list[MergePoint], best: float) -> Table:
-    """What each weight gives."""
+    """The scores at each weight."""
     from clear_ir.data.directions import ENGLISH_DIRECTION
     from clear_ir.report.tables import Table
 

@@ -8,25 +8,25 @@ from typing import Annotated
 import typer
 
 from clear_ir.cli.flags import Flags, takes
-from clear_ir.cli.options import AsJson, Map, ModelOrRecipes, Overwrite, Recipe, Remote, model_name, parse_mapping
-from clear_ir.cli.output import print_json, print_made, print_summary, some_of
+from clear_ir.cli.options import AsJson, Map, ModelOrRecipe, Overwrite, Recipe, Remote, model_name, parse_mapping
+from clear_ir.cli.output import join_first, print_json, print_result, print_summary
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.mine.settings import MiningSettings
 
 
 @takes(mine=MiningSettings, encode=EncodingSettings)
 def mine(
-    rows: Annotated[Path, typer.Option(help="Parallel rows, as prepare writes them.")],
+    rows: Annotated[Path, typer.Option(help="File of parallel rows, as clear-ir prepare writes it.")],
     out: Annotated[Path, typer.Option(help="File of training rows to make.")],
     flags: Flags,
-    model: ModelOrRecipes = None,
+    model: ModelOrRecipe = None,
     recipe: Recipe = None,
     mapping: Map = None,
     as_json: AsJson = False,
     trust_remote_code: Remote = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Hard-negative passages and queries for each parallel row."""
+    """Mine hard negatives: passages and queries for each parallel row."""
     from clear_ir.data.files import check_new, write_jsonl
     from clear_ir.data.rows import read_parallel_rows
     from clear_ir.encode.models import load_encoder
@@ -47,5 +47,7 @@ def mine(
         return
     print_summary(mined.summary())
     if mined.left_out:
-        typer.echo(f"Left out for want of candidates: {some_of(mined.left_out)}")
-    print_made(f"{len(mined.records)} training rows: {out}", f"clear-ir train --model {name} --rows {out} --out MODEL")
+        typer.echo(f"Rows left out because they have too few candidates: {join_first(mined.left_out)}")
+    print_result(
+        f"{len(mined.records)} training rows: {out}", f"clear-ir train --model {name} --rows {out} --out MODEL"
+    )

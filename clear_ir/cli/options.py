@@ -1,4 +1,4 @@
-"""Options that several commands have, and how their texts are read."""
+"""Options that several commands share, and functions that parse their values."""
 
 from __future__ import annotations
 
@@ -11,32 +11,47 @@ import typer
 from clear_ir.data.files import InputError
 
 Model = Annotated[str, typer.Option(help="Model folder, hub name, or 'minilm'.")]
-ModelOrRecipes = Annotated[
-    str | None, typer.Option(help="Model folder, hub name, or 'minilm'. The recipe's where it is left out.")
+ModelOrRecipe = Annotated[
+    str | None, typer.Option(help="Model folder, hub name, or 'minilm'. Default: the model of the recipe.")
 ]
-Split = Annotated[str | None, typer.Option(help="Which qrels; test where it is there, else the only one.")]
-Recipe = Annotated[str | None, typer.Option(help="YAML file, or a recipe that ships: see clear-ir recipe list.")]
-Map = Annotated[list[str] | None, typer.Option("--map", help="OURS=THEIRS: a column under another name.")]
+Data = Annotated[Path | None, typer.Option(help="Collection folder, with corpus.jsonl, queries.jsonl and qrels/.")]
+Split = Annotated[
+    str | None, typer.Option(help="Name of the file in qrels/. Default: test if it exists, else the only file.")
+]
+Recipe = Annotated[
+    str | None, typer.Option(help="YAML file, or a recipe that ships with clear-ir: see clear-ir recipe list.")
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", help="OURS=THEIRS: one of our columns and its name in the file, where the two differ. Repeat for more."
+    ),
+]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, written as in a recipe. Repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting, written as in a recipe. Repeat for more settings."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, unrounded, and nothing else.")]
-Remote = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python code that a model brings along.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON, with unrounded numbers.")]
+Remote = Annotated[bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier output of the same command.")]
 
 
 def parse_mapping(pairs: Iterable[str] | None) -> dict[str, str]:
-    """Our column names to the user's, from ``--map`` flags."""
+    """The values of ``--map`` flags: by our column name, the user's."""
     return parse_pairs("--map", pairs)
 
 
 def parse_pairs(flag: str, pairs: Iterable[str] | None) -> dict[str, str]:
-    """``NAME=VALUE`` flags as a dictionary; others are refused."""
+    """The values of flags such as ``NAME=VALUE``, by name.
+
+    Raises:
+        InputError: If a value has another form.
+    """
     values = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not (name and equals and value):
-            raise InputError(f"{flag} {pair!r} is not of the form NAME=VALUE.")
+            raise InputError(f"{flag} {pair!r} is not of the form NAME=VALUE; put one = between name and value.")
         values[name] = value
     return values
 
@@ -49,8 +64,12 @@ def parse_langs(text: str) -> list[str]:
     return langs
 
 
-def only_split(data: Path) -> str:
-    """The split of a collection when none is named: test if it is there, else the only one."""
+def default_split(data: Path) -> str:
+    """The split to use if the user names none: test if it exists, else the only one.
+
+    Raises:
+        InputError: If there are several splits and none is named test.
+    """
     splits = sorted({path.name.partition(".tsv")[0] for path in (data / "qrels").glob("*.tsv*")})
     if "test" in splits or not splits:
         return "test"
@@ -60,7 +79,11 @@ def only_split(data: Path) -> str:
 
 
 def model_name(flag: str | None, from_recipe: str | None) -> str:
-    """The model that a flag names, else the recipe's."""
+    """The model that the flag names, else that of the recipe.
+
+    Raises:
+        InputError: If neither names a model.
+    """
     name = flag or from_recipe
     if not name:
         raise InputError("No model is named; give one, or a recipe that names one (small uses minilm).", "model")

@@ -1,4 +1,4 @@
-"""What commands print: what was made, and summaries."""
+"""Functions that print the results of commands."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 import typer
 
 
-def some_of(items: Iterable[str], most: int = 3) -> str:
-    """The first few of many, and how many more."""
-    shown = list(items)
-    return "; ".join(shown[:most]) + (f"; and {len(shown) - most} more" if len(shown) > most else "")
+def join_first(items: Iterable[str], most: int = 3) -> str:
+    """The first items as one text, and the number of the others: ``a; b; c; and 2 more``."""
+    texts = list(items)
+    return "; ".join(texts[:most]) + (f"; and {len(texts) - most} more" if len(texts) > most else "")
 
 
-def print_made(what: str, following: str | None = None) -> None:
-    """Say what was made, where, and the next command."""
-    typer.echo(what)
-    if following:
-        typer.echo(f"Next: {following}")
+def print_result(result: str, next_command: str | None = None) -> None:
+    """Print what a command made and where, and the command to run next."""
+    typer.echo(result)
+    if next_command:
+        typer.echo(f"Next: {next_command}")
 
 
 def print_summary(summary: dict[str, Any], indent: str = "") -> None:
-    """Print nested names and values, one a line."""
+    """Print nested names and values, one per line."""
     for name, value in summary.items():
         if isinstance(value, dict):
             typer.echo(f"{indent}{name}:")
@@ -33,5 +33,5 @@ def print_summary(summary: dict[str, Any], indent: str = "") -> None:
 
 
 def print_json(document: Any) -> None:
-    """Print a document for other programs."""
+    """Print a document as JSON, for other programs."""
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2))

@@ -13,7 +13,7 @@ import typer
 
 from clear_ir.cli.flags import Commands, options_of, values_of
 from clear_ir.cli.options import Overwrite
-from clear_ir.cli.output import print_made, some_of
+from clear_ir.cli.output import join_first, print_result
 
 if TYPE_CHECKING:
     from clear_ir.prepare.prepared import Prepared
@@ -119,20 +119,20 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
         summary = {"rows by language": counts, "left out": len(rejected), "notes": prepared.notes}
         write_json(partial / "prepared.json", summary)
     if rejected:
-        typer.echo(f"{len(rejected)} rows left out: {some_of(f'{where} ({reason})' for where, reason in rejected)}")
+        typer.echo(f"{len(rejected)} rows left out: {join_first(f'{where} ({reason})' for where, reason in rejected)}")
     for note in prepared.notes:
         typer.echo(note)
     if collection := prepared.collection:
-        directions = some_of(map(str, collection.directions), most=9)
+        directions = join_first(map(str, collection.directions), most=9)
         sizes = f"{len(collection.queries)} queries, {len(collection.passages)} passages"
         typer.echo(f"Collection: {out / 'collection'} ({sizes}; {directions})")
     if prepared.translations:
         typer.echo(f"Translations, for train --translations: {out / 'translations.jsonl'}")
     if not prepared.rows:
-        print_made("No training rows.", f"clear-ir evaluate --model MODEL --data {out / 'collection'} --out RESULTS")
+        print_result("No training rows.", f"clear-ir evaluate --model MODEL --data {out / 'collection'} --out RESULTS")
         return
     by_lang = ", ".join(f"{count} {lang}" for lang, count in counts.items())
-    print_made(
+    print_result(
         f"Training rows: {out / 'rows.jsonl'} ({by_lang})",
         f"clear-ir mine --model MODEL --rows {out / 'rows.jsonl'} --out {out / 'train.jsonl'}",
     )

@@ -1,4 +1,4 @@
-"""``clear-ir quickstart``: the whole path on the data that ships."""
+"""``clear-ir quickstart``: every stage on the data that ships with clear-ir."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from clear_ir.cli.options import Overwrite, parse_langs
 
 
 def quickstart(
-    out: Annotated[Path, typer.Option(help="Folder for all that is made.")] = Path("quickstart"),
+    out: Annotated[Path, typer.Option(help="Folder to make, with data, model, results and report.")] = Path(
+        "quickstart"
+    ),
     langs: Annotated[
         list[str] | None,
-        typer.Option("--lang", "--langs", help="Languages to add, de and sw by default; repeated or between commas."),
+        typer.Option(
+            "--lang", "--langs", help="Language to add. Repeat, or put commas between several. Default: de,sw."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of mining and training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of mining and training.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """The whole path on the data that ships with clear-ir, in minutes, without a network."""
+    """Run every stage on the data that ships with clear-ir: some minutes, no network."""
     from clear_ir.quickstart import run_quickstart
 
     run_quickstart(out, parse_langs(" ".join(langs)) if langs else None, seed, overwrite)

@@ -1,4 +1,4 @@
-"""``clear-ir recipe``: the recipes that ship, and what one comes to."""
+"""``clear-ir recipe``: list the recipes that ship, and show all settings of a recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clear_ir.cli.output import print_json
 
 recipe = typer.Typer(
     cls=Commands,
-    help="The recipes that ship: settings of every stage in one YAML file.",
+    help="List and show recipes: the settings of all stages in one YAML file.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -20,7 +20,7 @@ recipe = typer.Typer(
 
 @recipe.command("list", epilog="Example: clear-ir recipe list")
 def list_recipes(as_json: AsJson = False) -> None:
-    """The recipes that ship, with the encoder that each is for."""
+    """List the recipes that ship with clear-ir, each with its encoder."""
     from clear_ir.recipes.recipe import load_recipe, shipped_recipes
     from clear_ir.report.tables import Table
 
@@ -36,9 +36,10 @@ def list_recipes(as_json: AsJson = False) -> None:
 
 @recipe.command(epilog="Example: clear-ir recipe show small > mine.yaml")
 def show(
-    name: Annotated[str, typer.Argument(help="A recipe that ships, or a YAML file.")], as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="A recipe that ships with clear-ir, or a YAML file.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Every setting of a recipe, defaults included; a file to start your own from."""
+    """Show every setting of a recipe, with the defaults: a start for your own recipe."""
     import yaml
 
     from clear_ir.recipes.recipe import load_recipe

@@ -1,4 +1,4 @@
-"""``clear-ir report``: results as one page."""
+"""``clear-ir report``: results as one HTML page."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Annotated
 import typer
 
 from clear_ir.cli.options import Overwrite
-from clear_ir.cli.output import print_made
+from clear_ir.cli.output import print_result
 
 
 def report(
-    base: Annotated[Path, typer.Argument(help="Results folder of the reference.")],
+    base: Annotated[Path, typer.Argument(help="Results folder of the base.")],
     others: Annotated[list[Path] | None, typer.Argument(help="Results folders of other models.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="The collection evaluated, for the texts of the queries that changed most.")
+        Path | None,
+        typer.Option(help="The collection that was evaluated, to show the texts of the queries that changed most."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Report folder to make.")] = Path("report"),
     overwrite: Overwrite = False,
 ) -> None:
-    """One self-contained HTML page, and the same tables in Markdown."""
+    """Write results as one HTML page, and their tables as Markdown."""
     from clear_ir.data.collection import read_collection
     from clear_ir.evaluate.results import read_results, read_train_log
     from clear_ir.report.page import REPORT_FILE, render_report
@@ -31,5 +32,5 @@ def report(
     collection = read_collection(data, first.split) if data else None
     render_report(out, first, rest, {model: log for model, log in logs.items() if log}, overwrite, collection)
     if rest and not collection:
-        typer.echo("Give --data COLLECTION to see the queries that gained and lost most.")
-    print_made(f"Report: {out / REPORT_FILE} and {out / 'report.md'}")
+        typer.echo("With --data COLLECTION the report shows the queries that gained and lost most.")
+    print_result(f"Report: {out / REPORT_FILE} and {out / 'report.md'}")

@@ -8,27 +8,30 @@ from typing import Annotated, Any
 import typer
 
 from clear_ir.cli.flags import Flags, takes
-from clear_ir.cli.options import Map, ModelOrRecipes, Overwrite, Recipe, Remote, model_name, parse_mapping
-from clear_ir.cli.output import print_made
+from clear_ir.cli.options import Map, ModelOrRecipe, Overwrite, Recipe, Remote, model_name, parse_mapping
+from clear_ir.cli.output import print_result
 from clear_ir.train.settings import TrainingSettings
 
 
 @takes(train=TrainingSettings)
 def train(
-    rows: Annotated[Path, typer.Option(help="Training rows, as mine writes them.")],
+    rows: Annotated[Path, typer.Option(help="File of training rows, as clear-ir mine writes it.")],
     out: Annotated[Path, typer.Option(help="Model folder to make.")],
     flags: Flags,
-    model: ModelOrRecipes = None,
+    model: ModelOrRecipe = None,
     recipe: Recipe = None,
     mapping: Map = None,
     translations: Annotated[
-        Path | None, typer.Option(help="More to distil on: a file of english, translation (and lang).")
+        Path | None,
+        typer.Option(help="More texts for distillation: a file with columns english and translation (and lang)."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run into --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run that has the same --out.")
+    ] = False,
     trust_remote_code: Remote = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train an encoder with CLEAR or a baseline."""
+    """Train an encoder with the CLEAR loss or a baseline."""
     from clear_ir.data.rows import read_training_rows, read_translations
     from clear_ir.recipes.recipe import load_recipe
     from clear_ir.train.run import train_model
@@ -45,7 +48,7 @@ def train(
         translations=read_translations(translations) if translations else [],
     )
     _print_log(log, chosen.train)
-    print_made(
+    print_result(
         f"Model, recipe and training log: {out}", f"clear-ir evaluate --model {out} --data COLLECTION --out RESULTS"
     )
 
@@ -71,4 +74,7 @@ def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
     vetoed = [entry["eval_vetoed"] for entry in log if "eval_vetoed" in entry]
     if vetoed and all(vetoed):
         limit = settings.max_english_loss
-        typer.echo(f"Every checkpoint lost more than {limit:g} points in English; the best across languages was kept.")
+        typer.echo(
+            f"Every checkpoint lost more than {limit:g} points in English; the one that is best across languages was "
+            "kept."
+        )

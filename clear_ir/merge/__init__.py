@@ -1,1 +1,1 @@
-"""The best point between an encoder and its base."""
+"""Merge an adapted encoder with its base, at the weight that is best."""

@@ -1,7 +1,8 @@
-"""Merging an adapted encoder with its base: a line between two sets of weights, and the best point on it.
+"""Merge an adapted encoder with its base: interpolate between their weights, and choose the best point.
 
 Weight interpolation (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903; LM-Cocktail, Xiao et al. 2023, arXiv 2311.13534)
-wins back what English lost in adapting, at a price across languages. Which weight is best has to be measured.
+recovers what English lost in the adaptation, and costs some of the gain across languages. Which weight is best must be
+measured.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ MERGE_FILE = "merge.json"
 
 @dataclass(frozen=True)
 class MergePoint:
-    """What one weight gives.
+    """The scores of the merged encoder at one weight.
 
     Args:
-        weight: Share of the adapted encoder: 0 is the base, 1 the adapted encoder.
+        weight: Weight of the adapted encoder: 0 is the base, 1 the adapted encoder.
         english: nDCG@10 of q-en.p-en.
-        cross_lingual: Mean nDCG@10 of the directions whose sides differ in language.
+        cross_lingual: Mean nDCG@10 of the directions in which queries and passages differ in language.
         scores: nDCG@10 by direction.
     """
 
@@ -46,12 +47,13 @@ class MergePoint:
 
 
 def merge_encoders(base: SentenceTransformer, model: SentenceTransformer, weight: float) -> SentenceTransformer:
-    """An encoder whose weights lie on the line between two others.
+    """Make an encoder whose weights are interpolated between those of two others.
 
     Args:
         base: The encoder at weight 0.
-        model: The one at weight 1, of the same architecture and vocabulary; its prompts and settings are kept.
-        weight: From 0 to 1; values outside extrapolate.
+        model: The encoder at weight 1, of the same architecture and vocabulary. The merged encoder has its prompts and
+            settings.
+        weight: From 0 to 1. Values outside extrapolate.
 
     Returns:
         A new encoder with ``(1 - weight) * base + weight * model`` in every floating-point tensor.
@@ -61,25 +63,25 @@ def merge_encoders(base: SentenceTransformer, model: SentenceTransformer, weight
     """
     import torch
 
-    first, second = base.state_dict(), model.state_dict()
-    if in_one_only := sorted(first.keys() ^ second.keys()):
+    base_tensors, model_tensors = base.state_dict(), model.state_dict()
+    if in_one_only := sorted(base_tensors.keys() ^ model_tensors.keys()):
         raise InputError(
             f"The two models cannot be merged: only one has the tensor {in_one_only[0]}; merge a model with its base."
         )
-    for name, tensor in second.items():
-        if first[name].shape != tensor.shape:
+    for name, tensor in model_tensors.items():
+        if base_tensors[name].shape != tensor.shape:
             raise InputError(
-                f"The two models cannot be merged: {name} has the shape {tuple(first[name].shape)} in one and "
+                f"The two models cannot be merged: {name} has the shape {tuple(base_tensors[name].shape)} in one and "
                 f"{tuple(tensor.shape)} in the other; merge a model with its base."
             )
     merged = copy.deepcopy(model)
     with torch.no_grad():
         for name, tensor in merged.state_dict().items():
             if tensor.is_floating_point():
-                # In double: half precision would round twice.
-                between = torch.lerp(
-                    first[name].cpu().double(), second[name].cpu().double(), weight
-                )  # no doubles on MPS
+                # In float64, so that half precision is rounded once, at the end, and not after each operation. On the
+                # CPU, since Apple's GPUs have no float64.
+                start, end = base_tensors[name].cpu().double(), model_tensors[name].cpu().double()
+                between = torch.lerp(start, end, weight)
                 tensor.copy_(between.to(tensor.device))
     return merged
 
@@ -90,24 +92,24 @@ def sweep_weights(
     """Evaluate the merged encoder at each weight.
 
     Args:
-        base: The encoder at weight 0; the others are encoded with its backend and cache.
-        model: The one at weight 1.
-        weights: To try.
-        collection: What to judge on; a dev split, since the best weight is chosen by it.
+        base: The encoder at weight 0. Its backend and cache are used for every merged encoder.
+        model: The encoder at weight 1.
+        weights: The weights to evaluate.
+        collection: The collection to evaluate on. Use a dev split: the best weight is chosen on it.
 
     Returns:
-        One point a weight, in their order.
+        One point per weight, in their order.
 
     Raises:
-        InputError: If the collection has no q-en.p-en or no direction across languages, or the models do not fit.
+        InputError: If the collection has no q-en.p-en or no direction across languages, or the models cannot be merged.
     """
     from tqdm.auto import tqdm
 
     directions = collection.directions
     if ENGLISH_DIRECTION not in map(str, directions) or not any(direction.crosses for direction in directions):
         raise InputError(
-            f"The collection {collection.name} has no {ENGLISH_DIRECTION} or no direction across languages; merging "
-            "weighs one against the other, so give a collection with both."
+            f"The collection {collection.name} has no {ENGLISH_DIRECTION} or no direction across languages; the weight "
+            "is chosen by both, so give a collection that has both."
         )
     points = []
     for weight in tqdm(weights, desc="Merging", unit=" weights", disable=not base.show_progress):
@@ -119,21 +121,22 @@ def sweep_weights(
 
 
 def best_point(points: Sequence[MergePoint], max_english_loss: float) -> MergePoint:
-    """The point that is best across languages among those that keep English.
+    """Choose the point that is best across languages among those that do not lose too much in English.
 
     Args:
-        points: One of them at weight 0, the base.
-        max_english_loss: Points of nDCG@10 x 100 that q-en.p-en may lose against the base.
+        points: The points. One of them must have weight 0, the base.
+        max_english_loss: How much q-en.p-en may lose against the base, in points of nDCG@10 x 100.
 
     Returns:
-        The highest mean across languages; on a tie the smaller weight. The base itself always qualifies.
+        The point with the highest mean across languages; on a tie, that with the smaller weight. The base is always
+        among the allowed points.
 
     Raises:
         ValueError: If there is no point at weight 0.
     """
     base = next((point for point in points if point.weight == 0), None)
     if base is None:
-        raise ValueError("the points need one at weight 0, the base, to tell what English loses")
+        raise ValueError("no point has weight 0, the base, with which English is compared; add it")
     floor = EnglishFloor(base.english, max_english_loss)
     allowed = [point for point in points if floor.allows(point.english)]
     return max(allowed, key=lambda point: (point.cross_lingual, -point.weight))
@@ -147,14 +150,14 @@ def write_merged(
     settings: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a merged encoder: an ordinary model folder, and how its weight was chosen.
+    """Write a merged encoder: a model folder with ``merge.json``, which says how the weight was chosen.
 
     Args:
-        folder: Where; refused if it holds anything but an earlier merged model.
+        folder: The folder to make. If it exists, it must be empty or hold an earlier merged model.
         merged: The encoder.
         weight: Its weight.
-        points: The sweep, drawn as ``merge.svg``; none if the weight was given.
-        settings: What else is worth recording.
+        points: All points that were evaluated, drawn as ``merge.svg``. Empty if the user gave the weight.
+        settings: Further entries of ``merge.json``.
         overwrite: Replace an earlier merged model.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What ``clear-ir merge`` can be told."""
+"""The settings of ``clear-ir merge``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from clear_ir.data.settings import Settings
 
 
 class MergeSettings(Settings):
-    """Which points between an encoder and its base are tried, and which is kept."""
+    """Which weights between an encoder and its base are tried, and which of them may win."""
 
     groups: ClassVar[dict[str, str]] = {"weights": "Weights"}
 
     weights: str = "0:1:0.1"
-    """Shares of the adapted encoder: FROM:TO:STEP, or values between commas. A single one is taken as it is."""
+    """Weights of the adapted encoder to try, from 0 (the base) to 1: FROM:TO:STEP, or values between commas. A single
+    weight is used without a search."""
     max_english_loss: float = Field(0.5, ge=0)
-    """Points of nDCG@10 x 100 that q-en.p-en may lose against the base."""
+    """How much English (q-en.p-en) may lose against the base, in points of nDCG@10 x 100."""
 
     @field_validator("weights", mode="before")
     @classmethod
@@ -29,21 +30,21 @@ class MergeSettings(Settings):
 
     @property
     def shares(self) -> list[float]:
-        """The weights as numbers."""
+        """The weights to try, as numbers."""
         return parse_weights(self.weights)
 
 
 def parse_weights(text: str) -> list[float]:
-    """``0:1:0.1`` or ``0.3,0.5`` as numbers, each from 0 to 1.
+    """Parse weights such as ``0:1:0.1`` or ``0.3,0.5``.
 
     Args:
-        text: What is written.
+        text: FROM:TO:STEP, or numbers between commas or spaces.
 
     Returns:
-        The numbers.
+        The weights, each from 0 to 1.
 
     Raises:
-        InputError: If it is neither, or a number is out of range.
+        InputError: If the text has another form, or a number is out of range.
     """
     try:
         if ":" in text:

@@ -1,4 +1,4 @@
-"""Recipes: YAML in, validated settings of each stage out. Unknown keys are errors."""
+"""Recipes: YAML in, the validated settings of each stage out. An unknown key is an error."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Recipe(BaseModel):
     """The settings of the stages.
 
     Attributes:
-        model: The encoder to start from, if the recipe names one.
-        encode: Of every command that encodes.
-        mine: Of ``clear-ir mine``.
-        train: Of ``clear-ir train``.
-        merge: Of ``clear-ir merge``.
+        model: The encoder to start from. None: the recipe names none.
+        encode: Settings of every command that encodes.
+        mine: Settings of ``clear-ir mine``.
+        train: Settings of ``clear-ir train``.
+        merge: Settings of ``clear-ir merge``.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,17 +50,17 @@ STAGES: dict[str, type[Settings]] = {
 
 
 def load_recipe(name: str | None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
-    """Load a recipe and put command-line flags on top.
+    """Load a recipe and replace the settings that flags of the command line give.
 
     Args:
-        name: A YAML file, the name of a recipe that ships with the package, or None for the defaults.
-        flags: Settings by stage that win over the recipe: ``{"train": {"epochs": 1}}``.
+        name: A YAML file, or the name of a recipe that ships with the package. None: the defaults.
+        flags: Settings by stage that replace those of the recipe: ``{"train": {"epochs": 1}}``.
 
     Returns:
-        The recipe, validated.
+        The validated recipe.
 
     Raises:
-        InputError: If there is no such recipe, it is no YAML mapping, a key is unknown, or a value is wrong.
+        InputError: If there is no such recipe, it is not a YAML mapping, a key is unknown, or a value is wrong.
     """
     path = _path_of(name) if name else None
     document: Any = {}
@@ -70,21 +70,21 @@ def load_recipe(name: str | None, flags: Mapping[str, Mapping[str, Any]] | None 
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{path}, line {mark.line + 1}" if mark else str(path)
-            raise InputError(f"{where}: no valid YAML: {getattr(error, 'problem', None) or error}.") from None
+            raise InputError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
         if not isinstance(document, dict):
-            raise InputError(f"{path} is no mapping of stages; write for example 'train:' and settings below it.")
-        # First alone, so that a message blames the right source.
+            raise InputError(f"{path} is not a mapping of stages; write for example 'train:' and settings below it.")
+        # Validated once without the flags: a mistake in the file is then reported as the file's, not as the flags'.
         _validate(document, str(path))
     for stage, settings in (flags or {}).items():
         document[stage] = {**(document.get(stage) or {}), **settings}
-    return _validate(document, f"the flags on top of {path}" if path else "the flags")
+    return _validate(document, f"{path} with the flags" if path else "the flags")
 
 
 def shipped_recipes() -> dict[str, str]:
-    """The recipes that ship.
+    """The recipes that ship with the package.
 
     Returns:
-        By name, the first sentence of the comment at the file's top.
+        By name, the first sentence of the comment at the top of the file.
     """
     described = {}
     for path in sorted(SHIPPED.glob("*.yaml")):
@@ -111,12 +111,13 @@ def _validate(document: Mapping[str, Any], source: str) -> Recipe:
             raise InputError(f"{source}: unknown key {key!r}{_suggestion(first['loc'])}.") from None
         message = first["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
-        shown = f" (found {first['input']!r})" if not isinstance(first["input"], dict) else ""
-        raise InputError(f"{source}: {key}: {message}{shown}.") from None
+        value = f"; the value is {first['input']!r}" if not isinstance(first["input"], dict) else ""
+        raise InputError(f"{source}: {key}: {message}{value}.") from None
 
 
 def _suggestion(location: tuple[str | int, ...]) -> str:
+    """The known key that is most similar to an unknown one, else all known keys."""
     stage = Recipe.model_fields[str(location[0])].annotation if len(location) > 1 else Recipe
     known = list(stage.model_fields) if stage else []
-    near = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+    similar = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {similar[0]!r}?" if similar else f"; choose among {', '.join(known)}"

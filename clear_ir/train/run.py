@@ -19,7 +19,7 @@ import yaml
 
 from clear_ir.data.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
 from clear_ir.data.rows import TrainingRows, Translation
-from clear_ir.encode.models import load_encoder
+from clear_ir.encode.models import load_encoder, prompt_of
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.distillation import distil_model, read_distilled
@@ -217,7 +217,8 @@ def _write_model(
         return
     partial = folder.path / "model"
     model.save_pretrained(str(partial))
-    write_text(partial / RECIPE_FILE, folder.recipe)
+    prompts = ", ".join(f"{side} {prompt_of(model, side)!r}" for side in ("query", "passage"))
+    write_text(partial / RECIPE_FILE, f"{folder.recipe}# Prompts, of the encoder: {prompts}\n")
     write_jsonl(partial / LOG_FILE, log)
     if (folder.checkpoints / "runs").is_dir():
         shutil.move(folder.checkpoints / "runs", partial / "tensorboard")

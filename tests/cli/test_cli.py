@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import typer
 from commands import refused
 
+from clear_ir.cli.app import app
 from clear_ir.data.files import write_jsonl, write_text
 
 
@@ -157,3 +159,29 @@ def test_a_folder_of_other_files_is_never_replaced(run, tmp_path, own_rows):
 def test_quickstart_refuses_an_unknown_language(run, tmp_path):
     refused(run("quickstart", "--out", tmp_path / "q", "--lang", "xx"), "'xx'", "choose among")
     assert not (tmp_path / "q").exists()
+
+
+def every_command(command=None, name=()):
+    """Each command with its name; no groups."""
+    command = command or typer.main.get_command(app)
+    if not hasattr(command, "list_commands"):
+        yield name, command
+        return
+    for child in command.list_commands(None):
+        yield from every_command(command.get_command(None, child), (*name, child))
+
+
+def test_every_option_has_a_help_text():
+    commands = list(every_command())
+    assert len(commands) > 15
+    for name, command in commands:
+        for parameter in command.params:
+            assert parameter.help, f"{' '.join(name)} {parameter.name}"
+
+
+def test_help_fits_a_terminal_of_80_columns(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, _ in every_command():
+        code, out, _ = run(*name, "--help")
+        assert code == 0
+        assert "…" not in out, f"a flag of {' '.join(name)} is cut off"

@@ -80,9 +80,9 @@ def test_flags_win_over_the_recipe(tmp_path):
         ("trian: {}\n", "unknown key 'trian'"),
         ("train:\n  alpha: 0.9\n", "sum to at most 1"),
         ("train:\n  loss: triplet\n", "train.loss: input should be"),
-        ("mine:\n  num_negatives: many\n", "mine.num_negatives: .*found 'many'"),
-        ("- a\n", "no mapping of stages"),
-        ("train: [\n", "line 2: no valid YAML"),
+        ("mine:\n  num_negatives: many\n", "mine.num_negatives: .*the value is 'many'"),
+        ("- a\n", "is not a mapping of stages"),
+        ("train: [\n", "line 2: not valid YAML"),
     ],
 )
 def test_wrong_recipes_name_file_and_key(tmp_path, text, message):
