@@ -68,7 +68,7 @@ def main() -> int:
     from datasets.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    warnings.simplefilter("ignore")  # mteb uses deprecated arguments of mteb
+    warnings.simplefilter("ignore")  # mteb warns of its own code
     encoder = load_encoder("minilm")
     if given.quick:
         encoder.max_seq_length = 16

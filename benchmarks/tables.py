@@ -1,4 +1,4 @@
-"""Rewrite the benchmarks' tables and figure in README and docs from the committed JSON.
+"""Rewrite the benchmarks' tables and the quickstart's figure in README and docs from the committed JSON.
 
 python -m benchmarks.tables
 python -m benchmarks.tables --check
@@ -23,41 +23,40 @@ def load(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def value_and_change(difference: dict[str, Any]) -> str:
+    """``38.4 (+11.0*)``: a score, its change against the base, and a star if it is significant."""
+    value, base = difference["value"], difference["base"]
+    return f"{100 * value:.1f} ({100 * (value - base):+.1f}{'*' if difference['p_holm'] < 0.05 else ''})"
+
+
 def quickstart_table() -> str:
     data = load("quickstart")
     base, *_ = data["runs"][0]["scores"]
     rows = []
     for i, difference in enumerate(data["runs"][0]["differences"]):
-        row = [difference["direction"], f"{100 * difference['base']:.1f}"]
-        for run in data["runs"]:
-            d = run["differences"][i]
-            mark = "*" if d["p_holm"] < 0.05 else ""
-            row.append(f"{100 * d['value']:.1f} ({100 * (d['value'] - d['base']):+.1f}{mark})")
-        rows.append(row)
+        changes = [value_and_change(run["differences"][i]) for run in data["runs"]]
+        rows.append([difference["direction"], f"{100 * difference['base']:.1f}", *changes])
     head = ["direction", base, *(f"+ CLEAR, seed {run['seed']}" for run in data["runs"])]
     seconds = ", ".join(f"{run['seconds']:.0f}" for run in data["runs"])
     queries = data["runs"][0]["differences"][0]["num_queries"]
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"nDCG@10 x 100 on {queries} test questions a language and 50 passages; * p < .05 (paired permutation test, "
-        f"Holm). The whole path took {seconds} s on {data['machine']}."
+        f"nDCG@10 x 100 on {queries} test questions per language and 50 passages; * p < .05 (paired permutation test, "
+        f"Holm). All stages took {seconds} s on {data['machine']}."
     )
 
 
 def adaptation_table(name: str) -> str:
     data = load(name)
-    of = {(d["model"], d["direction"]): d for d in data["differences"]}
+    differences = {(d["model"], d["direction"]): d for d in data["differences"]}
     directions = list(data["queries"])
+    base, *_ = data["scores"]
     rows = []
     for model, scores in data["scores"].items():
-        row = [model]
-        for direction in directions:
-            text = f"{100 * scores[direction]['nDCG@10']:.1f}"
-            if (model, direction) in of:
-                d = of[model, direction]
-                text += f" ({100 * (d['value'] - d['base']):+.1f}{'*' if d['p_holm'] < 0.05 else ''})"
-            row.append(text)
-        rows.append(row)
+        if model == base:
+            rows.append([model, *(f"{100 * scores[direction]['nDCG@10']:.1f}" for direction in directions)])
+        else:
+            rows.append([model, *(value_and_change(differences[model, direction]) for direction in directions)])
     pools = ", ".join(f"{d}: {data['queries'][d]} queries, {data['pool'][d]} passages" for d in directions)
     return (
         f"{Table(['model', *directions], rows).markdown()}\n"
@@ -104,17 +103,19 @@ def mteb_table() -> str:
     data = load("mteb-speed")
     ours, theirs = data["seconds"].values()
     part = ", ".join(data["measured_with_mteb"])
+    num_rounds = len(data["rounds"])
+    rounds = "1 round" if num_rounds == 1 else f"Medians of {num_rounds} rounds"
     return (
         f"{data['directions']} directions of XQuAD in {data['languages']} languages, all-MiniLM-L6-v2, batches of "
         f"{data['batch_size']}: clear-ir {ours:.0f} s, mteb {theirs:.0f} s (scaled up from {part}), "
-        f"ratio {data['ratio']:.1f}; medians of {len(data['rounds'])} alternating rounds on {data['machine']}. Largest "
-        f"difference in nDCG@10: {data['largest_difference']['nDCG@10']:.6f}."
+        f"ratio {data['ratio']:.1f}. {rounds} on {data['machine']}. Largest difference in nDCG@10: "
+        f"{data['largest_difference']['nDCG@10']:.6f}."
     )
 
 
 def step_table() -> str:
     data = load("training-step")
-    head = ["step", "seconds", "rows a second", "times columns", "peak MiB"]
+    head = ["variant", "seconds", "rows/s", "speed relative to columns", "peak MiB"]
     rows = [
         [
             name,
@@ -127,19 +128,19 @@ def step_table() -> str:
     ]
     same = data["equality"]
     sentences = [
-        f"B {data['batch_size']}, n {data['negatives']}: {data['texts']} texts, {data['distinct_texts']} distinct, "
-        f"{data['distinct_tokens']} tokens; medians of {len(data['seconds']['packed'])} steps of processes that take "
-        f"turns, on {data['machine']}.",
-        f"Without dropout, on {same['rows']} rows, packed against columns: the loss differs by "
-        f"{same['relative_difference_of_loss']:.1e} of itself, cosine of the gradients {same['gradient_cosine']:.9f}.",
+        f"Batch size {data['batch_size']}, {data['negatives']} negatives: {data['texts']} texts, of which "
+        f"{data['distinct_texts']} are distinct and have {data['distinct_tokens']} tokens. Medians of "
+        f"{len(data['seconds']['packed'])} steps; the processes take turns, on {data['machine']}.",
+        f"Packed against columns, without dropout, on {same['rows']} rows: relative difference of the loss "
+        f"{same['relative_difference_of_loss']:.1e}, cosine of the gradients {same['gradient_cosine']:.9f}.",
     ]
     for name, peak in data["matmul_peak"].items():
         sentences.append(
-            f"In {name}, the products of weights with tokens that are no padding reach {100 * peak['share']:.0f} % of "
-            f"the {peak['gflops']:.0f} GFLOP/s of a large matrix product."
+            f"{name}: matrix products with weights, padding not counted, reach {100 * peak['share']:.0f} % of the "
+            f"{peak['gflops']:.0f} GFLOP/s of a large matrix product."
         )
     if "gradient_cosine_packed bf16" in same:
-        sentences.append(f"Cosine of bf16's gradients with float32's: {same['gradient_cosine_packed bf16']:.4f}.")
+        sentences.append(f"Cosine of the gradients in bf16 and float32: {same['gradient_cosine_packed bf16']:.4f}.")
     return f"{Table(head, rows).markdown()}\n{' '.join(sentences)}"
 
 
@@ -150,8 +151,8 @@ def grid_table() -> str:
     rows = [[n, size, f"{int(size) / cost['seconds']:.2f}", f"{cost['step_mib']:.0f}"] for n, size, cost in cells]
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"{data['num_tokens']:,} tokens at once, {data['machine']}; the first step of a process of its own, its memory "
-        "as a whole, with libraries and weights."
+        f"n: negatives; B: batch size. {data['num_tokens']:,} tokens at once, on {data['machine']}. Each line is the "
+        "first step of a new process; the memory is that of the process, with libraries and weights."
     )
 
 
@@ -162,9 +163,9 @@ def search_table() -> str:
         for name, seconds in data["median"].items()
     ]
     return (
-        f"{Table(['search', 'seconds', 'MiB beyond the embeddings', '% of top k as ours'], rows).markdown()}\n"
-        f"{data['queries']} queries, {data['passages']} passages of {data['dim']} dimensions, k {data['k']}; medians "
-        f"of {len(data['seconds']['clear-ir'])} alternating runs on {data['machine']}."
+        f"{Table(['search', 'seconds', 'MiB without the embeddings', '% same top k as clear-ir'], rows).markdown()}\n"
+        f"{data['queries']} queries, {data['passages']} passages of {data['dim']} dimensions, k = {data['k']}. Medians "
+        f"of {len(data['seconds']['clear-ir'])} runs in which all take turns, on {data['machine']}."
     )
 
 
@@ -196,7 +197,7 @@ def encoding_table() -> str:
     return f"{Table(head, rows).markdown()}\n{data['machine']}."
 
 
-#: By the name that stands in the documents; names that begin with ``study-`` are the study's.
+#: The tables by their name in the Markdown files. Names that begin with ``study-`` are those of the study.
 TABLES: dict[str, Callable[[], str]] = {
     "data-sets": data_sets_table,
     "training-step": step_table,
@@ -220,7 +221,7 @@ def figure() -> str:
 
 
 def main() -> int:
-    """The command."""
+    """Rewrite or check the tables and the figure."""
     figures = {"docs/quickstart.svg": figure}
     return generated.main(__doc__ or "", TABLES, figures, lambda name: not name.startswith("study-"))
 
