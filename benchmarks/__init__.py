@@ -1,1 +1,1 @@
-"""Speed, memory and quickstart figures that the docs quote: a script, a committed JSON, the tables made from it."""
+"""Benchmarks that the docs quote. Each is a script and a committed JSON, from which the tables are made."""

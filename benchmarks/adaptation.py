@@ -1,22 +1,21 @@
-"""One language added to one encoder: the base against InfoNCE baselines and CLEAR, same data, steps and seed.
+"""Add one language to an encoder: InfoNCE baselines and CLEAR against the base, with the same data, steps and seed.
 
     python -m benchmarks.adaptation afriqa --data DIR --lang hau --out benchmarks/results/afriqa-hau.json
     python -m benchmarks.adaptation xquad --data DIR --lang de --out benchmarks/results/xquad-de.json
 
-Each objective's model and results stay in ``runs/``, so a run that was stopped goes on with the next objective.
+The model and the results of each objective stay in ``runs/``, so a run that was stopped goes on with the next one.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-from benchmarks.machine import machine
+from benchmarks.machine import measured_with
 from clear_ir.compare.comparison import compare_results
 from clear_ir.data.files import write_json, write_jsonl
 from clear_ir.data.rows import read_training_rows
@@ -30,9 +29,9 @@ from clear_ir.prepare.xquad import load_xquad
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.run import train_model
 
-#: What the recipe ``small`` adds to every loss.
+#: The settings of the recipe ``small`` that are not in the paper, switched off.
 PLAIN = {"guard": 0.0, "divergence": "kl"}
-#: Objectives by name: settings on top of the recipe.
+#: Objectives by name: the settings that differ from the recipe.
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "infonce": {"loss": "infonce", **PLAIN},
     "infonce-both": {"loss": "infonce-both", **PLAIN},
@@ -105,8 +104,7 @@ def main() -> None:
             "differences": [vars(difference) for difference in differences],
             "settings": settings,
             "mining": recipe.mine.model_dump(),
-            "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
-            "machine": machine(),
+            **measured_with("sentence-transformers"),
         },
     )
     print(f"Wrote {given.out}")

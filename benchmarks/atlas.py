@@ -1,4 +1,4 @@
-"""What Atlas measures, as JSON: TF-IDF, MiniLM, and MiniLM trained by the quickstart, in every direction.
+"""Scores on Atlas in every direction, as JSON: TF-IDF, MiniLM, and MiniLM trained by the quickstart.
 
 make quickstart && python -m benchmarks.atlas
 """

@@ -1,9 +1,10 @@
-"""Encoding a corpus and its queries: ours against SentenceTransformer.encode, and a second time from the cache.
+"""Speed of encoding: clear-ir against SentenceTransformer.encode, and a second time from the cache.
 
     python -m benchmarks.encoding_speed --afriqa DIR
 
-all-MiniLM-L6-v2 on 600 passages and 1,200 questions of AfriQA, each text once. Ours sorts by tokens and cuts batches of
-equal tokens; ``encode`` sorts by characters and cuts batches of 32 texts, its default. Medians of alternating runs.
+The model is all-MiniLM-L6-v2, the texts are 600 passages and 1,200 questions of AfriQA, each once. clear-ir sorts texts
+by tokens and cuts batches of equal tokens. ``encode`` sorts by characters and cuts batches of 32 texts, its default.
+Times are medians of runs that take turns.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import os
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -22,7 +22,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import numpy as np
 
-from benchmarks.machine import machine
+from benchmarks.machine import measured_with
 from clear_ir.data.files import write_json
 from clear_ir.encode.models import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
@@ -55,8 +55,8 @@ def main() -> None:
                     if name == "encode":
                         vectors[name] = encoder.encode(chosen, normalize_embeddings=True, show_progress_bar=False)
                     else:
-                        keeping = TextEncoder(encoder, cache=Path(folder), show_progress=False)
-                        vectors[name] = keeping.encode(chosen, side)
+                        text_encoder = TextEncoder(encoder, cache=Path(folder), show_progress=False)
+                        vectors[name] = text_encoder.encode(chosen, side)
                     seconds[name].append(time.perf_counter() - start)
         medians = {name: median(times) for name, times in seconds.items()}
         document[kind] = {
@@ -67,8 +67,7 @@ def main() -> None:
             "largest_difference": float(np.abs(vectors["clear-ir"] - vectors["encode"]).max()),
         }
         print(kind, json.dumps(medians), flush=True)
-    libraries = {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}
-    write_json(given.out, {**document, "versions": libraries, "machine": machine()})
+    write_json(given.out, {**document, **measured_with("sentence-transformers")})
     print(f"Wrote {given.out}")
 
 

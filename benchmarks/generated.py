@@ -1,7 +1,7 @@
-"""The tables and figures of README and docs: rewritten from committed results, or checked against them.
+"""Rewrite the tables and figures of README and docs from committed results, or check that they are up to date.
 
-A table stands in a Markdown file between ``<!-- table: NAME -->`` and ``<!-- end -->``. The benchmarks and the study
-both have tables there; each rewrites its own.
+In a Markdown file a table is between ``<!-- table: NAME -->`` and ``<!-- end -->``. Benchmarks and study both have
+tables there, and each rewrites only those.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ def main(
     has_table: Callable[[str], bool],
     root: Path = ROOT,
 ) -> int:
-    """Rewrite tables and figures; with ``--check`` on the command line only tell which are out of date.
+    """Rewrite tables and figures. With ``--check`` on the command line, only report which files are out of date.
 
     Args:
-        description: For ``--help``.
-        tables: By the name in a block, a function that renders the table as Markdown.
+        description: The text of ``--help``.
+        tables: By the table's name in the Markdown file, a function that renders it as Markdown.
         figures: By path below ``root``, a function that renders the figure as SVG.
-        has_table: Tells from a block's name whether its table must be one of ``tables``; other blocks stay as they are.
+        has_table: Whether the table of this name must be one of ``tables``. Other tables are not changed.
         root: The folder with README.md and docs.
 
     Returns:
-        The exit code: 1 if ``--check`` tells of a file that is out of date.
+        The exit code: 1 if ``--check`` reports a file.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is out of date")
@@ -43,7 +43,7 @@ def main(
     rendered |= {root / path: render() for path, render in figures.items()}
     outdated = [path for path, text in rendered.items() if _content(path) != text]
     if check:
-        # Another version of matplotlib draws the same figure with other digits, so figures only have to be there.
+        # Other versions of matplotlib write the same figure with other digits, so it is enough that the file exists.
         outdated = [path for path in outdated if path.suffix != ".svg" or not path.exists()]
         for path in outdated:
             print(f"{path.relative_to(root)} differs from the committed JSON; run: make docs", file=sys.stderr)
@@ -57,7 +57,7 @@ def main(
 def render_documents(
     tables: Mapping[str, Callable[[], str]], has_table: Callable[[str], bool], root: Path
 ) -> dict[Path, str]:
-    """The text of README and docs with up-to-date tables.
+    """Render README and docs with up-to-date tables.
 
     Args:
         tables: See :func:`main`.
@@ -65,10 +65,10 @@ def render_documents(
         root: See :func:`main`.
 
     Returns:
-        By path.
+        The text of each file, by path.
 
     Raises:
-        SystemExit: If a block names a table that there is not.
+        SystemExit: If a file names a table that does not exist.
     """
     documents = {}
     for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
@@ -78,7 +78,7 @@ def render_documents(
             if not has_table(name):
                 return block[0]
             if name not in tables:
-                raise SystemExit(f"{path} has a block for the table {name!r}, but there is no such table; rename it.")
+                raise SystemExit(f"{path} has a place for the table {name!r}, but no such table exists; rename it.")
             return f"{begin}{tables[name]()}\n{end}"
 
         documents[path] = BLOCK.sub(filled, path.read_text(encoding="utf-8"))

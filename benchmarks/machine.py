@@ -1,12 +1,14 @@
-"""What a figure was measured on."""
+"""On what a number was measured: the machine and the versions of the libraries."""
 
 from __future__ import annotations
 
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-#: The most telling instruction sets, best first.
+#: The instruction sets that matter most for the speed of matrix products, best first.
 INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd")
 
 
@@ -23,13 +25,23 @@ def machine() -> str:
     return f"{cpu}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else cpu
 
 
+def measured_with(*libraries: str) -> dict[str, Any]:
+    """The entries ``versions`` and ``machine`` of a results file.
+
+    Args:
+        libraries: Further libraries, beside clear-ir and torch.
+    """
+    names = sorted({"clear-ir", "torch", *libraries})
+    return {"versions": {name: version(name) for name in names}, "machine": machine()}
+
+
 def peak_memory() -> float:
-    """MiB that this process had resident at most so far."""
+    """The highest resident memory of this process so far, in MiB."""
     path = Path("/proc/self/status")
     if path.exists():
-        # Not getrusage: a child inherits its parent's peak there.
-        found = next(line for line in path.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(found.split()[1]) / 1024
+        # Not getrusage: its peak is at least that of the parent process.
+        line = next(line for line in path.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

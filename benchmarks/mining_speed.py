@@ -1,11 +1,11 @@
-"""Mining hard negatives on both sides: ours against sentence-transformers' mine_hard_negatives.
+"""Speed of mining hard negatives on both sides: clear-ir against mine_hard_negatives of sentence-transformers.
 
-    python -m benchmarks.mining_speed                  # embeddings given
-    python -m benchmarks.mining_speed --afriqa DIR     # and with encoding, on real rows
+    python -m benchmarks.mining_speed                  # with ready embeddings
+    python -m benchmarks.mining_speed --afriqa DIR     # also with encoding, on real rows
 
-Embeddings given: 10,000 rows of random unit vectors, looked up by text by both. sentence-transformers mines one side a
-call, so it is called twice: passages for queries, queries for passages. Both skip ranks 10, keep ranks up to 60 and
-draw five negatives at random. Times are medians of alternating runs.
+The ready embeddings are random unit vectors of 10,000 rows, which both look up by text. One call of
+sentence-transformers mines one side, so it is called twice: passages for queries, queries for passages. Both skip the
+best 10 ranks, use ranks up to 60 and draw five negatives at random. Times are medians of runs that take turns.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import contextlib
 import io
 import json
 import os
-import time
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -29,7 +27,8 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives as st_mine
 
-from benchmarks.machine import machine
+from benchmarks.machine import measured_with
+from benchmarks.timing import time_in_turns
 from clear_ir.data.files import write_json
 from clear_ir.data.rows import ParallelRow
 from clear_ir.encode.models import load_encoder
@@ -42,8 +41,8 @@ OUT = Path(__file__).parent / "results" / "mining-speed.json"
 SETTINGS = MiningSettings(num_negatives=5, range_min=10, range_max=60)
 
 
-class Given:
-    """An encoder whose embeddings are known: looked up by text."""
+class LookUpEncoder:
+    """An encoder that looks up its embeddings by text, so that encoding takes no time."""
 
     similarity_fn_name = "cosine"
     device = torch.device("cpu")
@@ -68,7 +67,8 @@ class Given:
         return (torch.as_tensor(first) * torch.as_tensor(second)).sum(dim=-1)
 
 
-def theirs(model: SentenceTransformer, rows: list[ParallelRow]) -> int:
+def mine_with_sentence_transformers(model: SentenceTransformer, rows: list[ParallelRow]) -> int:
+    """Mine both sides; returns the number of rows, each side counted."""
     pairs = {
         "queries": ([row.query for row in rows], [row.passage for row in rows]),
         "passages": ([row.passage for row in rows], [row.cross_query for row in rows]),
@@ -90,19 +90,17 @@ def theirs(model: SentenceTransformer, rows: list[ParallelRow]) -> int:
     return num_mined
 
 
-def ours(model: SentenceTransformer, rows: list[ParallelRow]) -> int:
+def mine_with_clear_ir(model: SentenceTransformer, rows: list[ParallelRow]) -> int:
+    """Mine both sides; returns the number of rows, each side counted."""
     return 2 * len(mine_hard_negatives(TextEncoder(model, show_progress=False), rows, SETTINGS).records)
 
 
 def compare(model: SentenceTransformer, rows: list[ParallelRow], rounds: int) -> dict[str, Any]:
-    seconds: dict[str, list[float]] = {"clear-ir": [], "sentence-transformers": []}
-    num_mined: dict[str, int] = {}
-    for _ in range(rounds):
-        for name, way in (("clear-ir", ours), ("sentence-transformers", theirs)):
-            start = time.perf_counter()
-            num_mined[name] = way(model, rows)
-            seconds[name].append(time.perf_counter() - start)
-            print(f"{name}: {seconds[name][-1]:.1f} s, {num_mined[name]} rows of one side", flush=True)
+    functions = {
+        "clear-ir": lambda: mine_with_clear_ir(model, rows),
+        "sentence-transformers": lambda: mine_with_sentence_transformers(model, rows),
+    }
+    seconds, num_mined = time_in_turns(functions, rounds)
     medians = {name: median(times) for name, times in seconds.items()}
     ratio = round(medians["sentence-transformers"] / medians["clear-ir"], 2)
     return {"rows": len(rows), "mined": num_mined, "seconds": seconds, "median": medians, "ratio": ratio}
@@ -119,15 +117,14 @@ def main() -> None:
     rows = [ParallelRow(f"{i}", f"q{i}", f"p{i}", f"p{i}", f"c{i}", "xx") for i in range(given.rows)]
     vectors = rng.standard_normal((3, given.rows, 384), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
-    known = Given({f"{side}{i}": vectors[s, i] for s, side in enumerate("qpc") for i in range(given.rows)})
-    model = cast(SentenceTransformer, known)  # it has what mining uses of an encoder
+    encoder = LookUpEncoder({f"{side}{i}": vectors[s, i] for s, side in enumerate("qpc") for i in range(given.rows)})
+    model = cast(SentenceTransformer, encoder)  # it has all attributes of an encoder that mining uses
     document = {"embeddings given": compare(model, rows, given.rounds)}
     if given.afriqa:
         real = load_afriqa(given.afriqa, ["hau", "ibo"]).rows
         document["with encoding, AfriQA hau and ibo"] = compare(load_encoder("minilm"), real, max(1, given.rounds // 2))
-    libraries = {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}
     settings = SETTINGS.model_dump(include={"num_negatives", "range_min", "range_max"})
-    write_json(given.out, {**document, "settings": settings, "versions": libraries, "machine": machine()})
+    write_json(given.out, {**document, "settings": settings, **measured_with("sentence-transformers")})
     print(json.dumps({name: figures["ratio"] for name, figures in document.items()}))
     print(f"Wrote {given.out}")
 

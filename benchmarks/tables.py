@@ -1,4 +1,4 @@
-"""Rewrite the benchmarks' tables and figure in README and docs from the committed JSON.
+"""Rewrite the benchmarks' tables and the quickstart's figure in README and docs from the committed JSON.
 
 python -m benchmarks.tables
 python -m benchmarks.tables --check
@@ -32,41 +32,40 @@ def taken(num_runs: int) -> str:
     return "one run" if num_runs == 1 else f"median of {num_runs} runs that take turns"
 
 
+def value_and_change(difference: dict[str, Any]) -> str:
+    """``38.4 (+11.0*)``: a score, its change against the base, and a star if it is significant."""
+    value, base = difference["value"], difference["base"]
+    return f"{100 * value:.1f} ({100 * (value - base):+.1f}{'*' if difference['p_holm'] < 0.05 else ''})"
+
+
 def quickstart_table() -> str:
     data = load("quickstart")
     base, *_ = data["runs"][0]["scores"]
     rows = []
     for i, difference in enumerate(data["runs"][0]["differences"]):
-        row = [difference["direction"], f"{100 * difference['base']:.1f}"]
-        for run in data["runs"]:
-            d = run["differences"][i]
-            mark = "*" if d["p_holm"] < 0.05 else ""
-            row.append(f"{100 * d['value']:.1f} ({100 * (d['value'] - d['base']):+.1f}{mark})")
-        rows.append(row)
+        changes = [value_and_change(run["differences"][i]) for run in data["runs"]]
+        rows.append([difference["direction"], f"{100 * difference['base']:.1f}", *changes])
     head = ["direction", base, *(f"+ CLEAR, seed {run['seed']}" for run in data["runs"])]
     seconds = ", ".join(f"{run['seconds']:.0f}" for run in data["runs"])
     queries = data["runs"][0]["differences"][0]["num_queries"]
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"nDCG@10 x 100 on {queries} test questions a language and 50 passages; * p < .05 (paired permutation test, "
-        f"Holm). The whole path took {seconds} s on {data['machine']}."
+        f"nDCG@10 x 100 on {queries} test questions per language and 50 passages; * p < .05 (paired permutation test, "
+        f"Holm). All stages took {seconds} s on {data['machine']}."
     )
 
 
 def adaptation_table(name: str) -> str:
     data = load(name)
-    of = {(d["model"], d["direction"]): d for d in data["differences"]}
+    differences = {(d["model"], d["direction"]): d for d in data["differences"]}
     directions = list(data["queries"])
+    base, *_ = data["scores"]
     rows = []
     for model, scores in data["scores"].items():
-        row = [model]
-        for direction in directions:
-            text = f"{100 * scores[direction]['nDCG@10']:.1f}"
-            if (model, direction) in of:
-                d = of[model, direction]
-                text += f" ({100 * (d['value'] - d['base']):+.1f}{'*' if d['p_holm'] < 0.05 else ''})"
-            row.append(text)
-        rows.append(row)
+        if model == base:
+            rows.append([model, *(f"{100 * scores[direction]['nDCG@10']:.1f}" for direction in directions)])
+        else:
+            rows.append([model, *(value_and_change(differences[model, direction]) for direction in directions)])
     pools = "; ".join(f"{d}: {data['queries'][d]} queries, {data['pool'][d]} passages" for d in directions)
     return (
         f"{Table(['model', *directions], rows).markdown()}\n"
@@ -243,7 +242,7 @@ def terms_table() -> str:
     return Table(["term", "weight", "what it teaches"], rows, 3).markdown(padded=False)
 
 
-#: By the name that stands in the documents; names that begin with ``study-`` are the study's.
+#: The tables by their name in the Markdown files. Names that begin with ``study-`` are those of the study.
 TABLES: dict[str, Callable[[], str]] = {
     "data-sets": data_sets_table,
     "training-step": step_table,
@@ -269,7 +268,7 @@ def figure() -> str:
 
 
 def main() -> int:
-    """The command."""
+    """Rewrite or check the tables and the figure."""
     figures = {"docs/quickstart.svg": figure}
     return generated.main(__doc__ or "", TABLES, figures, lambda name: not name.startswith("study-"))
 

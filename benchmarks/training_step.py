@@ -1,20 +1,21 @@
-"""Time and memory of one training step: packed, column by column, and sentence-transformers' own cached loss.
+"""Time and memory of one training step: forward and backward of one batch.
 
     python -m benchmarks.training_step --afriqa DIR
 
-On mined rows of AfriQA with all-MiniLM-L6-v2, a step being forward and backward of one batch. Every variant lives in
-a process of its own, so that none finds memory that another has made ready; each makes a first step that is not
-counted, then the processes take turns (the one-pass variants, if asked for, afterwards: they need 14 GB and more), and
-medians are compared. Memory is the highest resident set of each process.
-The variants:
+The data are mined rows of AfriQA, the model is all-MiniLM-L6-v2. The variants:
 
-- columns: the same loss through sentence-transformers' CachedLossMixin, column after column, padded, repeats included,
-- mnrl: its CachedMultipleNegativesRankingLoss on its share of the columns,
-- packed: ours, with fast_dropout as in clear-ir train; one pass: ours without the cache; plain dropout: without
-  fast_dropout, as in a script that swaps the loss alone,
-- bf16: under autocast, where the machine has it.
+- columns: the same loss through sentence-transformers' CachedLossMixin: column after column, with padding and repeats,
+- mnrl: CachedMultipleNegativesRankingLoss of sentence-transformers, on the columns that it reads,
+- packed: CachedCLEARLoss, with fast_dropout as in clear-ir train,
+- packed plain dropout: the same without fast_dropout, as in a script that only replaces the loss,
+- one pass: CLEARLoss, without the gradient cache; only on request, since it needs 14 GB and more,
+- bf16: under autocast, if the machine has bf16.
 
-The grid over batch sizes and numbers of negatives is at one token budget, each cell one step of a process of its own.
+Each variant runs in a separate process, so that none profits from memory that another has allocated. The first step of
+each is not counted. Then the processes take turns, and medians are compared; the variants with one pass come last, one
+at a time. Memory is the highest resident memory of each process.
+
+The grid over batch sizes and numbers of negatives has one token budget. Each cell is the first step of a new process.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, nullcontext
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,7 +37,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
-from benchmarks.machine import machine, peak_memory
+from benchmarks.machine import measured_with, peak_memory
 from clear_ir import CachedCLEARLoss, CLEARLoss
 from clear_ir.data.files import write_json, write_jsonl
 from clear_ir.data.rows import TrainingRows, read_training_rows, training_columns
@@ -54,6 +54,7 @@ from clear_ir.prepare.afriqa import load_afriqa
 from clear_ir.train.trainer import cpu_has_bf16
 
 OUT = Path(__file__).parent / "results" / "training-step.json"
+#: Texts per mini-batch of the losses that count texts.
 TEXTS_AT_ONCE = 32
 #: Rows of the batch on which loss and gradients are compared.
 EQUALITY_ROWS = 16
@@ -61,7 +62,7 @@ VARIANTS = ("columns", "mnrl", "packed plain dropout", "packed", "packed bf16")
 
 
 class ColumnByColumn(CachedCLEARLoss):
-    """Our loss and mathematics, the columns embedded as sentence-transformers' cached losses do."""
+    """The CLEAR loss, but the columns are embedded as in the cached losses of sentence-transformers."""
 
     def _pack(self, features: list[dict[str, Any]], labels: torch.Tensor | None = None) -> PackedBatch:
         columns = lay_out(len(features), self.weights, self.num_negatives)
@@ -74,29 +75,31 @@ class ColumnByColumn(CachedCLEARLoss):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--afriqa", type=Path, required=True, help="folder with the gold passages of AfriQA")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the mined rows are kept")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for the mined rows")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--sizes", type=int, nargs="*", default=[32, 64, 256, 1024], help="the grid's B")
-    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), help="also: one pass, one pass bf16")
-    parser.add_argument("--negatives", type=int, nargs="*", default=[1, 5], help="the grid's n")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[32, 64, 256, 1024], help="batch sizes of the grid")
+    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), help="others: one pass, one pass bf16")
+    parser.add_argument("--negatives", type=int, nargs="*", default=[1, 5], help="numbers of negatives of the grid")
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--grid-only", action="store_true", help="keep what --out has, add what the grid lacks")
+    parser.add_argument("--grid-only", action="store_true", help="add the missing cells of the grid to --out")
     parser.add_argument("--worker", nargs=3, metavar=("VARIANT", "B", "N"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
         name, size, negatives = given.worker[0], *map(int, given.worker[1:])
         bench = Bench(given, size, negatives)
         before = peak_memory()
-        for _ in sys.stdin:  # a line asks for a step
+        for _ in sys.stdin:  # each line asks for one step
             measured = {"seconds": bench.step(name), "step_mib": peak_memory(), "before_mib": before}
             print(json.dumps(measured), flush=True)
         return
 
     for negatives in {5, *given.negatives}:
-        mined_rows(given, load_encoder("minilm"), negatives)  # not in a process whose memory is measured
+        mined_rows(
+            given, load_encoder("minilm"), negatives
+        )  # here, since the memory of the other processes is measured
     document = json.loads(given.out.read_text()) if given.grid_only else measure_time(given)
-    # Written as it grows: all of this takes an hour on two cores.
+    # Written after each cell: the grid takes an hour on two cores.
     write_json(given.out, document)
     grid = document.setdefault("by_batch_size", {})
     for negatives in given.negatives:
@@ -110,19 +113,16 @@ def main() -> None:
 
 
 def measure_time(given: argparse.Namespace) -> dict[str, Any]:
-    """Equality, seconds and memory of each variant, and the share of the machine's peak."""
-    document: dict[str, Any] = {
-        "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")}
-    }
-    document |= {"machine": machine(), "batch_size": given.batch_size, "negatives": 5}
+    """Seconds and memory of each variant, the equality of losses and gradients, and the share of the machine's peak."""
+    document = measured_with("sentence-transformers") | {"batch_size": given.batch_size, "negatives": 5}
     document["equality"] = Bench(given, EQUALITY_ROWS, 5).compare() | {"rows": EQUALITY_ROWS}
     print(json.dumps(document["equality"]), flush=True)
 
     names = [name for name in given.variants if cpu_has_bf16() or not name.endswith("bf16")]
     steps: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    # Those that keep all activations come afterwards, one by one: they need the memory for themselves.
-    hungry = [[name] for name in names if name.startswith("one pass")]
-    for group in ([name for name in names if [name] not in hungry], *hungry):
+    # The variants with one pass keep all activations. They come last, one at a time, to have the memory alone.
+    one_pass = [[name] for name in names if name.startswith("one pass")]
+    for group in ([name for name in names if [name] not in one_pass], *one_pass):
         with ExitStack() as stack:
             workers = {name: stack.enter_context(Worker(given, name, given.batch_size, 5)) for name in group}
             for worker in workers.values():
@@ -130,13 +130,13 @@ def measure_time(given: argparse.Namespace) -> dict[str, Any]:
             for _ in range(given.rounds):
                 for name, worker in workers.items():
                     steps[name].append(worker.step())
-    medians = {name: median(step["seconds"] for step in taken) for name, taken in steps.items()}
+    medians = {name: median(step["seconds"] for step in measured) for name, measured in steps.items()}
     bench = Bench(given, given.batch_size, 5)
     tokens = bench.distinct_tokens()
     shares = {}
     for name, seconds in medians.items():
         kind = torch.bfloat16 if name.endswith("bf16") else torch.float32
-        # Backward counts as two; packed embeds twice.
+        # A backward pass counts as two passes; packed has two forward passes.
         passes = {"packed": 4, "one pass": 3}.get(name.removesuffix(" bf16"))
         if passes:
             peak = matmul_peak(kind)
@@ -147,31 +147,31 @@ def measure_time(given: argparse.Namespace) -> dict[str, Any]:
         "distinct_texts": bench.distinct,
         "distinct_tokens": tokens,
         "num_tokens": for_device(NUM_TOKENS, bench.model.device),
-        "seconds": {name: [step["seconds"] for step in taken] for name, taken in steps.items()},
+        "seconds": {name: [step["seconds"] for step in measured] for name, measured in steps.items()},
         "median": medians,
         "rows_per_second": {name: round(given.batch_size / seconds, 3) for name, seconds in medians.items()},
         "times_columns": {name: round(medians["columns"] / seconds, 2) for name, seconds in medians.items()},
-        "peak_mib": {name: max(step["step_mib"] for step in taken) for name, taken in steps.items()},
+        "peak_mib": {name: max(step["step_mib"] for step in measured) for name, measured in steps.items()},
         "matmul_peak": shares,
     }
 
 
 class Bench:
-    """One batch and the losses to take a step with."""
+    """One batch, and the losses of the variants."""
 
     def __init__(self, given: argparse.Namespace, size: int, negatives: int) -> None:
         self.model = load_encoder("minilm").train()
         rows = mined_rows(given, self.model, negatives).records[:size]
         if len(rows) < size:
-            raise SystemExit(f"There are {len(rows)} mined rows only, fewer than {size}.")
+            raise SystemExit(f"There are only {len(rows)} mined rows, fewer than the batch size {size}.")
         columns = training_columns(negatives, negatives)
         texts = [[row[column] for row in rows] for column in columns]
-        # Tensors alone, as the trainer hands them over: the tokenizer's own records are three times as large.
+        # A dict of tensors, as from the trainer. The tokenizer's output also holds records three times as large.
         self.features = [dict(self.model.preprocess(column)) for column in texts]
         self.texts, self.distinct = sum(map(len, texts)), len({text for column in texts for text in column})
         transformer: Any = self.model[0].auto_model
         self.flops_per_token = 2 * sum(p.numel() for p in transformer.encoder.parameters())
-        # The share of the columns that the baseline's loss reads: query in the language, passages.
+        # The columns that mnrl reads: the target-language query and the passages.
         self.baseline_columns = [2 + negatives, *range(1, 2 + negatives)]
         self.losses: dict[str, torch.nn.Module] = {
             "columns": ColumnByColumn(self.model, mini_batch_size=TEXTS_AT_ONCE, deduplicate=False),
@@ -226,7 +226,7 @@ def cosine(first: torch.Tensor, second: torch.Tensor) -> float:
 
 
 def mined_rows(given: argparse.Namespace, model: SentenceTransformer, negatives: int) -> TrainingRows:
-    """Rows of all languages, mined once and kept."""
+    """Rows of all languages. They are mined once and stored in the folder of the runs."""
     path = given.runs / f"afriqa-step-n{negatives}.jsonl"
     if not path.exists():
         rows = load_afriqa(given.afriqa, ["hau", "ibo", "kin", "zul"]).rows
@@ -237,7 +237,7 @@ def mined_rows(given: argparse.Namespace, model: SentenceTransformer, negatives:
 
 
 class Worker:
-    """A process that makes steps of one variant, one at a time, when it is asked to."""
+    """A process that makes steps of one variant, one for each call of :meth:`step`."""
 
     def __init__(self, given: argparse.Namespace, name: str, size: int, negatives: int) -> None:
         self.label = f"{name}, B {size}, n {negatives}"
@@ -254,21 +254,21 @@ class Worker:
         self.process.wait()
 
     def step(self) -> dict[str, float]:
-        """Seconds of a step, and MiB at the process's peak."""
+        """Seconds of a step, and peak memory of the process before and after it in MiB."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write("step\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.label}: the process has died; is there enough memory?")
+            raise SystemExit(f"{self.label}: the process has stopped; is there enough memory?")
         measured: dict[str, float] = json.loads(line)
         print(f"{self.label}: {measured['seconds']:.1f} s, {measured['step_mib']:.0f} MiB", flush=True)
         return measured
 
 
 def matmul_peak(kind: torch.dtype) -> float:
-    """Floating-point operations a second of a large matrix product, the best of five."""
+    """Floating-point operations per second of a large matrix product, the best of five."""
     a, best = torch.randn(2048, 2048).to(kind), 0.0
     for _ in range(5):
         start = time.perf_counter()

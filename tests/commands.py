@@ -1,4 +1,4 @@
-"""Commands run as processes of their own, killed, and refused."""
+"""Helpers to run commands in a new process, to kill them, and to check how they refuse bad input."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import time
 
 
 def refused(result, *parts):
-    """Exit code 2 and one sentence that holds all parts."""
+    """Check for exit code 2 and one sentence that contains all parts."""
     code, _, err = result
     assert code == 2, err
     *bars, sentence = [line for line in err.splitlines() if line.strip()]
@@ -19,18 +19,18 @@ def refused(result, *parts):
 
 
 def train_command(model, rows, out, flags):
-    """A run of its own process."""
+    """The arguments of subprocess.run for a ``clear-ir train`` in a new process."""
     code = "from clear_ir.cli.app import main; main()"
     arguments = ["train", "--model", str(model), "--rows", str(rows), "--out", str(out), *flags.split()]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
     return {"args": [sys.executable, "-c", code, *arguments], "env": environment}
 
 
-def kill_at(command, made):
-    """Start a command and kill it as soon as it has made a file."""
+def kill_at(command, file):
+    """Start a command and kill it as soon as a file exists."""
     process = subprocess.Popen(**command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     limit = time.monotonic() + 120
-    while not made.exists() and process.poll() is None and time.monotonic() < limit:
+    while not file.exists() and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"

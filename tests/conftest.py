@@ -1,4 +1,4 @@
-"""Shared parts: a tiny encoder built in code, and where the real data may be."""
+"""Fixtures of all tests: a tiny encoder built in code, the folder of the real data, a way to run commands."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# The tiny encoders gain nothing from threads that wait for each other.
+# The tiny encoders are slower with several threads, which wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from tiny import make_encoder
 
+#: Real data sets for a few tests. Without this folder they are skipped.
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _tiny_model_folder(tmp_path_factory):
     os.environ["CLEAR_IR_TEST_TMP"] = str(tmp_path_factory.mktemp("tiny"))
-    os.environ["CLEAR_IR_CACHE"] = str(tmp_path_factory.mktemp("embeddings"))  # not the user's own
+    os.environ["CLEAR_IR_CACHE"] = str(tmp_path_factory.mktemp("embeddings"))  # not the user's cache
 
 
 @pytest.fixture
@@ -39,13 +40,13 @@ def tiny_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     if not DATA.is_dir():
-        pytest.skip(f"the real data are not at {DATA}")
+        pytest.skip(f"there are no real data in {DATA}")
     return DATA
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run a command; gives exit code, standard output and standard error."""
+    """A function that runs a command in this process and returns exit code, standard output and standard error."""
     from clear_ir.cli.app import main
 
     def call(*arguments):

@@ -1,4 +1,4 @@
-"""Batches of texts for a loss, and what a loss and its gradient come to on them."""
+"""Batches of texts for a loss, and the value and gradient of a loss on them."""
 
 import random
 
@@ -9,6 +9,7 @@ ROWS = 7
 
 
 def make_texts(n, m=None, seed=0, rows=ROWS):
+    """The texts of each column: n negative passages, m negative queries (None: also n)."""
     rng = random.Random(seed)
     count = 3 + n + (n if m is None else m)
     return [[" ".join(rng.choices(WORDS, k=rng.randint(2, 9))) for _ in range(rows)] for _ in range(count)]
@@ -19,6 +20,7 @@ def features_of(encoder, texts):
 
 
 def value_and_gradient(loss, encoder, texts, seed=3):
+    """The loss, and its gradient in all parameters as one vector. The seed decides the dropout."""
     torch.manual_seed(seed)
     encoder.zero_grad()
     value = loss(features_of(encoder, texts), None)

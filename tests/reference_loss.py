@@ -1,4 +1,4 @@
-"""The CLEAR loss once more, in plain float64 NumPy loops over the formula, sharing no code with the package."""
+"""A second implementation of the CLEAR loss: plain NumPy loops in float64 that share no code with the package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def softmax_over(scores: list[float], left_out: set[int]) -> dict[int, float]:
-    kept = {j: np.exp(score) for j, score in enumerate(scores) if j not in left_out}
-    total = sum(kept.values())
-    return {j: value / total for j, value in kept.items()}
+    exponentials = {j: np.exp(score) for j, score in enumerate(scores) if j not in left_out}
+    total = sum(exponentials.values())
+    return {j: value / total for j, value in exponentials.items()}
 
 
 def kl(p: dict[int, float], q: dict[int, float]) -> float:
@@ -73,12 +73,12 @@ def numerical_gradient(function, columns: list[np.ndarray], step: float = 1e-6) 
     for column in columns:
         gradient = np.zeros_like(column)
         for index in np.ndindex(column.shape):
-            kept = column[index]
-            column[index] = kept + step
+            original = column[index]
+            column[index] = original + step
             above = function(columns)
-            column[index] = kept - step
+            column[index] = original - step
             below = function(columns)
-            column[index] = kept
+            column[index] = original
             gradient[index] = (above - below) / (2 * step)
         gradients.append(gradient)
     return gradients

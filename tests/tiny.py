@@ -23,7 +23,7 @@ WORDS = (
 
 
 def make_encoder(dropout: float = 0.0, double: bool = True, seed: int = 0) -> SentenceTransformer:
-    """A BERT with two layers of width 32 over a vocabulary of words, in float64 unless told otherwise."""
+    """A BERT with two layers of width 32 and a vocabulary of words; in float64 unless ``double`` is False."""
     torch.manual_seed(seed)
     vocabulary = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", ":", "query", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -54,11 +54,13 @@ def make_encoder(dropout: float = 0.0, double: bool = True, seed: int = 0) -> Se
 
 
 def quiet(model: SentenceTransformer, **options) -> TextEncoder:
-    """A text encoder without bars and, unless told otherwise, without a cache."""
+    """A text encoder without progress bars; without a cache unless ``options`` name one."""
     return TextEncoder(model, show_progress=False, **options)
 
 
 def make_training_rows(count=40, n=1):
+    """Rows of five words per text, with n negatives on each side."""
+
     def text(i, k):
         return " ".join(WORDS[(i * 7 + k * 3 + j) % len(WORDS)] for j in range(5))
 
@@ -70,5 +72,6 @@ def make_training_rows(count=40, n=1):
 
 
 def settings(**changes):
+    """Settings of a training run of six steps."""
     defaults = {"batch_size": 8, "max_steps": 6, "learning_rate": 1e-3, "precision": "fp32", "eval_steps": 3}
     return TrainingSettings(**defaults | changes)

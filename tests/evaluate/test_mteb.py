@@ -9,7 +9,6 @@ import pytest
 from datasets import Dataset
 from tiny import WORDS, make_encoder, quiet
 
-from clear_ir.cli.app import main
 from clear_ir.data.collection import Collection, Text, make_collection
 from clear_ir.data.files import InputError
 from clear_ir.encode.models import load_encoder, weights_hash
@@ -330,28 +329,18 @@ def test_one_checkpoint_never_gets_the_scores_of_another(tmp_path, collection, m
 # The command line, and what bad input gets
 
 
-def run(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["clear-ir", "evaluate", *map(str, arguments)])
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main()
-        raise SystemExit(0)
-    out, err = capsys.readouterr()
-    return ended.value.code or 0, out, err
-
-
-def test_command(tmp_path, belebele, tiny_folder, monkeypatch, capsys):
+def test_command(run, tmp_path, belebele, tiny_folder):
     arguments = ["--model", tiny_folder, "--mteb", "BelebeleRetrieval", "--langs", "en,de", "--out", tmp_path / "out"]
-    code, out, _ = run(monkeypatch, capsys, *arguments, "--cache", tmp_path / "cache")
+    code, out, _ = run("evaluate", *arguments, "--cache", tmp_path / "cache")
     assert code == 0
     assert "| BelebeleRetrieval | test  | q-en.p-de | deu_Latn-eng_Latn |" in out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["BelebeleRetrieval.json", "mteb.json"]
     assert list((tmp_path / "cache").rglob("*.safetensors"))
 
 
-def test_refusals(tmp_path, tiny_folder, monkeypatch, capsys):
+def test_refusals(run, tmp_path, tiny_folder):
     def refused(*arguments):
-        code, _, err = run(monkeypatch, capsys, "--model", tiny_folder, "--out", tmp_path / "out", *arguments)
+        code, _, err = run("evaluate", "--model", tiny_folder, "--out", tmp_path / "out", *arguments)
         assert code == 2
         assert err.startswith("clear-ir: ")
         assert len(err.splitlines()) == 1

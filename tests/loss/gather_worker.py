@@ -17,7 +17,7 @@ texts = make_texts(2, rows=8)
 texts[2][6] = texts[1][1]  # a duplicate across the processes
 texts[2][1] = texts[3][2] = texts[1][0]  # and some within the first, which then has fewer distinct texts
 mine = [column[rank * 4 : rank * 4 + 4] for column in texts]
-found = {}
+outcomes = {}
 for name, gather, options in (
     ("plain", True, None), ("cached", True, {"mini_batch_size": 3}), ("apart", False, None),
 ):  # fmt: skip
@@ -31,7 +31,7 @@ for name, gather, options in (
     total = value.detach().clone()
     torch.distributed.all_reduce(total)
     gradient = torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
-    found[name] = [total.item() / world, gradient.tolist()]
+    outcomes[name] = [total.item() / world, gradient.tolist()]
 if rank == 0:
-    Path(sys.argv[1]).write_text(json.dumps(found))
+    Path(sys.argv[1]).write_text(json.dumps(outcomes))
 torch.distributed.destroy_process_group()
