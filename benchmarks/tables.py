@@ -101,13 +101,13 @@ def baselines_table() -> str:
 
 def mteb_table() -> str:
     data = load("mteb-speed")
-    ours, theirs = data["seconds"].values()
+    clear_ir_seconds, mteb_seconds = data["seconds"].values()
     part = ", ".join(data["measured_with_mteb"])
     num_rounds = len(data["rounds"])
     rounds = "1 round" if num_rounds == 1 else f"Medians of {num_rounds} rounds"
     return (
         f"{data['directions']} directions of XQuAD in {data['languages']} languages, all-MiniLM-L6-v2, batches of "
-        f"{data['batch_size']}: clear-ir {ours:.0f} s, mteb {theirs:.0f} s (scaled up from {part}), "
+        f"{data['batch_size']}: clear-ir {clear_ir_seconds:.0f} s, mteb {mteb_seconds:.0f} s (scaled up from {part}), "
         f"ratio {data['ratio']:.1f}. {rounds} on {data['machine']}. Largest difference in nDCG@10: "
         f"{data['largest_difference']['nDCG@10']:.6f}."
     )

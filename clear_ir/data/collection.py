@@ -212,7 +212,7 @@ def read_collection(folder: Path, split: str = "test") -> Collection:
     qrels = _read_qrels(folder / "qrels" / f"{split}.tsv", passages, queries)
     judged = {query: queries[query] for query in queries if query in qrels}
     path = folder.resolve()
-    # `clear-ir prepare` writes every collection to a folder named "collection", which says nothing of the data set.
+    # `clear-ir prepare` writes every collection to a folder named "collection". The folder above has the better name.
     name = path.parent.name if path.name == "collection" else path.name
     return Collection(name, passages, judged, qrels, split)
 

@@ -34,7 +34,7 @@ def read_records(path: Path) -> Iterator[Record]:
     """Read records from JSON Lines, CSV, Parquet or a saved ``datasets`` folder.
 
     Args:
-        path: A file ending in .jsonl, .json (one object a line), .csv or .parquet, or a folder that
+        path: A file ending in .jsonl, .json (one object per line), .csv or .parquet, or a folder that
             ``datasets.Dataset.save_to_disk`` wrote.
 
     Yields:
@@ -90,7 +90,7 @@ def not_utf8(where: str, error: UnicodeDecodeError) -> InputError:
     """The error for text that is not UTF-8.
 
     Args:
-        where: The file, with its line where it is known.
+        where: The file, with the line if it is known.
         error: The error of the decoder.
 
     Returns:
