@@ -120,7 +120,7 @@ def measure_time(given: argparse.Namespace) -> dict[str, Any]:
 
     names = [name for name in given.variants if cpu_has_bf16() or not name.endswith("bf16")]
     steps: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    # The variants with one pass keep all activations. They come last, one at a time, to have the memory alone.
+    # The variants with one pass keep all activations. They come last, one at a time: each needs most of the memory.
     one_pass = [[name] for name in names if name.startswith("one pass")]
     for group in ([name for name in names if [name] not in one_pass], *one_pass):
         with ExitStack() as stack:
@@ -189,13 +189,13 @@ class Bench:
     def step(self, name: str) -> float:
         """Seconds of one step."""
         kind = name.removesuffix(" bf16").removesuffix(" plain dropout")
-        ours = kind in ("packed", "one pass") and not name.endswith("plain dropout")
+        with_fast_dropout = kind in ("packed", "one pass") and not name.endswith("plain dropout")
         chosen = self.baseline_columns if kind == "mnrl" else range(len(self.features))
         features = [dict(self.features[column]) for column in chosen]
         self.model.zero_grad()
         torch.manual_seed(0)
         start = time.perf_counter()
-        with fast_dropout() if ours else nullcontext():
+        with fast_dropout() if with_fast_dropout else nullcontext():
             with torch.autocast("cpu", torch.bfloat16, enabled=name.endswith("bf16")):
                 self.value = self.losses[kind](features, None)
             self.value.backward()

@@ -123,7 +123,7 @@ def not_utf8(where: str, error: UnicodeDecodeError) -> InputError:
     """The error for text that is not UTF-8.
 
     Args:
-        where: The file, with its line where it is known.
+        where: The file, with the line if it is known.
         error: The error of the decoder.
 
     Returns:

@@ -126,7 +126,7 @@ def _kind(features: dict[str, Any]) -> tuple[Any, ...] | None:
     ids, mask = features.get("input_ids"), features.get("attention_mask")
     if not isinstance(ids, Tensor) or not isinstance(mask, Tensor) or ids.ndim != 2 or mask.shape != ids.shape:
         return None
-    # Only with right padding: cutting the width of a mini-batch cuts on the right, and must cut padding alone.
+    # Only with right padding: a mini-batch is made narrower by cutting on the right, and that must cut only padding.
     if bool((mask[:, 1:] > mask[:, :-1]).any()):
         return None
     kind: list[Any] = ["merged"]

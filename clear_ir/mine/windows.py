@@ -53,7 +53,7 @@ def pick_in_windows(
     numbers: np.ndarray,
     settings: MiningSettings,
 ) -> ChosenNegatives:
-    """Choose negatives for many rows at once, from the window alone.
+    """Choose negatives for many rows at once, only from the window.
 
     Args:
         scores: Scores of the candidates, best first, shape (num_rows, num_ranked).
