@@ -3,7 +3,7 @@
     python -m benchmarks.adaptation afriqa --data DIR --lang hau --out benchmarks/results/afriqa-hau.json
     python -m benchmarks.adaptation xquad --data DIR --lang de --out benchmarks/results/xquad-de.json
 
-The model and the results of each objective stay in ``runs/``, so a run that was stopped goes on with the next one.
+The model and the results of each objective stay in `runs/`, so a run that was stopped goes on with the next one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.machine import measured_with
 from clear_ir.compare.comparison import compare_results
 from clear_ir.data.files import write_json, write_jsonl
 from clear_ir.data.rows import read_training_rows
-from clear_ir.encode.models import load_encoder
+from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.results import Results, read_results, write_results
@@ -29,7 +29,7 @@ from clear_ir.prepare.xquad import load_xquad
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.run import train_model
 
-#: The settings of the recipe ``small`` that are not in the paper, switched off.
+#: The settings of the recipe `small` that are not in the paper, switched off.
 PLAIN = {"guard": 0.0, "divergence": "kl"}
 #: Objectives by name: the settings that differ from the recipe.
 OBJECTIVES: dict[str, dict[str, Any]] = {

@@ -3,7 +3,7 @@
     python -m benchmarks.encoding_speed --afriqa DIR
 
 The model is all-MiniLM-L6-v2, the texts are 600 passages and 1,200 questions of AfriQA, each once. clear-ir sorts texts
-by tokens and cuts batches of equal tokens. ``encode`` sorts by characters and cuts batches of 32 texts, its default.
+by tokens and cuts batches of equal tokens. `encode` sorts by characters and cuts batches of 32 texts, its default.
 Times are medians of runs that take turns.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.machine import measured_with
 from clear_ir.data.files import write_json
-from clear_ir.encode.models import load_encoder
+from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.prepare.afriqa import load_afriqa
 

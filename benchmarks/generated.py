@@ -1,6 +1,6 @@
 """Rewrite the tables and figures of README and docs from committed results, or check that they are up to date.
 
-In a Markdown file a table is between ``<!-- table: NAME -->`` and ``<!-- end -->``. Benchmarks and study both have
+In a Markdown file a table is between `<!-- table: NAME -->` and `<!-- end -->`. Benchmarks and study both have
 tables there, and each rewrites only those.
 """
 
@@ -23,17 +23,17 @@ def main(
     has_table: Callable[[str], bool],
     root: Path = ROOT,
 ) -> int:
-    """Rewrite tables and figures. With ``--check`` on the command line, only report which files are out of date.
+    """Rewrite tables and figures. With `--check` on the command line, only report which files are out of date.
 
     Args:
-        description: The text of ``--help``.
+        description: The text of `--help`.
         tables: By the table's name in the Markdown file, a function that renders it as Markdown.
-        figures: By path below ``root``, a function that renders the figure as SVG.
-        has_table: Whether the table of this name must be one of ``tables``. Other tables are not changed.
+        figures: By path below `root`, a function that renders the figure as SVG.
+        has_table: Whether the table of this name must be one of `tables`. Other tables are not changed.
         root: The folder with README.md and docs.
 
     Returns:
-        The exit code: 1 if ``--check`` reports a file.
+        The exit code: 1 if `--check` reports a file.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is out of date")
@@ -60,9 +60,9 @@ def render_documents(
     """Render README and docs with up-to-date tables.
 
     Args:
-        tables: See :func:`main`.
-        has_table: See :func:`main`.
-        root: See :func:`main`.
+        tables: See `main`.
+        has_table: See `main`.
+        root: See `main`.
 
     Returns:
         The text of each file, by path.

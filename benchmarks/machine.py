@@ -26,7 +26,7 @@ def machine() -> str:
 
 
 def measured_with(*libraries: str) -> dict[str, Any]:
-    """The entries ``versions`` and ``machine`` of a results file.
+    """The entries `versions` and `machine` of a results file.
 
     Args:
         libraries: Further libraries, beside clear-ir and torch.

@@ -31,7 +31,7 @@ from benchmarks.machine import measured_with
 from benchmarks.timing import time_in_turns
 from clear_ir.data.files import write_json
 from clear_ir.data.rows import ParallelRow
-from clear_ir.encode.models import load_encoder
+from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings

@@ -30,7 +30,7 @@ from benchmarks.machine import measured_with
 from clear_ir.data.collection import Collection
 from clear_ir.data.files import hash_of, write_json
 from clear_ir.encode.backends import InProcess
-from clear_ir.encode.models import load_encoder
+from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.mteb import as_mteb_task
@@ -114,7 +114,7 @@ def main() -> int:
 
 
 def read_xquad(folder: Path, quick: bool) -> Collection:
-    """XQuAD in all languages; with ``quick`` in four languages and with a 16th of the queries."""
+    """XQuAD in all languages; with `quick` in four languages and with a 16th of the queries."""
     collection = load_xquad(folder, ["de", "ru", "zh"] if quick else list(LANGS), "all").collection
     assert collection is not None
     if quick:
@@ -124,7 +124,7 @@ def read_xquad(folder: Path, quick: bool) -> Collection:
 
 
 def measure_round(encoder: SentenceTransformer, collection: Collection, task: Any, batch_size: int) -> Round:
-    """Evaluate every direction with clear-ir, then the directions of ``PART`` with mteb."""
+    """Evaluate every direction with clear-ir, then the directions of `PART` with mteb."""
     import mteb
 
     settings: Any = {"batch_size": batch_size, "show_progress_bar": False}

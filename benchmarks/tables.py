@@ -33,7 +33,7 @@ def taken(num_runs: int) -> str:
 
 
 def value_and_change(difference: dict[str, Any]) -> str:
-    """``38.4 (+11.0*)``: a score, its change against the base, and a star if it is significant."""
+    """`38.4 (+11.0*)`: a score, its change against the base, and a star if it is significant."""
     value, base = difference["value"], difference["base"]
     return f"{100 * value:.1f} ({100 * (value - base):+.1f}{'*' if difference['p_holm'] < 0.05 else ''})"
 
@@ -242,7 +242,7 @@ def terms_table() -> str:
     return Table(["term", "weight", "what it teaches"], rows, 3).markdown(padded=False)
 
 
-#: The tables by their name in the Markdown files. Names that begin with ``study-`` are those of the study.
+#: The tables by their name in the Markdown files. Names that begin with `study-` are those of the study.
 TABLES: dict[str, Callable[[], str]] = {
     "data-sets": data_sets_table,
     "training-step": step_table,

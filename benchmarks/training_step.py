@@ -41,7 +41,7 @@ from benchmarks.machine import measured_with, peak_memory
 from clear_ir import CachedCLEARLoss, CLEARLoss
 from clear_ir.data.files import write_json, write_jsonl
 from clear_ir.data.rows import TrainingRows, read_training_rows, training_columns
-from clear_ir.encode.models import load_encoder
+from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.loss.clear_loss import PackedBatch
 from clear_ir.loss.columns import lay_out
@@ -202,7 +202,7 @@ class Bench:
         return time.perf_counter() - start
 
     def compare(self) -> dict[str, float]:
-        """Loss and gradient of ``packed`` against ``columns``, and of bf16 against float32, without dropout."""
+        """Loss and gradient of `packed` against `columns`, and of bf16 against float32, without dropout."""
         outcomes: dict[str, tuple[float, torch.Tensor]] = {}
         self.model.eval()
         names = ["columns", "packed", *(["packed bf16"] if cpu_has_bf16() else [])]
@@ -237,7 +237,7 @@ def mined_rows(given: argparse.Namespace, model: SentenceTransformer, negatives:
 
 
 class Worker:
-    """A process that makes steps of one variant, one for each call of :meth:`step`."""
+    """A process that makes steps of one variant, one for each call of `step`."""
 
     def __init__(self, given: argparse.Namespace, name: str, size: int, negatives: int) -> None:
         self.label = f"{name}, B {size}, n {negatives}"

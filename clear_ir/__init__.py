@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clear_ir.evaluate.evaluator import CrossLingualEvaluator
+    from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
     from clear_ir.loss.cached_clear_loss import CachedCLEARLoss
     from clear_ir.loss.clear_loss import CLEARLoss
     from clear_ir.loss.dropout import fast_dropout
@@ -17,7 +17,7 @@ __all__ = ["CLEARLoss", "CachedCLEARLoss", "CrossLingualEvaluator", "fast_dropou
 _HOMES = {
     "CLEARLoss": "clear_ir.loss.clear_loss",
     "CachedCLEARLoss": "clear_ir.loss.cached_clear_loss",
-    "CrossLingualEvaluator": "clear_ir.evaluate.evaluator",
+    "CrossLingualEvaluator": "clear_ir.evaluate.trainer_evaluator",
     "fast_dropout": "clear_ir.loss.dropout",
     "log_terms": "clear_ir.loss.term_log",
     "read_collection": "clear_ir.data.collection",

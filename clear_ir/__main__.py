@@ -1,4 +1,4 @@
-"""``python -m clear_ir`` is ``clear-ir``."""
+"""`python -m clear_ir` is `clear-ir`."""
 
 from clear_ir.cli import main
 

@@ -9,7 +9,7 @@ from clear_ir.compare.comparison import Difference, score_intervals
 from clear_ir.data.collection import write_collection
 from clear_ir.data.files import new_folder, write_json, write_jsonl
 from clear_ir.data.rows import read_training_rows, write_parallel_rows
-from clear_ir.encode.models import MINILM, load_encoder
+from clear_ir.encode.model_loading import MINILM, load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.results import read_train_log, write_results
@@ -39,7 +39,7 @@ def run_quickstart(
         The differences from the base encoder.
 
     Raises:
-        InputError: If MiniLM is missing or not the official file, a language is unknown, or ``out`` is taken.
+        InputError: If MiniLM is missing or not the official file, a language is unknown, or `out` is taken.
     """
     start = time.perf_counter()
     recipe = load_recipe("quickstart", {"mine": {"seed": seed}, "train": {"seed": seed}})

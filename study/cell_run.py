@@ -16,7 +16,7 @@ from benchmarks.machine import machine
 from clear_ir.data.collection import Collection
 from clear_ir.data.files import InputError, write_jsonl
 from clear_ir.data.rows import TrainingRows, Translation, read_training_rows
-from clear_ir.encode.models import load_encoder
+from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.evaluate.measures import MAIN_MEASURE
@@ -129,7 +129,7 @@ def prepare_data(data: str, stage: StageName, matrix: Matrix, folders: Folders) 
 
     Args:
         data: Name of the data set.
-        stage: ``dev`` or ``test``.
+        stage: `dev` or `test`.
         matrix: The plan.
         folders: Data and working files.
 
@@ -228,7 +228,7 @@ def _small_pool(prepared: Prepared, collection: Collection) -> Collection:
 
 
 def _score_lines(model: SentenceTransformer, collection: Collection, matrix: Matrix, bf16: bool) -> dict[str, str]:
-    """By direction, nDCG@10 of each question in the order of :func:`question_order`, joined by spaces."""
+    """By direction, nDCG@10 of each question in the order of `question_order`, joined by spaces."""
     directions = evaluated_directions(collection)
     model.max_seq_length = matrix.evaluation_max_seq_length
     encoder = TextEncoder(model, precision="bf16" if bf16 else "fp32", show_progress=False)

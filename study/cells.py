@@ -12,12 +12,12 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run and its evaluation; the objective ``base`` is not trained.
+    """One training run and its evaluation; the objective `base` is not trained.
 
     Args:
-        stage: ``dev`` or ``test``.
+        stage: `dev` or `test`.
         data: Name of the data set in the matrix.
-        objective: Name in the matrix, or ``base``.
+        objective: Name in the matrix, or `base`.
         seed: Of the training run.
         learning_rate: Of the training run; None takes what the dev stage chose.
     """
@@ -30,13 +30,13 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """The cell's name in the results of its data set and stage: ``clear, JS, seed 0, learning rate 0.0001``."""
+        """The cell's name in the results of its data set and stage: `clear, JS, seed 0, learning rate 0.0001`."""
         rate = f", learning rate {self.learning_rate:g}" if self.learning_rate else ""
         return f"{self.objective}, seed {self.seed}{rate}"
 
     @property
     def folder_name(self) -> str:
-        """The name of the folder for the cell's checkpoints: letters, digits, ``+``, ``.`` and ``-``."""
+        """The name of the folder for the cell's checkpoints: letters, digits, `+`, `.` and `-`."""
         name = f"{self.stage}-{self.data}-{self.key}"
         return name.replace(" + ", "+").replace(", ", "-").replace(" ", "-")
 

@@ -25,7 +25,7 @@ def best_dev_cell(experiment: Experiment, objective: str) -> Cell:
         objective: Name in the matrix.
 
     Returns:
-        The cell; cells within :attr:`Matrix.level` of the best count as equal.
+        The cell; cells within `Matrix.level` of the best count as equal.
 
     Raises:
         InputError: If the matrix has no dev cell of the objective, or one has not been run.
@@ -37,7 +37,7 @@ def best_dev_cell(experiment: Experiment, objective: str) -> Cell:
 
 
 def _dev_cells(experiment: Experiment, objective: str) -> list[Cell]:
-    """The dev cells of an objective, or of the one that it is ``like``, one for each learning rate left open."""
+    """The dev cells of an objective, or of the one that it is `like`, one for each learning rate left open."""
     fixed_rate = experiment.matrix.objectives[objective].training.get("learning_rate")
     trained_as = experiment.matrix.objectives[objective].like or objective
     cells = [cell for cell in experiment.stage_cells("dev") if cell.objective == trained_as]
@@ -51,7 +51,7 @@ def _dev_cells(experiment: Experiment, objective: str) -> list[Cell]:
 
 
 def chosen_learning_rate(experiment: Experiment, objective: str) -> float:
-    """The learning rate of the best dev cell, see :func:`best_dev_cell`."""
+    """The learning rate of the best dev cell, see `best_dev_cell`."""
     rate = best_dev_cell(experiment, objective).learning_rate
     if rate is None:
         raise InputError(f"The dev stage of the matrix has no learning rates for {objective!r}; add them.")

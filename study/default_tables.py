@@ -1,4 +1,4 @@
-"""The default objective of ``clear-ir train`` against the base and the baselines: in short, and in full."""
+"""The default objective of `clear-ir train` against the base and the baselines: in short, and in full."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from study.directions import TO_ENGLISH
 from study.experiment import Experiment
 from study.scores import LENGTHS, SEEDS, ModelScores, PairedDifference, model_scores
 
-#: Baselines that the default is compared with; ``merged`` stands for the weight that dev chose.
+#: Baselines that the default is compared with; `merged` stands for the weight that dev chose.
 OPPONENTS = ("infonce-both", "infonce-both, 3e-4", "infonce-both, 3e-4, merged", "infonce")
 
 
@@ -23,10 +23,10 @@ class DefaultModel:
 
     Args:
         data: Name of the data set.
-        length: How long it was trained, one of :data:`LENGTHS`.
+        length: How long it was trained, one of `LENGTHS`.
         name: The model's name.
         scores: The models of the test set.
-        opponents: Names of the models that were trained as long, by their name in :data:`OPPONENTS`.
+        opponents: Names of the models that were trained as long, by their name in `OPPONENTS`.
         differences: By the other model's name and the heading, p-values corrected over all of them.
     """
 
@@ -38,7 +38,7 @@ class DefaultModel:
     differences: dict[tuple[str, str], PairedDifference]
 
     def lead(self, opponent: str) -> str:
-        """The difference in the mean to English passages from one of :data:`OPPONENTS`; empty if it was not run."""
+        """The difference in the mean to English passages from one of `OPPONENTS`; empty if it was not run."""
         name = self.opponents.get(opponent)
         return self.differences[name, TO_ENGLISH].points() if name else ""
 

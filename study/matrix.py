@@ -17,7 +17,7 @@ MATRIX_FILE = Path(__file__).resolve().parent / "matrix.yaml"
 
 
 class Objective(BaseModel):
-    """What one objective changes. Every further key is a training setting, such as ``loss`` or ``alpha``.
+    """What one objective changes. Every further key is a training setting, such as `loss` or `alpha`.
 
     Args:
         like: Name of the objective whose settings and dev choices hold where this one says nothing.
@@ -63,7 +63,7 @@ class Stage(BaseModel):
     """A block of cells: every objective on every data set with every seed and learning rate.
 
     Args:
-        name: ``dev`` chooses learning rates and merging weights, ``test`` uses the choices.
+        name: `dev` chooses learning rates and merging weights, `test` uses the choices.
         data: Names of data sets.
         seeds: Of the training runs.
         learning_rates: The candidates; None takes what the dev stage chose.
@@ -91,7 +91,7 @@ class Matrix(BaseModel):
         merging_weights: Candidate shares of the trained encoder when it is merged with the base.
         max_english_loss: Points of nDCG@10 x 100 that a merged encoder may lose in English on dev.
         level: Learning rates count as equal on dev if they are so many points of nDCG@10 x 100 apart or fewer.
-        default: The objective of ``clear-ir train``.
+        default: The objective of `clear-ir train`.
         figure: The objectives that the figure of merging weights shows.
         objectives: By name.
         data: Data sets by name.
@@ -115,7 +115,7 @@ class Matrix(BaseModel):
     stages: list[Stage]
 
     def objective(self, name: str) -> Objective:
-        """An objective with the settings that it takes over from the one that it is ``like``."""
+        """An objective with the settings that it takes over from the one that it is `like`."""
         objective = self.objectives[name]
         if objective.like is None:
             return objective

@@ -9,7 +9,7 @@ from study.directions import TO_ENGLISH
 from study.experiment import Experiment
 from study.scores import model_scores
 
-#: The objective that was trained in both precisions; its name with ``, fp32`` is the other cell.
+#: The objective that was trained in both precisions; its name with `, fp32` is the other cell.
 PRECISION_OBJECTIVE = "clear + cross"
 
 

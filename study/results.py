@@ -1,7 +1,7 @@
 """The study's results: one JSON file for each stage and data set, to which finished cells are added one by one.
 
-A file holds the hash of the evaluated collection, the order of the questions, and the cells by :attr:`Cell.key`. Under
-``scores`` a cell has nDCG@10 of every question by merging weight and direction: one line a direction, the questions in
+A file holds the hash of the evaluated collection, the order of the questions, and the cells by `Cell.key`. Under
+`scores` a cell has nDCG@10 of every question by merging weight and direction: one line a direction, the questions in
 the file's order.
 """
 
@@ -72,23 +72,23 @@ class ResultFiles:
 
         Args:
             cell: A cell that has been run.
-            weight: The merging weight as the file has it: ``0`` for the base, ``1`` for the model as trained.
+            weight: The merging weight as the file has it: `0` for the base, `1` for the model as trained.
 
         Returns:
-            Arrays of shape (num_questions,), in the order of :meth:`questions`.
+            Arrays of shape (num_questions,), in the order of `questions`.
         """
         lines = self.read(cell)["scores"][weight].items()
         return {direction: np.array(line.split(), dtype=np.float64) for direction, line in lines}
 
     def means(self, cell: Cell, weight: str) -> dict[str, float]:
-        """Mean nDCG@10 by direction, see :meth:`scores`."""
+        """Mean nDCG@10 by direction, see `scores`."""
         return {direction: float(np.mean(values)) for direction, values in self.scores(cell, weight).items()}
 
     def add_questions(self, stage: str, data: str, data_hash: str, questions: Mapping[str, Sequence[str]]) -> None:
         """Keep the order in which the cells of a stage and data set will hold their scores.
 
         Args:
-            stage: ``dev`` or ``test``.
+            stage: `dev` or `test`.
             data: Name in the matrix.
             data_hash: Of the evaluated collection.
             questions: By direction, the ids of its questions.
@@ -150,11 +150,11 @@ class ResultFiles:
 
 
 def format_document(value: Any, level: int = 0) -> str:
-    """JSON that is easy to compare: objects over several lines, lists and :data:`ONE_LINE` objects on one.
+    """JSON that is easy to compare: objects over several lines, lists and `ONE_LINE` objects on one.
 
     Args:
         value: What to write.
-        level: Depth of ``value``, in spaces.
+        level: Depth of `value`, in spaces.
 
     Returns:
         JSON text.

@@ -41,7 +41,7 @@ class PairedDifference(NamedTuple):
     p: float
 
     def points(self) -> str:
-        """As ``+1.5 (+0.9 to +2.1; p 0.001)``, in points of nDCG@10 x 100."""
+        """As `+1.5 (+0.9 to +2.1; p 0.001)`, in points of nDCG@10 x 100."""
         return f"{100 * self.change:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f}; p {self.p:.3f})"
 
 
@@ -53,7 +53,7 @@ class ModelScores:
         data: Name of the data set in the matrix.
 
     Attributes:
-        by_model: Scores by the model's name, such as ``clear, merged 0.5``.
+        by_model: Scores by the model's name, such as `clear, merged 0.5`.
         seeds: Number of seeds by the model's name.
         columns: By heading, the numbers of the directions whose mean a column of a table shows.
         to_english: The same for each direction to English passages by itself.
@@ -117,7 +117,7 @@ class ModelScores:
         return {key: tested[key]._replace(p=p) for key, p in zip(tested, corrected, strict=True)}
 
     def compare_with_strongest(self, columns: Mapping[str, list[int]]) -> dict[tuple[str, str], PairedDifference]:
-        """Test every model against the strongest baseline: by the model's name and the heading, see :meth:`compare`."""
+        """Test every model against the strongest baseline: by the model's name and the heading, see `compare`."""
         if self.strongest is None:
             return {}
         pairs = [(name, self.strongest) for name in self.by_model if name != self.strongest]

@@ -19,7 +19,7 @@ def refused(result, *parts):
 
 
 def train_command(model, rows, out, flags):
-    """The arguments of subprocess.run for a ``clear-ir train`` in a new process."""
+    """The arguments of subprocess.run for a `clear-ir train` in a new process."""
     code = "from clear_ir.cli.app import main; main()"
     arguments = ["train", "--model", str(model), "--rows", str(rows), "--out", str(out), *flags.split()]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}

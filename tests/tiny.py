@@ -23,7 +23,7 @@ WORDS = (
 
 
 def make_encoder(dropout: float = 0.0, double: bool = True, seed: int = 0) -> SentenceTransformer:
-    """A BERT with two layers of width 32 and a vocabulary of words; in float64 unless ``double`` is False."""
+    """A BERT with two layers of width 32 and a vocabulary of words; in float64 unless `double` is False."""
     torch.manual_seed(seed)
     vocabulary = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", ":", "query", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -54,7 +54,7 @@ def make_encoder(dropout: float = 0.0, double: bool = True, seed: int = 0) -> Se
 
 
 def quiet(model: SentenceTransformer, **options) -> TextEncoder:
-    """A text encoder without progress bars; without a cache unless ``options`` name one."""
+    """A text encoder without progress bars; without a cache unless `options` name one."""
     return TextEncoder(model, show_progress=False, **options)
 
 

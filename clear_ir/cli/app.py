@@ -13,13 +13,13 @@ from clear_ir import __version__
 from clear_ir.cli.compare import compare
 from clear_ir.cli.datasets import datasets
 from clear_ir.cli.evaluate import evaluate
-from clear_ir.cli.flags import Commands
 from clear_ir.cli.merge import merge
 from clear_ir.cli.mine import mine
 from clear_ir.cli.prepare import prepare
 from clear_ir.cli.quickstart import quickstart
 from clear_ir.cli.recipe import recipe
 from clear_ir.cli.report import report
+from clear_ir.cli.settings_as_flags import Commands
 from clear_ir.cli.train import train
 from clear_ir.data.files import InputError
 
@@ -42,7 +42,7 @@ def add_command(group: str, example: str, function: Callable[..., Any]) -> None:
     """Add a command.
 
     Args:
-        group: The heading above it in ``--help``.
+        group: The heading above it in `--help`.
         example: An example call, shown below its help.
         function: The command.
     """

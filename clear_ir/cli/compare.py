@@ -1,4 +1,4 @@
-"""``clear-ir compare``: which differences from a base are real."""
+"""`clear-ir compare`: which differences from a base are real."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from clear_ir.cli.options import AsJson
 from clear_ir.cli.output import print_json
+from clear_ir.cli.shared_options import AsJson
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""``clear-ir datasets``: the data sets that ``clear-ir prepare`` offers."""
+"""`clear-ir datasets`: the data sets that `clear-ir prepare` offers."""
 
 from __future__ import annotations
 

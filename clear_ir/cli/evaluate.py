@@ -1,4 +1,4 @@
-"""``clear-ir evaluate``: one model, one collection, every direction."""
+"""`clear-ir evaluate`: one model, one collection, every direction."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clear_ir.cli.flags import Flags, takes
-from clear_ir.cli.options import AsJson, Data, Model, Overwrite, Recipe, Remote, Split, default_split, parse_langs
 from clear_ir.cli.output import print_json, print_result
+from clear_ir.cli.settings_as_flags import Flags, takes
+from clear_ir.cli.shared_options import (
+    AsJson,
+    Data,
+    Model,
+    Overwrite,
+    Recipe,
+    Remote,
+    Split,
+    default_split,
+    parse_langs,
+)
 from clear_ir.data.files import InputError
 from clear_ir.encode.settings import EncodingSettings
 
@@ -43,7 +53,7 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a model in every direction of a collection, and with pools in several languages."""
-    from clear_ir.encode.models import load_encoder
+    from clear_ir.encode.model_loading import load_encoder
     from clear_ir.recipes.recipe import load_recipe
 
     encoding = load_recipe(recipe, flags).encode

@@ -1,4 +1,4 @@
-"""``clear-ir merge``: an adapted encoder and its base in, a merged encoder out that keeps English."""
+"""`clear-ir merge`: an adapted encoder and its base in, a merged encoder out that keeps English."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clear_ir.cli.flags import Flags, takes
-from clear_ir.cli.options import AsJson, Overwrite, Recipe, Remote, Split, default_split
 from clear_ir.cli.output import print_json, print_result
+from clear_ir.cli.settings_as_flags import Flags, takes
+from clear_ir.cli.shared_options import AsJson, Overwrite, Recipe, Remote, Split, default_split
 from clear_ir.data.files import InputError
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.merge.settings import MergeSettings
@@ -41,7 +41,7 @@ def merge(
     """Interpolate between an adapted encoder and its base, to win back English."""
     from clear_ir.data.collection import read_collection
     from clear_ir.data.files import check_new
-    from clear_ir.encode.models import load_encoder
+    from clear_ir.encode.model_loading import load_encoder
     from clear_ir.encode.text_encoder import TextEncoder
     from clear_ir.merge.interpolation import MERGE_FILE, best_point, merge_encoders, sweep_weights, write_merged
     from clear_ir.recipes.recipe import load_recipe

@@ -1,4 +1,4 @@
-"""``clear-ir mine``: hard negatives for both sides of each row."""
+"""`clear-ir mine`: hard negatives for both sides of each row."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from clear_ir.cli.flags import Flags, takes
-from clear_ir.cli.options import AsJson, Map, ModelOrRecipe, Overwrite, Recipe, Remote, model_name, parse_mapping
 from clear_ir.cli.output import join_first, print_json, print_result, print_summary
+from clear_ir.cli.settings_as_flags import Flags, takes
+from clear_ir.cli.shared_options import AsJson, Map, ModelOrRecipe, Overwrite, Recipe, Remote, model_name, parse_mapping
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.mine.settings import MiningSettings
 
@@ -29,7 +29,7 @@ def mine(
     """Mine hard negatives: passages and queries for each parallel row."""
     from clear_ir.data.files import check_new, write_jsonl
     from clear_ir.data.rows import read_parallel_rows
-    from clear_ir.encode.models import load_encoder
+    from clear_ir.encode.model_loading import load_encoder
     from clear_ir.encode.text_encoder import TextEncoder
     from clear_ir.mine.hard_negatives import mine_hard_negatives
     from clear_ir.recipes.recipe import load_recipe

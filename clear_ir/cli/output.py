@@ -10,7 +10,7 @@ import typer
 
 
 def join_first(items: Iterable[str], most: int = 3) -> str:
-    """The first items as one text, and the number of the others: ``a; b; c; and 2 more``."""
+    """The first items as one text, and the number of the others: `a; b; c; and 2 more`."""
     texts = list(items)
     return "; ".join(texts[:most]) + (f"; and {len(texts) - most} more" if len(texts) > most else "")
 

@@ -1,4 +1,4 @@
-"""``clear-ir prepare``: a data set in, rows to train on and a collection to test on out.
+"""`clear-ir prepare`: a data set in, rows to train on and a collection to test on out.
 
 There is one command for each registered data set; its options come from the data set.
 """
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clear_ir.cli.flags import Commands, options_of, values_of
-from clear_ir.cli.options import Overwrite
 from clear_ir.cli.output import join_first, print_result
+from clear_ir.cli.settings_as_flags import Commands, options_of, values_of
+from clear_ir.cli.shared_options import Overwrite
 
 if TYPE_CHECKING:
     from clear_ir.prepare.prepared import Prepared
@@ -24,7 +24,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="Make a row with a null o
 
 
 class DataSetCommands(Commands):
-    """The commands of ``clear-ir prepare``. The registry is read when they are needed, not when the program starts."""
+    """The commands of `clear-ir prepare`. The registry is read when they are needed, not when the program starts."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the data sets."""
@@ -96,7 +96,7 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
         overwrite: Whether to replace earlier output.
 
     Raises:
-        InputError: If ``out`` is taken, or ``strict`` and a record was left out.
+        InputError: If `out` is taken, or `strict` and a record was left out.
     """
     from collections import Counter
     from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""``clear-ir quickstart``: every stage on the data that ships with clear-ir."""
+"""`clear-ir quickstart`: every stage on the data that ships with clear-ir."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clear_ir.cli.options import Overwrite, parse_langs
+from clear_ir.cli.shared_options import Overwrite, parse_langs
 
 
 def quickstart(

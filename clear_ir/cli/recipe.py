@@ -1,4 +1,4 @@
-"""``clear-ir recipe``: list the recipes that ship, and show all settings of a recipe."""
+"""`clear-ir recipe`: list the recipes that ship, and show all settings of a recipe."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from clear_ir.cli.flags import Commands
-from clear_ir.cli.options import AsJson
 from clear_ir.cli.output import print_json
+from clear_ir.cli.settings_as_flags import Commands
+from clear_ir.cli.shared_options import AsJson
 
 recipe = typer.Typer(
     cls=Commands,

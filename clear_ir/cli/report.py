@@ -1,4 +1,4 @@
-"""``clear-ir report``: results as one HTML page."""
+"""`clear-ir report`: results as one HTML page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from clear_ir.cli.options import Overwrite
 from clear_ir.cli.output import print_result
+from clear_ir.cli.shared_options import Overwrite
 
 
 def report(

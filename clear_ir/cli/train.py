@@ -1,4 +1,4 @@
-"""``clear-ir train``: training rows in, a model folder out."""
+"""`clear-ir train`: training rows in, a model folder out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from clear_ir.cli.flags import Flags, takes
-from clear_ir.cli.options import Map, ModelOrRecipe, Overwrite, Recipe, Remote, model_name, parse_mapping
 from clear_ir.cli.output import print_result
+from clear_ir.cli.settings_as_flags import Flags, takes
+from clear_ir.cli.shared_options import Map, ModelOrRecipe, Overwrite, Recipe, Remote, model_name, parse_mapping
 from clear_ir.train.settings import TrainingSettings
 
 

@@ -29,8 +29,8 @@ class Difference:
 
     Args:
         model: The model's name.
-        direction: Such as ``q-de.p-en``, or the name of a summary.
-        measure: Such as ``nDCG@10``.
+        direction: Such as `q-de.p-en`, or the name of a summary.
+        measure: Such as `nDCG@10`.
         base: The base's mean.
         value: The model's mean.
         low: Lower end of the 95 % bootstrap interval of the difference, over questions.
@@ -70,7 +70,7 @@ class Comparison:
         base: The reference.
         others: The models.
         directions: Differences in nDCG@10, one for each model and direction with one language a side.
-        summaries: The same for each model and summary, see :func:`summary_statistics`.
+        summaries: The same for each model and summary, see `summary_statistics`.
         mixed: Differences in nDCG@10, then in Complete@10, for each model and pool in several languages.
     """
 
@@ -95,7 +95,7 @@ def compare_models(base: Results, others: Sequence[Results]) -> Comparison:
 
     Returns:
         The differences. P-values are corrected within each of the three lists, which are a table each. A measure that
-        the results of any model lack, as older ones may, is left out of ``mixed``.
+        the results of any model lack, as older ones may, is left out of `mixed`.
 
     Raises:
         InputError: If two models have one name, or the data differ.
@@ -197,7 +197,7 @@ def compare_summaries(
         seed: Of the resampling.
 
     Returns:
-        One difference for each model and summary, see :func:`summary_statistics`; p-values corrected over all of
+        One difference for each model and summary, see `summary_statistics`; p-values corrected over all of
         them.
 
     Raises:
@@ -253,15 +253,15 @@ def summary_statistics(directions: Sequence[str]) -> dict[str, Statistic]:
     """The summaries that a list of directions allows.
 
     Args:
-        directions: Names such as ``q-de.p-en``.
+        directions: Names such as `q-de.p-en`.
 
     Returns:
         By name, functions of the means by direction:
 
-        - ``mean monolingual``: mean over the directions with one language on both sides, if there are two or more;
-        - ``mean cross-lingual``: mean over the directions whose sides differ in language, if there are any;
-        - ``worst direction``: the lowest, if there are two directions or more;
-        - ``English``: q-en.p-en, if it is there.
+        - `mean monolingual`: mean over the directions with one language on both sides, if there are two or more;
+        - `mean cross-lingual`: mean over the directions whose sides differ in language, if there are any;
+        - `worst direction`: the lowest, if there are two directions or more;
+        - `English`: q-en.p-en, if it is there.
     """
     monolingual = np.array([not parse_direction(name).crosses for name in directions])
     statistics: dict[str, Statistic] = {}
@@ -303,7 +303,7 @@ def score_intervals(
 
     Args:
         directions: Results by direction.
-        questions: ``{query id: parallel_id}``.
+        questions: `{query id: parallel_id}`.
         measure: Name of a measure that every query has.
 
     Returns:
@@ -331,14 +331,14 @@ def gap_closed(base: Results, other: Results, direction: str, measure: str = MAI
     Args:
         base: The reference.
         other: The model.
-        direction: One whose sides differ in language, such as ``q-de.p-en``.
+        direction: One whose sides differ in language, such as `q-de.p-en`.
         measure: Name of a measure that every query has.
 
     Returns:
         (value - base) / (ceiling - base). The ceiling is the base's score on the same questions asked in the
         passages' language (for q-de.p-en: q-en.p-en). The share is below 0 where the model lost, above 1 where it
         passed the ceiling. It is None if the direction does not cross languages, if a question does not exist in
-        the passages' language, or if the base is less than :data:`LEAST_ROOM` below the ceiling.
+        the passages' language, or if the base is less than `LEAST_ROOM` below the ceiling.
     """
     parsed = parse_direction(direction)
     ceiling = base.directions.get(f"q-{parsed.passage_lang}.p-{parsed.passage_lang}")

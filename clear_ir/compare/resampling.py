@@ -29,8 +29,8 @@ class QuestionScores:
 
     Args:
         directions: The directions' results.
-        questions: ``{query id: parallel_id}``; a query that is not in it is a question by itself.
-        measure: Such as ``nDCG@10``; every query must have it.
+        questions: `{query id: parallel_id}`; a query that is not in it is a question by itself.
+        measure: Such as `nDCG@10`; every query must have it.
     """
 
     def __init__(self, directions: Mapping[str, DirectionResult], questions: Mapping[str, str], measure: str) -> None:
@@ -56,7 +56,7 @@ class QuestionScores:
             seed: Of the draws; the same seed draws the same questions for every model.
 
         Returns:
-            Shape (:data:`RESAMPLES`, num_directions). Where a draw holds no question of a direction, the direction
+            Shape (`RESAMPLES`, num_directions). Where a draw holds no question of a direction, the direction
             has its mean over all questions.
         """
         if seed not in self._drawn:

@@ -4,8 +4,8 @@
     queries.jsonl     {"_id", "text", "lang"}
     qrels/test.tsv    query-id, corpus-id, score, with a header line
 
-``lang`` and ``parallel_id`` are our additions to BEIR. Without ``lang`` a text is English, so a plain BEIR folder is
-all English. ``parallel_id`` is equal for translations of one text. A text without it gets its ``_id``.
+`lang` and `parallel_id` are our additions to BEIR. Without `lang` a text is English, so a plain BEIR folder is
+all English. `parallel_id` is equal for translations of one text. A text without it gets its `_id`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Collection:
         name: Name in results and reports.
         passages: All passages, by id.
         queries: All queries, by id.
-        qrels: ``{query id: {passage id: relevance}}``, across all languages.
+        qrels: `{query id: {passage id: relevance}}`, across all languages.
         split: Name of the qrels file.
         notes: What was left out or is worth knowing, a sentence each.
     """
@@ -98,7 +98,7 @@ class Collection:
         """Directions with a pool in several languages.
 
         The pools are English + L for each language L, with queries in English and in L. With three languages or more
-        there is also the pool of all languages, with queries in each. Directions in which :meth:`judged_queries` is
+        there is also the pool of all languages, with queries in each. Directions in which `judged_queries` is
         empty are left out.
         """
         pairs = self._judged_pairs()
@@ -182,7 +182,7 @@ class Collection:
 
 
 def parallel_text(parallel_id: str, lang: str, text: str) -> Text:
-    """A text that has translations. ``x`` in German gets the id ``x@de`` and the ``parallel_id`` ``x``."""
+    """A text that has translations. `x` in German gets the id `x@de` and the `parallel_id` `x`."""
     return Text(f"{parallel_id}@{lang}", text, lang, parallel_id=parallel_id)
 
 
@@ -201,7 +201,7 @@ def make_collection(
         split: Name of the qrels file.
 
     Returns:
-        A collection in which the query of question ``x`` in language ``l`` is ``x@l``.
+        A collection in which the query of question `x` in language `l` is `x@l`.
     """
     queries: dict[str, Text] = {}
     qrels: Qrels = {}
@@ -245,8 +245,8 @@ def collect_questions(name: str, passages: Iterable[Text], rows: Iterable[Asked]
         split: Name of the qrels file.
 
     Returns:
-        A collection in which the first row ``x`` of a question gives it the parallel id ``x``. Its English query is
-        ``x@en``; a translation in language ``l`` that row ``y`` gives is ``y@l``.
+        A collection in which the first row `x` of a question gives it the parallel id `x`. Its English query is
+        `x@en`; a translation in language `l` that row `y` gives is `y@l`.
     """
     questions: dict[str, list[Asked]] = {}
     for row in rows:
@@ -277,12 +277,12 @@ def read_collection(folder: Path, split: str = "test", strict: bool = False) -> 
     of its own ranking.
 
     Args:
-        folder: Folder with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``, each of them also with .gz.
+        folder: Folder with `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`, each of them also with .gz.
         split: Which qrels file to read.
         strict: Make empty documents, and judgments that name what does not exist, an error.
 
     Returns:
-        The collection. Its name is that of the folder; for a folder named ``collection``, that of the folder above.
+        The collection. Its name is that of the folder; for a folder named `collection`, that of the folder above.
         Queries without a judgment are left out, as in BEIR.
 
     Raises:
@@ -328,7 +328,7 @@ def check_id(text_id: str, what: str) -> None:
 
 
 def write_collection(folder: Path, collection: Collection) -> None:
-    """Write a collection in BEIR's layout, with ``lang`` and ``parallel_id``.
+    """Write a collection in BEIR's layout, with `lang` and `parallel_id`.
 
     Raises:
         InputError: If an id holds white space, so that no results of the collection could be written.

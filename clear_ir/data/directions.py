@@ -1,4 +1,4 @@
-"""Directions: the language of the queries and the language of the passages, written ``q-de.p-en``."""
+"""Directions: the language of the queries and the language of the passages, written `q-de.p-en`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Direction:
 
     Args:
         query_lang: Language of the queries.
-        passage_lang: Language of the pool. Several languages are joined by ``+``, as in ``en+de``; or ``all``.
+        passage_lang: Language of the pool. Several languages are joined by `+`, as in `en+de`; or `all`.
     """
 
     query_lang: str
@@ -37,10 +37,10 @@ class Direction:
 
 
 def parse_direction(name: str) -> Direction:
-    """The direction of a name such as ``q-de.p-en``.
+    """The direction of a name such as `q-de.p-en`.
 
     Args:
-        name: As ``str(direction)`` gives it.
+        name: As `str(direction)` gives it.
 
     Returns:
         The direction.

@@ -21,7 +21,7 @@ class InputError(ValueError):
 
     Args:
         message: The sentence. It names no flag of the command line, because a script has none.
-        settings: Names of the settings that may be wrong, such as ``data``. The command line adds their flags to the
+        settings: Names of the settings that may be wrong, such as `data`. The command line adds their flags to the
             sentence.
         begins_with_setting: Whether the sentence begins with the name of the first setting. The command line puts the
             flag in its place.
@@ -37,14 +37,14 @@ Record = tuple[str, dict[str, Any]]
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Read records from JSON Lines, CSV, Parquet or a saved ``datasets`` folder.
+    """Read records from JSON Lines, CSV, Parquet or a saved `datasets` folder.
 
     Args:
         path: A file ending in .jsonl, .json (one object a line), .csv or .parquet, the first three also with .gz, or
-            a folder that ``datasets.Dataset.save_to_disk`` wrote.
+            a folder that `datasets.Dataset.save_to_disk` wrote.
 
     Yields:
-        The place of the record (``"rows.jsonl, line 3"``) and its fields.
+        The place of the record (`"rows.jsonl, line 3"`) and its fields.
 
     Raises:
         InputError: If the path is missing, empty, of another kind, or a line cannot be read.
@@ -70,7 +70,7 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:
-    """Read a JSON Lines file, see :func:`read_records`."""
+    """Read a JSON Lines file, see `read_records`."""
     _check_exists(path)
     empty = True
     with open_bytes(path) as file:
@@ -177,7 +177,7 @@ def _read_saved_dataset(path: Path) -> Iterator[Record]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8. The file appears complete or not at all."""
+    """Write `text` as UTF-8. The file appears complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path, "partial")
     partial.write_text(text, encoding="utf-8")
@@ -185,15 +185,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    """A path beside ``path`` that no other process uses.
+    """A path beside `path` that no other process uses.
 
-    It is on the same file system, so renaming it to ``path`` is atomic.
+    It is on the same file system, so renaming it to `path` is atomic.
     """
     return path.with_name(f"{path.name}.{os.getpid()}.{suffix}")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON. The file appears complete or not at all."""
+    """Write `value` as indented JSON. The file appears complete or not at all."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
@@ -236,15 +236,15 @@ def check_new(path: Path, marker: str | None = None, overwrite: bool = False) ->
 
 @contextmanager
 def new_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[Path]:
-    """Make a folder. It appears at ``path`` only when it is complete.
+    """Make a folder. It appears at `path` only when it is complete.
 
     Args:
         path: The folder to make.
-        marker: See :func:`check_new`.
-        overwrite: See :func:`check_new`.
+        marker: See `check_new`.
+        overwrite: See `check_new`.
 
     Yields:
-        A folder beside ``path`` to write into. It is removed if the block fails.
+        A folder beside `path` to write into. It is removed if the block fails.
     """
     check_new(path, marker, overwrite)
     partial = _beside(path, "partial")
@@ -258,7 +258,7 @@ def new_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[Pat
 
 
 def put_in_place(made: Path, path: Path) -> None:
-    """Rename the folder ``made`` to ``path``, replacing what is there."""
+    """Rename the folder `made` to `path`, replacing what is there."""
     old = _beside(path, "old")
     if path.exists():
         path.replace(old)

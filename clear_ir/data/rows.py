@@ -26,7 +26,7 @@ AUTHORS_NAMES = {"en_question": "anchor", "paragraphs": "positive", "lang_questi
 
 @dataclass(frozen=True)
 class ParallelRow:
-    """An English query, its English passage and the query in the target language ``lang``."""
+    """An English query, its English passage and the query in the target language `lang`."""
 
     id: str
     query: str
@@ -38,7 +38,7 @@ class ParallelRow:
 
 @dataclass(frozen=True)
 class Translation:
-    """An English text and its translation into the language ``lang``."""
+    """An English text and its translation into the language `lang`."""
 
     english: str
     translation: str
@@ -68,12 +68,12 @@ class RejectedRecords:
 def read_parallel_rows(
     path: Path, mapping: Mapping[str, str] | None = None, lang: str | None = None
 ) -> tuple[list[ParallelRow], RejectedRecords]:
-    """Read parallel rows from any file that :func:`clear_ir.data.files.read_records` reads.
+    """Read parallel rows from any file that `clear_ir.data.files.read_records` reads.
 
     Args:
         path: The file.
-        mapping: Our name of a column to the file's, where they differ: ``{"query": "question_en"}``.
-        lang: Language code of all rows, for a file without such a column. None: the column ``lang`` has it.
+        mapping: Our name of a column to the file's, where they differ: `{"query": "question_en"}`.
+        lang: Language code of all rows, for a file without such a column. None: the column `lang` has it.
 
     Returns:
         The rows, and the records that were left out because a field is null or empty.
@@ -128,10 +128,10 @@ def write_parallel_rows(path: Path, rows: Iterable[ParallelRow]) -> None:
 
 
 def read_translations(path: Path) -> list[Translation]:
-    """Read translations from any file that :func:`clear_ir.data.files.read_records` reads.
+    """Read translations from any file that `clear_ir.data.files.read_records` reads.
 
     Args:
-        path: The file, with columns ``english`` and ``translation``, and optionally ``lang``.
+        path: The file, with columns `english` and `translation`, and optionally `lang`.
 
     Returns:
         The translations.
@@ -164,7 +164,7 @@ def training_columns(num_negatives: int, num_neg_queries: int) -> list[str]:
         num_neg_queries: Negative target-language queries per row.
 
     Returns:
-        ``["anchor", "positive", "negative_1", ..., "cross_anchor", "neg_query_1", ...]``.
+        `["anchor", "positive", "negative_1", ..., "cross_anchor", "neg_query_1", ...]`.
     """
     negatives = [f"negative_{i}" for i in range(1, num_negatives + 1)]
     queries = [f"neg_query_{i}" for i in range(1, num_neg_queries + 1)]
@@ -179,7 +179,7 @@ class TrainingRows:
         columns: The columns that the loss reads, in its order.
         num_negatives: Negative passages per row.
         num_neg_queries: Negative target-language queries per row.
-        records: The rows: the texts of ``columns``, and ``lang``, ``id`` and ``passage_id`` where the file has them.
+        records: The rows: the texts of `columns`, and `lang`, `id` and `passage_id` where the file has them.
     """
 
     columns: list[str]
@@ -192,11 +192,11 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
     """Read training rows whose columns have our names, the CLEAR authors' names, or names that the user maps.
 
     Args:
-        path: JSON Lines, CSV, Parquet or a saved ``datasets`` folder.
-        mapping: Our name of a column to the file's, where they differ: ``{"anchor": "question"}``.
+        path: JSON Lines, CSV, Parquet or a saved `datasets` folder.
+        mapping: Our name of a column to the file's, where they differ: `{"anchor": "question"}`.
 
     Returns:
-        The rows, with ``lang``, ``id`` and ``passage_id`` where the file has them.
+        The rows, with `lang`, `id` and `passage_id` where the file has them.
 
     Raises:
         InputError: If a column is missing, a field is null or empty, or the first row's negatives are not
@@ -228,7 +228,7 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
 
 
 def _count(where: str, record: Mapping[str, Any], prefix: str) -> int:
-    """How many columns ``prefix_1``, ``prefix_2``, ... a record has."""
+    """How many columns `prefix_1`, `prefix_2`, ... a record has."""
     numbers = sorted(int(name[len(prefix) + 1 :]) for name in record if re.fullmatch(rf"{prefix}_\d+", str(name)))
     if numbers != list(range(1, len(numbers) + 1)):
         names = ", ".join(f"{prefix}_{number}" for number in numbers)
@@ -237,7 +237,7 @@ def _count(where: str, record: Mapping[str, Any], prefix: str) -> int:
 
 
 def _field(record: Mapping[str, Any], name: str, where: str) -> str | None:
-    """A field as text, see :func:`clear_ir.data.texts.text_of`."""
+    """A field as text, see `clear_ir.data.texts.text_of`."""
     return text_of(record.get(name), f"{where}: {name!r}")
 
 

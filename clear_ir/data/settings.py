@@ -1,6 +1,6 @@
 """What the settings of all stages share: each field documents itself.
 
-A field of a :class:`Settings` has a default, and a docstring below it. Its flag, its line in ``--help`` and its key in
+A field of a `Settings` has a default, and a docstring below it. Its flag, its line in `--help` and its key in
 a recipe are made from them.
 """
 
@@ -29,12 +29,12 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True)
 class Setting:
-    """One field of a model, as ``--help`` shows it.
+    """One field of a model, as `--help` shows it.
 
     Args:
         name: Name of the field.
         flag: Flag on the command line.
-        type: Type of the value, or of each value in a container. ``str`` if several types are allowed.
+        type: Type of the value, or of each value in a container. `str` if several types are allowed.
         container: Empty for a single value, else the kind of container that holds several values.
         choices: The allowed values, if the type lists them.
         required: Whether the user must give a value.
@@ -96,7 +96,7 @@ def describe_settings(model: type[BaseModel]) -> list[Setting]:
 
 
 def _flag_of(name: str, field: FieldInfo, value_type: type) -> str:
-    """The flag in the field's ``json_schema_extra``, else one made from the field's name."""
+    """The flag in the field's `json_schema_extra`, else one made from the field's name."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     dashed = name.replace("_", "-")
     return str(extra.get("flag") or (f"--{dashed}/--no-{dashed}" if value_type is bool else f"--{dashed}"))

@@ -45,5 +45,5 @@ def text_key(text: str) -> str:
 
 
 def is_english(lang: str) -> bool:
-    """Whether a language code means English: ``en``, ``eng``, ``en-US``, ``eng_Latn``."""
+    """Whether a language code means English: `en`, `eng`, `en-US`, `eng_Latn`."""
     return _ENGLISH.fullmatch(lang.strip()) is not None

@@ -24,7 +24,7 @@ def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
 
     Raises:
         InputError: If a value is wrong or missing, or a field is unknown. The sentence starts with the field's name,
-            and ``settings`` of the error holds that name.
+            and `settings` of the error holds that name.
     """
     try:
         return model.model_validate(values)

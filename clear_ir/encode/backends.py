@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from clear_ir.encode.models import Side, count_tokens, prompt_of
+from clear_ir.encode.model_loading import Side, count_tokens, prompt_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -47,7 +47,7 @@ class InProcess:
     """Encodes in this process, on the model's device.
 
     Args:
-        batch_size: Texts per batch. None: as many as fit into :data:`NUM_TOKENS` tokens, padding included.
+        batch_size: Texts per batch. None: as many as fit into `NUM_TOKENS` tokens, padding included.
     """
 
     batch_size: int | None = None
@@ -55,7 +55,7 @@ class InProcess:
     def encode(
         self, model: SentenceTransformer, texts: Sequence[str], side: Side, precision: Precision
     ) -> Iterator[tuple[list[str], np.ndarray]]:
-        """See :class:`Backend`. The longest texts come first."""
+        """See `Backend`. The longest texts come first."""
         encode = model.encode_query if side == "query" else model.encode_document
         prompt = prompt_of(model, side)
         for batch in self._batches(model, texts):

@@ -1,7 +1,7 @@
 """Embeddings on disk, so that no text is encoded twice by one encoder.
 
-Each encoder and prompt has a folder with safetensors files. A file holds ``keys``, the SHA-256 of texts, and their
-``vectors``. Files are added and never changed, so several processes may share a cache. A file whose content does not
+Each encoder and prompt has a folder with safetensors files. A file holds `keys`, the SHA-256 of texts, and their
+`vectors`. Files are added and never changed, so several processes may share a cache. A file whose content does not
 match the checksum in its header is removed, and its texts are encoded again.
 """
 
@@ -19,7 +19,7 @@ from clear_ir.data.files import hash_of
 
 
 def default_cache() -> Path:
-    """The folder ``$CLEAR_IR_CACHE``, else ``clear-ir/embeddings`` in the user's cache folder."""
+    """The folder `$CLEAR_IR_CACHE`, else `clear-ir/embeddings` in the user's cache folder."""
     if folder := os.environ.get("CLEAR_IR_CACHE"):
         return Path(folder)
     home = Path.home()
@@ -48,7 +48,7 @@ class EmbeddingCache:
             texts: Distinct texts.
 
         Returns:
-            ``{text: vector}`` for the texts in the cache, vectors of shape (dim,), float32.
+            `{text: vector}` for the texts in the cache, vectors of shape (dim,), float32.
         """
         text_of_key = {_key(text): text for text in texts}
         vector_of: dict[str, np.ndarray] = {}

@@ -10,7 +10,7 @@ Run = dict[str, dict[str, float]]
 
 #: Passages scored at once. A block of scores this small profits from the processor's cache.
 PASSAGE_BLOCK = 8192
-#: Size of the groups of scores from which :func:`_lower_bound` takes the best.
+#: Size of the groups of scores from which `_lower_bound` takes the best.
 GROUP = 16
 #: Scores in memory at once when a query needs the scores of all passages: 64 MiB.
 SCORES_AT_ONCE = 2**24
@@ -28,7 +28,7 @@ def top_k(
         block_size: Queries scored at once.
 
     Yields:
-        For each block of queries, scores and rows of ``passages``, both of shape (num_in_block, k), best first. Of
+        For each block of queries, scores and rows of `passages`, both of shape (num_in_block, k), best first. Of
         equal scores, the earlier row comes first.
     """
     k = min(k, len(passages))
@@ -111,7 +111,7 @@ def search_top_k(
         block_size: Queries scored at once.
 
     Returns:
-        ``{query id: {passage id: score}}``, best first; without passages, an empty dict per query. On equal scores the
+        `{query id: {passage id: score}}`, best first; without passages, an empty dict per query. On equal scores the
         higher passage id comes first, as in trec_eval. So a measure at a depth of at most k is the same with and
         without the cut.
     """
@@ -137,14 +137,14 @@ def rank_passages(
     """Find the ranks of chosen passages among all passages, without sorting.
 
     Args:
-        query_embeddings: As in :func:`search_top_k`.
-        passage_embeddings: As in :func:`search_top_k`.
+        query_embeddings: As in `search_top_k`.
+        passage_embeddings: As in `search_top_k`.
         query_ids: The id of each query.
         passage_ids: The id of each passage.
-        wanted: ``{query id: passage ids}``: the passages whose rank is returned.
+        wanted: `{query id: passage ids}`: the passages whose rank is returned.
 
     Returns:
-        ``{query id: {passage id: rank}}``. Ranks start at 1 and follow the order of :func:`search_top_k`.
+        `{query id: {passage id: rank}}`. Ranks start at 1 and follow the order of `search_top_k`.
     """
     order = _high_ids_first(passage_ids)
     column_of = {passage_ids[i]: column for column, i in enumerate(order)}

@@ -1,4 +1,4 @@
-"""Texts in, vectors out: every stage that encodes takes one :class:`TextEncoder`."""
+"""Texts in, vectors out: every stage that encodes takes one `TextEncoder`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from clear_ir.data.files import InputError
 from clear_ir.encode.backends import Backend, InProcess, Precision
 from clear_ir.encode.cache import EmbeddingCache, default_cache
-from clear_ir.encode.models import Side, weights_hash
+from clear_ir.encode.model_loading import Side, weights_hash
 from clear_ir.encode.settings import EncodingSettings
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class TextEncoder:
 
     @cached_property
     def weights_hash(self) -> str:
-        """See :func:`clear_ir.encode.models.weights_hash`."""
+        """See `clear_ir.encode.model_loading.weights_hash`."""
         return weights_hash(self.model)
 
     def encode(self, texts: Sequence[str], side: Side) -> np.ndarray:

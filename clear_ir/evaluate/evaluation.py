@@ -12,7 +12,7 @@ import numpy as np
 
 from clear_ir.data.collection import Collection, Text
 from clear_ir.data.directions import Direction
-from clear_ir.encode.models import Side
+from clear_ir.encode.model_loading import Side
 from clear_ir.encode.search import rank_passages, search_top_k
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.measures import DEPTH, Ranks, score_rankings, score_run
@@ -48,7 +48,7 @@ class Embeddings:
 
         Args:
             direction: One of those given.
-            depth: Passages of each query in the run; at least :data:`clear_ir.evaluate.measures.DEPTH`.
+            depth: Passages of each query in the run; at least `clear_ir.evaluate.measures.DEPTH`.
 
         Returns:
             Scores by every measure that applies, run and judgments.

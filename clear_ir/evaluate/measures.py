@@ -1,6 +1,6 @@
 """The measures, each said once: its name, how people read it, where it applies, and how it is computed.
 
-To add a measure, add a :class:`Measure` to :data:`MEASURES`. Results files, tables, the report and docs/measures.md
+To add a measure, add a `Measure` to `MEASURES`. Results files, tables, the report and docs/measures.md
 are made from there. Results that were written before show a blank cell.
 """
 
@@ -22,7 +22,7 @@ DEPTH = 100
 
 Better = Literal["higher", "lower", "neither"]
 PerQuery = dict[str, dict[str, float]]
-#: ``{query id: {passage id: rank from 1}}`` for every relevant passage, in the pool and not only in the run.
+#: `{query id: {passage id: rank from 1}}` for every relevant passage, in the pool and not only in the run.
 Ranks = Mapping[str, Mapping[str, int]]
 
 
@@ -32,10 +32,10 @@ class Ranking:
 
     Args:
         query: The query's id.
-        scores: ``{passage id: score}``, best first; at least :data:`DEPTH` passages where the pool has as many.
-        judged: ``{passage id: relevance}``.
+        scores: `{passage id: score}`, best first; at least `DEPTH` passages where the pool has as many.
+        judged: `{passage id: relevance}`.
         collection: Tells the languages.
-        find_ranks: Gives :data:`Ranks`; called only if a measure asks for :attr:`ranks`, since that takes a second
+        find_ranks: Gives `Ranks`; called only if a measure asks for `ranks`, since that takes a second
             pass over the pool.
     """
 
@@ -67,7 +67,7 @@ class Ranking:
 
     @cached_property
     def relevant_langs(self) -> list[str]:
-        """The languages of :attr:`relevant`, in the same order."""
+        """The languages of `relevant`, in the same order."""
         return [self.lang_of(passage) for passage in self.relevant]
 
 
@@ -76,7 +76,7 @@ class TrecEval:
     """A value that pytrec_eval computes for all queries at once.
 
     Args:
-        measure: Its name in ir_measures, such as ``nDCG@10``.
+        measure: Its name in ir_measures, such as `nDCG@10`.
         convert: What is done with each value; None keeps it.
     """
 
@@ -89,12 +89,12 @@ class Measure:
     """One measure.
 
     Args:
-        name: In files, such as ``last_rank``.
-        label: For people, such as ``last rank``.
+        name: In files, such as `last_rank`.
+        label: For people, such as `last rank`.
         definition: What it is for one query, for docs/measures.md.
-        compute: :class:`TrecEval`, or a function of one query's ranking; None means that the query has no value.
+        compute: `TrecEval`, or a function of one query's ranking; None means that the query has no value.
         pools: Where it applies: in every pool, or only in pools of one language, or of several.
-        unit: ``share``, from 0 to 1 and shown times 100, or ``rank``, shown as it is.
+        unit: `share`, from 0 to 1 and shown times 100, or `rank`, shown as it is.
         better: Which values are good.
         meaning: A few words for the note on the report's table; empty for a measure that is known by its name.
         source: Where it comes from, for docs/measures.md.
@@ -113,7 +113,7 @@ class Measure:
     mteb: str = ""
 
     def applies(self, mixed: bool) -> bool:
-        """Whether it is computed for pools of several languages (``mixed``), or else of one."""
+        """Whether it is computed for pools of several languages (`mixed`), or else of one."""
         return self.pools in ("all", "several languages" if mixed else "one language")
 
     @property
@@ -122,7 +122,7 @@ class Measure:
         return f"{self.label}, mean" if self.unit == "rank" else self.label
 
     def format(self, value: float, sign: str = "") -> str:
-        """A value, or with ``sign="+"`` a difference, as tables show it."""
+        """A value, or with `sign="+"` a difference, as tables show it."""
         return f"{100 * value if self.unit == 'share' else value:{sign}.1f}"
 
 
@@ -131,7 +131,7 @@ class MeasureFamily:
     """One measure for each language of the relevant passages; all of them stand in one table.
 
     Args:
-        name: In files, where ``(L)`` follows for language L: ``one_target_AP(de)``.
+        name: In files, where `(L)` follows for language L: `one_target_AP(de)`.
         label: For people, with L for the language.
         title: Of the family's table.
         meaning: What the table shows, in a sentence.
@@ -321,12 +321,12 @@ def score_run(run: Run, qrels: Qrels, mixed: bool = False) -> PerQuery:
     """Score a run with the measures of pytrec_eval, by its rules (of equal scores the higher passage id stands first).
 
     Args:
-        run: ``{query id: {passage id: score}}``.
-        qrels: ``{query id: {passage id: relevance}}``; queries without relevant passages do not count.
+        run: `{query id: {passage id: score}}`.
+        qrels: `{query id: {passage id: relevance}}`; queries without relevant passages do not count.
         mixed: Whether the pool holds several languages.
 
     Returns:
-        ``{query id: {measure: value}}`` for each judged query; 0 where no passage was retrieved.
+        `{query id: {measure: value}}` for each judged query; 0 where no passage was retrieved.
     """
     from ir_measures import pytrec_eval
 
@@ -358,12 +358,12 @@ def score_rankings(
     Args:
         run: At least ten passages a query, best first, where the pool has them.
         qrels: The judgments of the pool.
-        find_ranks: Gives the rank in the pool of every relevant passage, see :class:`Ranking`.
+        find_ranks: Gives the rank in the pool of every relevant passage, see `Ranking`.
         collection: Tells the languages.
         mixed: Whether the pool holds several languages.
 
     Returns:
-        ``{query id: {measure: value}}`` for each judged query; a measure is absent where the query has no value.
+        `{query id: {measure: value}}` for each judged query; a measure is absent where the query has no value.
     """
     functions = [
         (measure.name, measure.compute)

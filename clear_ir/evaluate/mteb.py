@@ -1,7 +1,7 @@
 """The bridge to mteb: its tasks by our languages and directions, our encoders and collections as its objects.
 
 mteb is an extra and takes seconds to import, so each function imports it where it needs it. Inside this module
-``import mteb`` is the library: imports are absolute.
+`import mteb` is the library: imports are absolute.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ def evaluate_mteb(
     Args:
         name: The model's name in the results.
         encoder: What is evaluated.
-        tasks: Names of tasks, such as ``BelebeleRetrieval``.
-        out: Folder to make, with ``<task>.json`` as mteb writes it, and ``mteb.json``, the scores by direction.
-        langs: Evaluate only the subsets in which all languages are among these; None takes every subset. ``de``,
-            ``deu`` and ``deu_Latn`` mean the same.
+        tasks: Names of tasks, such as `BelebeleRetrieval`.
+        out: Folder to make, with `<task>.json` as mteb writes it, and `mteb.json`, the scores by direction.
+        langs: Evaluate only the subsets in which all languages are among these; None takes every subset. `de`,
+            `deu` and `deu_Latn` mean the same.
         split: Evaluate only this split; None takes every split that mteb evaluates.
-        overwrite: Replace earlier results of mteb in ``out``.
+        overwrite: Replace earlier results of mteb in `out`.
 
     Returns:
-        One entry for each task, split and subset, as in ``mteb.json``.
+        One entry for each task, split and subset, as in `mteb.json`.
 
     Raises:
         InputError: If mteb is missing, a task is unknown or is no retrieval task for text, a language is in none,
-            data cannot be loaded, or ``out`` is taken.
+            data cannot be loaded, or `out` is taken.
     """
     check_new(out, MTEB_FILE, overwrite)
     chosen = select_tasks(tasks, langs, split)
@@ -113,7 +113,7 @@ def _entries(task: Any, result: Any, names: dict[str, str]) -> Iterable[dict[str
 
 
 def as_mteb_model(encoder: TextEncoder, name: str) -> Any:
-    """An encoder as a model for ``mteb.evaluate``, with its hash as revision.
+    """An encoder as a model for `mteb.evaluate`, with its hash as revision.
 
     mteb's cache of results tells models apart by name and revision. All local checkpoints share both if mteb is given
     a plain SentenceTransformer; here the revision is the hash of the weights. Texts are encoded as in all our
@@ -121,10 +121,10 @@ def as_mteb_model(encoder: TextEncoder, name: str) -> Any:
 
     Args:
         encoder: The encoder.
-        name: Its name. mteb requires a slash, so a name without one becomes ``local/NAME``.
+        name: Its name. mteb requires a slash, so a name without one becomes `local/NAME`.
 
     Returns:
-        A model for ``mteb.evaluate``.
+        A model for `mteb.evaluate`.
 
     Raises:
         InputError: If mteb is missing.
@@ -157,13 +157,13 @@ def as_mteb_model(encoder: TextEncoder, name: str) -> Any:
 
 
 def as_mteb_task(collection: Collection) -> Any:
-    """A collection as a task of mteb, one subset for each direction, named as we name it (``q-de.p-en``).
+    """A collection as a task of mteb, one subset for each direction, named as we name it (`q-de.p-en`).
 
     Args:
         collection: The collection; its data hash becomes the revision of the task's data.
 
     Returns:
-        A task for ``mteb.evaluate``. ``task.filter_languages(None, hf_subsets=["q-de.p-en"])`` selects one direction.
+        A task for `mteb.evaluate`. `task.filter_languages(None, hf_subsets=["q-de.p-en"])` selects one direction.
 
     Raises:
         InputError: If mteb is missing.
@@ -220,11 +220,11 @@ def select_tasks(names: Sequence[str], langs: Sequence[str] | None = None, split
 
     Args:
         names: Names of tasks.
-        langs: See :func:`evaluate_mteb`.
-        split: See :func:`evaluate_mteb`.
+        langs: See `evaluate_mteb`.
+        split: See `evaluate_mteb`.
 
     Returns:
-        Tasks for ``mteb.evaluate``.
+        Tasks for `mteb.evaluate`.
 
     Raises:
         InputError: If a task or its split is unknown, it is no retrieval task for text, or nothing of it is in the
@@ -286,11 +286,11 @@ def direction_of(task: str, subset: str) -> Direction | None:
 
     Args:
         task: The task's name.
-        subset: The subset's name, ``default`` where the task has only one.
+        subset: The subset's name, `default` where the task has only one.
 
     Returns:
         The direction, with two-letter codes where a language has one, and the script if it is not the usual one
-        (``zh-Hant``). None if a subset has two languages and it is not known on which side each is, or more.
+        (`zh-Hant`). None if a subset has two languages and it is not known on which side each is, or more.
 
     Raises:
         InputError: If mteb is missing, the task or its subset is unknown, or it is no retrieval task for text.
@@ -305,7 +305,7 @@ def direction_of(task: str, subset: str) -> Direction | None:
 
 
 def direction_in(metadata: Any, subset: str, names: dict[str, str]) -> Direction | None:
-    """As :func:`direction_of`, from a task's metadata.
+    """As `direction_of`, from a task's metadata.
 
     Args:
         metadata: Of the task.
@@ -352,7 +352,7 @@ def _language_data(name: str) -> dict[str, str]:
 
 
 def code_of(lang: str) -> str:
-    """Our code of a language in any spelling: ``de`` for ``deu``, ``deu-Latn`` and ``deu_Latn``."""
+    """Our code of a language in any spelling: `de` for `deu`, `deu-Latn` and `deu_Latn`."""
     base, _, script = lang.replace("_", "-").partition("-")
     short = {long: short for short, long in _language_data("iso_639_1_to_3").items()} | _SINGLE
     long = _language_data("iso_639_1_to_3").get(base, base)
@@ -362,7 +362,7 @@ def code_of(lang: str) -> str:
 
 
 def langscript_of(lang: str) -> str:
-    """Mteb's code of a language: ``deu-Latn`` for ``de``; undetermined where mteb does not know it."""
+    """Mteb's code of a language: `deu-Latn` for `de`; undetermined where mteb does not know it."""
     base, _, script = lang.replace("_", "-").partition("-")
     long = _language_data("iso_639_1_to_3").get(base, base)
     script = script or _language_data("iso_639_3_to_default_script").get(long, "")

@@ -1,7 +1,7 @@
 """The results of an evaluation, and the folder that keeps them.
 
-A results folder holds ``results.json`` (shaped like mteb's TaskResult), ``per_query.jsonl``, a TREC run and qrels file
-of each direction, which ir_measures rescores to the same values, and ``map.json``, the map of parallel texts.
+A results folder holds `results.json` (shaped like mteb's TaskResult), `per_query.jsonl`, a TREC run and qrels file
+of each direction, which ir_measures rescores to the same values, and `map.json`, the map of parallel texts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DirectionResult:
     """One direction: scores per query, and the run and qrels they come from.
 
     Args:
-        per_query: ``{query id: {measure: value}}``.
+        per_query: `{query id: {measure: value}}`.
         num_passages: Size of the pool.
         run: The passages retrieved for each query, best first.
         qrels: The judgments.
@@ -61,13 +61,13 @@ class DirectionResult:
 
     @property
     def measures(self) -> list[str]:
-        """The measures that any query has: first those of :data:`MEASURES`, in its order, then others by name."""
+        """The measures that any query has: first those of `MEASURES`, in its order, then others by name."""
         present = {measure for scores in self.per_query.values() for measure in scores}
         return [measure for measure in MEASURES if measure in present] + sorted(present - MEASURES.keys())
 
     @property
     def means(self) -> dict[str, float]:
-        """The mean of each measure; of ranks also the median, as ``last_rank_median``."""
+        """The mean of each measure; of ranks also the median, as `last_rank_median`."""
         means = {}
         for name in self.measures:
             means[name] = self.mean(name)
@@ -87,11 +87,11 @@ class Results:
         data: Name of the collection.
         data_hash: SHA-256 that tells its texts and judgments.
         split: Of the qrels.
-        directions: By name such as ``q-de.p-en``, one language a side, in the collection's order.
-        mixed: The same for pools in several languages, such as ``q-de.p-en+de``.
-        questions: ``{query id: parallel_id}``: which queries are translations of one question.
-        space: Alignment and uniformity, see :func:`clear_ir.evaluate.space.describe_space`.
-        map: Coordinates of parallel texts, see :func:`clear_ir.evaluate.space.map_texts`.
+        directions: By name such as `q-de.p-en`, one language a side, in the collection's order.
+        mixed: The same for pools in several languages, such as `q-de.p-en+de`.
+        questions: `{query id: parallel_id}`: which queries are translations of one question.
+        space: Alignment and uniformity, see `clear_ir.evaluate.space.describe_space`.
+        map: Coordinates of parallel texts, see `clear_ir.evaluate.space.map_texts`.
         seconds: How long it took.
         details: Versions and settings.
         folder: Where it was read from, for the runs, which stay on disk.
@@ -181,10 +181,10 @@ def _trec_run(run: Run) -> str:
 
 
 def read_results(folder: Path) -> Results:
-    """Read a results folder; runs and qrels stay on disk, see :func:`read_run`.
+    """Read a results folder; runs and qrels stay on disk, see `read_run`.
 
     Args:
-        folder: As :func:`write_results` wrote it.
+        folder: As `write_results` wrote it.
 
     Returns:
         The results with empty runs and qrels. Measures that the file lacks are absent.
@@ -238,12 +238,12 @@ def read_run(folder: Path, direction: str, depth: int, queries: Iterable[str] = 
 
     Args:
         folder: A results folder.
-        direction: Such as ``q-de.p-en``.
+        direction: Such as `q-de.p-en`.
         depth: Passages a query.
         queries: Read the lines of these alone; none reads all.
 
     Returns:
-        ``{query id: {passage id: score}}``, best first.
+        `{query id: {passage id: score}}`, best first.
 
     Raises:
         InputError: If the file is missing or damaged.
@@ -267,7 +267,7 @@ def read_train_log(folder: Path) -> list[dict[str, Any]]:
     """Read the training log kept in a results folder.
 
     Args:
-        folder: As :func:`write_results` wrote it.
+        folder: As `write_results` wrote it.
 
     Returns:
         The log entries; empty where the model was not trained by us.

@@ -48,11 +48,11 @@ def describe_space(texts: Sequence[Text], vectors: np.ndarray) -> dict[str, dict
     """Alignment with English and uniformity of each language.
 
     Args:
-        texts: Queries, or passages, in several languages; translations share ``parallel_id``.
+        texts: Queries, or passages, in several languages; translations share `parallel_id`.
         vectors: Their embeddings, shape (num_texts, dim).
 
     Returns:
-        ``{lang: {"alignment": ..., "pairs": ..., "uniformity": ...}}``. Alignment, and the number of pairs, are
+        `{lang: {"alignment": ..., "pairs": ..., "uniformity": ...}}`. Alignment, and the number of pairs, are
         there if texts have an English translation, uniformity if there are two texts or more.
     """
     row_of = _rows_by_lang(texts)
@@ -73,12 +73,12 @@ def map_texts(texts: Sequence[Text], vectors: np.ndarray) -> dict[str, Any]:
     """Project parallel texts onto the plane in which they vary most (principal components).
 
     Args:
-        texts: Queries in several languages; translations share ``parallel_id``.
+        texts: Queries in several languages; translations share `parallel_id`.
         vectors: Their embeddings, shape (num_texts, dim).
 
     Returns:
-        ``{"points": [{"text", "lang", "x", "y"}, ...], "explained": [share of x, share of y]}`` for at most
-        :data:`MOST_ON_MAP` texts that exist in every language. Languages that share no text with English are left
+        `{"points": [{"text", "lang", "x", "y"}, ...], "explained": [share of x, share of y]}` for at most
+        `MOST_ON_MAP` texts that exist in every language. Languages that share no text with English are left
         out. Empty if fewer than two languages or two texts remain.
     """
     row_of = _rows_by_lang(texts)
@@ -106,7 +106,7 @@ def map_texts(texts: Sequence[Text], vectors: np.ndarray) -> dict[str, Any]:
 
 
 def _rows_by_lang(texts: Sequence[Text]) -> Mapping[str, dict[str, int]]:
-    """The row of each text, by language and ``parallel_id``; the first row if several have both in common."""
+    """The row of each text, by language and `parallel_id`; the first row if several have both in common."""
     row_of: dict[str, dict[str, int]] = {}
     for row, text in enumerate(texts):
         row_of.setdefault(text.lang, {}).setdefault(text.parallel_id or text.id, row)
@@ -114,7 +114,7 @@ def _rows_by_lang(texts: Sequence[Text]) -> Mapping[str, dict[str, int]]:
 
 
 def _even_sample(items: list[Item], most: int) -> list[Item]:
-    """At most ``most`` of the items, evenly spread."""
+    """At most `most` of the items, evenly spread."""
     if len(items) <= most:
         return items
     return [items[int(i)] for i in np.linspace(0, len(items) - 1, most).round()]

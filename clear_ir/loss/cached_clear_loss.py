@@ -17,20 +17,20 @@ from tqdm.auto import tqdm
 
 from clear_ir.loss.clear_loss import CLEARLoss, PackedBatch
 from clear_ir.loss.packing import PackedColumns
-from clear_ir.loss.token_budget import NUM_TOKENS, choose_num_tokens, for_device, is_out_of_memory
-from clear_ir.loss.upstream import (
+from clear_ir.loss.private_names import (
     CachedLossMixin,
     RandContext,
     batch_size_of,
     cut_features,
     has_static_embedding_input,
 )
+from clear_ir.loss.token_budget import NUM_TOKENS, choose_num_tokens, for_device, is_out_of_memory
 
 #: Texts per mini-batch of a column that cannot be packed: its tokens cannot be counted.
 UNPACKED_SIZE = 32
 #: Scores in memory at once when the terms are computed. A row of the batch has one for each passage or query.
 SCORES_AT_ONCE = 2**20
-#: ``auto`` halves the number of tokens when memory runs out, but not below this.
+#: `auto` halves the number of tokens when memory runs out, but not below this.
 MIN_NUM_TOKENS = 256
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 class _Replay:
     """Repeats the random numbers and the autocast of a mini-batch's first pass in its second pass.
 
-    The second pass runs inside ``backward()``, which training loops call outside their autocast block. Without this, it
+    The second pass runs inside `backward()`, which training loops call outside their autocast block. Without this, it
     would run in full precision: slower, and with gradients that do not belong to the embeddings in the loss.
     """
 
@@ -62,7 +62,7 @@ class _Replay:
 
 
 class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
-    """:class:`CLEARLoss` with a gradient cache (Gao et al., arXiv 2101.06983): large batches in bounded memory.
+    """`CLEARLoss` with a gradient cache (Gao et al., arXiv 2101.06983): large batches in bounded memory.
 
     First, the distinct texts, sorted by length, are embedded in mini-batches without gradients. Then the loss of the
     batch is back-propagated to these embeddings. Last, the mini-batches are embedded again, and the gradients go on
@@ -72,18 +72,18 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
 
     Args:
         model: The encoder to train.
-        args: As in :class:`CLEARLoss`, in its order.
+        args: As in `CLEARLoss`, in its order.
         mini_batch_num_tokens: Tokens embedded at once, padding included. This decides how much memory training needs.
-            None: 1,024 on a CPU, where more is slower; 8,192 on other devices. ``"auto"``: measured on the first batch,
+            None: 1,024 on a CPU, where more is slower; 8,192 on other devices. `"auto"`: measured on the first batch,
             logged, and halved whenever memory runs out. The measurement depends on the load of the machine, so two runs
             may differ in the last digits. Rule of thumb for the memory in half precision: tokens x layers x hidden size
             x 34 bytes (Korthikanti et al., arXiv 2205.05198).
         mini_batch_size: Texts embedded at once, as in sentence-transformers' cached losses. None: count tokens instead.
         show_progress_bar: Show a bar over the mini-batches of each step.
-        kwargs: As in :class:`CLEARLoss`, by name.
+        kwargs: As in `CLEARLoss`, by name.
 
     Raises:
-        ValueError: As in :class:`CLEARLoss`; also for a model with a ``StaticEmbedding``.
+        ValueError: As in `CLEARLoss`; also for a model with a `StaticEmbedding`.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         self._packed_batch: PackedBatch | None = None
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
-        """As :meth:`CLEARLoss.forward`. The second pass runs when the returned loss is back-propagated."""
+        """As `CLEARLoss.forward`. The second pass runs when the returned loss is back-propagated."""
         packed_batch = self._pack(list(sentence_features), labels)
         self._set_num_tokens(packed_batch.packed)
         while True:  # until a number of tokens fits into memory
@@ -152,7 +152,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
             self.mini_batch_num_tokens = for_device(NUM_TOKENS, packed.groups[0]["input_ids"].device)
 
     def _mini_batch_limits(self, group: dict[str, Any]) -> tuple[int, int | None]:
-        """As in :class:`CLEARLoss`, but from the arguments."""
+        """As in `CLEARLoss`, but from the arguments."""
         return self.mini_batch_size, self.mini_batch_num_tokens
 
     def _fits_one_pass(self, packed: PackedColumns, parts: list[list[dict[str, Any]]]) -> bool:
@@ -186,10 +186,10 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         """Compute the loss from embeddings; the mixin calls this.
 
         Args:
-            reps: For each column that :meth:`forward` gave to the mixin, the embeddings of its mini-batches, each of
+            reps: For each column that `forward` gave to the mixin, the embeddings of its mini-batches, each of
                 shape (mini_batch_size, dim).
             labels: Ignored.
-            with_backward: Also back-propagate into ``reps``, chunk by chunk, and return the loss detached.
+            with_backward: Also back-propagate into `reps`, chunk by chunk, and return the loss detached.
 
         Returns:
             The loss, a scalar.
@@ -233,7 +233,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
 
 
 def _joined_signature() -> inspect.Signature:
-    """The arguments of :class:`CLEARLoss`, then those of the cached loss. ``help()`` and editors show it."""
+    """The arguments of `CLEARLoss`, then those of the cached loss. `help()` and editors show it."""
     plain = inspect.signature(CLEARLoss)
     cached = inspect.signature(CachedCLEARLoss.__init__).parameters.values()
     added = [parameter for parameter in cached if parameter.kind is inspect.Parameter.KEYWORD_ONLY]

@@ -1,7 +1,7 @@
 """The CLEAR loss for sentence-transformers.
 
-This module takes the columns from the trainer, has :mod:`clear_ir.loss.packing` pack their texts, embeds them, and has
-:mod:`clear_ir.loss.terms` compute the terms.
+This module takes the columns from the trainer, has `clear_ir.loss.packing` pack their texts, embeds them, and has
+`clear_ir.loss.terms` compute the terms.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PackedBatch:
 
     Args:
         columns: Layout of its columns.
-        keys: Keys of the texts of each column, see :func:`clear_ir.loss.packing.text_keys`.
+        keys: Keys of the texts of each column, see `clear_ir.loss.packing.text_keys`.
         packed: The texts of all columns that a term reads, for the encoder.
         langs: Shape (batch_size,): each row's language; None if languages are not logged.
         for_base: The texts for the frozen base; None if no term reads its embeddings.
@@ -49,12 +49,12 @@ class PackedBatch:
 class CLEARLoss(nn.Module):
     """CLEAR: forward InfoNCE, reverse InfoNCE over the English passage, and the KL between them.
 
-    ``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross + guard * guard term``;
-    the terms are defined in :mod:`clear_ir.loss.terms`. With ``gamma=0`` this is the paper's loss.
+    `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross + guard * guard term`;
+    the terms are defined in `clear_ir.loss.terms`. With `gamma=0` this is the paper's loss.
 
     In one point it differs from the paper: known and likely positives are masked, so that they are not pushed away as
     negatives. Exact duplicates are always masked: candidates with the text of the row's positive, and the positives of
-    other rows with the same anchor. With ``false_negative_margin``, candidates that score higher than the positive by
+    other rows with the same anchor. With `false_negative_margin`, candidates that score higher than the positive by
     more than the margin are masked too. A masked candidate is left out of its InfoNCE term and of both sides of the KL.
 
     Args:
@@ -67,25 +67,25 @@ class CLEARLoss(nn.Module):
         num_negatives: Number n of negative passages per row. The columns after cross_anchor are the negative queries.
             None: as many negative passages as negative queries.
         gather_across_devices: Use the rows of all processes as candidates.
-        false_negative_margin: In units of ``similarity_fct``, before scaling. None: mask duplicates only.
+        false_negative_margin: In units of `similarity_fct`, before scaling. None: mask duplicates only.
         deduplicate: Embed a text that is several times in the batch only once. With dropout, its copies then share one
             mask.
-        languages: Names of languages, to log the loss of each. The data need a column ``label`` with each row's
+        languages: Names of languages, to log the loss of each. The data need a column `label` with each row's
             language, as an index into the names. None: labels are ignored.
         guard: Weight of the term that keeps the embeddings of English queries and passages near those of the encoder
             before training. A frozen copy of it embeds them in each step. 0: no copy is made.
-        divergence: Form of the KL term, see :data:`clear_ir.loss.Divergence`.
-        other_weights: Weights, by name, of further terms that :data:`clear_ir.loss.terms.TERMS` has.
+        divergence: Form of the KL term, see `clear_ir.loss.Divergence`.
+        other_weights: Weights, by name, of further terms that `clear_ir.loss.terms.TERMS` has.
 
     Requirements:
         1. Columns in this order: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m.
         2. With KL, m = n.
 
     Relations:
-        - :class:`clear_ir.loss.cached_clear_loss.CachedCLEARLoss` computes the same loss and gradients in bounded
+        - `clear_ir.loss.cached_clear_loss.CachedCLEARLoss` computes the same loss and gradients in bounded
           memory.
-        - ``alpha=0, beta=0, gamma=1`` is ``MultipleNegativesRankingLoss`` on (cross_anchor, positive, negatives), the
-          paper's baseline. ``alpha=0, beta=0, gamma=0.5`` is the mean of this loss and the same loss on the English
+        - `alpha=0, beta=0, gamma=1` is `MultipleNegativesRankingLoss` on (cross_anchor, positive, negatives), the
+          paper's baseline. `alpha=0, beta=0, gamma=0.5` is the mean of this loss and the same loss on the English
           query. Columns that no term with a weight reads are not embedded.
 
     Example:
@@ -167,7 +167,7 @@ class CLEARLoss(nn.Module):
 
         Args:
             sentence_features: One dict of tokenized features per column; see Requirements.
-            labels: Shape (batch_size,): each row's language, see ``languages``. Ignored without ``languages``.
+            labels: Shape (batch_size,): each row's language, see `languages`. Ignored without `languages`.
 
         Returns:
             The loss, a scalar.
@@ -259,7 +259,7 @@ class CLEARLoss(nn.Module):
     def _embed_by_base(self, packed_batch: PackedBatch, passages: Tensor, gather: bool) -> dict[str, Tensor]:
         """Embeddings by the frozen base of the columns that a term compares; of all devices if asked.
 
-        Device and dimension are those of ``passages``.
+        Device and dimension are those of `passages`.
         """
         packed = packed_batch.for_base
         if packed is None:
@@ -275,7 +275,7 @@ class CLEARLoss(nn.Module):
         return base
 
     def _loss(self, batch: Batch, rows: Tensor, count: int, langs: Tensor | None = None) -> Tensor:
-        """What ``rows``, whose languages are ``langs``, add to the mean loss over ``count`` rows."""
+        """What `rows`, whose languages are `langs`, add to the mean loss over `count` rows."""
         with torch.autocast(batch.passages.device.type, enabled=False):
             chosen = Rows(
                 batch,
@@ -296,8 +296,8 @@ class CLEARLoss(nn.Module):
         """Return the means of the terms over the training steps since the last call, for the rows of this process.
 
         Returns:
-            ``{"clear/reverse": ..., "clear/reverse_weighted": ...}`` and so on for each term with a weight, and
-            ``"clear/loss_hau"`` for each of ``languages`` that occurred. Empty if there was no step.
+            `{"clear/reverse": ..., "clear/reverse_weighted": ...}` and so on for each term with a weight, and
+            `"clear/loss_hau"` for each of `languages` that occurred. Empty if there was no step.
         """
         return self._means.pop()
 

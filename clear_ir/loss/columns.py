@@ -30,7 +30,7 @@ class Columns:
 
 
 def lay_out(count: int, weights: Weights, num_negatives: int | None) -> Columns:
-    """Find which of ``count`` columns holds what.
+    """Find which of `count` columns holds what.
 
     Args:
         count: Number of columns that the loss gets.

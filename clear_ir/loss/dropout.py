@@ -1,6 +1,6 @@
 """Fast dropout masks for CPUs on which PyTorch draws one number at a time.
 
-On all processors but Intel's, PyTorch's CPU ``bernoulli_`` takes 6 ns per number on one core. That is a fifth of a
+On all processors but Intel's, PyTorch's CPU `bernoulli_` takes 6 ns per number on one core. That is a fifth of a
 training step of a small encoder. Here 64 random bits make four numbers.
 """
 
@@ -21,12 +21,12 @@ _BITS = 16
 
 @contextmanager
 def fast_dropout() -> Iterator[None]:
-    """Draw dropout masks fast within the block, by replacing PyTorch's CPU kernel of ``Tensor.bernoulli_(p)``.
+    """Draw dropout masks fast within the block, by replacing PyTorch's CPU kernel of `Tensor.bernoulli_(p)`.
 
     The numbers come from PyTorch's generator, so seeds, gradient checkpointing and the gradient cache work as usual.
     A seed gives other masks than outside the block, and p is rounded to a multiple of 1/65536. Put all of the training
     into one block, backward passes too. On Intel's processors this does nothing: PyTorch is fast there, and draws on
-    all cores. ``clear-ir train`` uses it.
+    all cores. `clear-ir train` uses it.
 
     Example:
         ::

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clear_ir.loss.upstream import batch_size_of
+from clear_ir.loss.private_names import batch_size_of
 
 #: The width of a mini-batch is a multiple of this, so that few different shapes occur. On a CPU, the matrix library
 #: generates and keeps code for each new shape. A GPU multiplies such matrices faster.
@@ -52,7 +52,7 @@ def pack_columns(
 
     Args:
         columns: Tokenized features by column.
-        keys: The :func:`text_keys` of each column.
+        keys: The `text_keys` of each column.
         pad_id: Token id for padding.
         deduplicate: Embed identical rows once. With dropout, they then share one mask.
 
@@ -100,9 +100,9 @@ def mini_batches(group: dict[str, Any], size: int, num_tokens: int | None) -> li
 
     Args:
         group: Features of a merged group, the longest text first.
-        size: Texts per mini-batch; only used if ``num_tokens`` is None.
+        size: Texts per mini-batch; only used if `num_tokens` is None.
         num_tokens: Tokens per mini-batch, padding included. A text with more tokens is a mini-batch by itself. None:
-            cut by ``size``.
+            cut by `size`.
 
     Returns:
         Features of the mini-batches, in the order of the group. Their tensors are views of the group's.
@@ -165,8 +165,8 @@ def text_keys(features: dict[str, Any]) -> Tensor | None:
 
     Keys find duplicates across columns of different width and across devices, where comparing all tokens would be slow.
 
-    A key is the sum over the row's tokens, without padding, of ``(token id + 1) * multiplier of its position``, modulo
-    2**64. The multipliers are fixed random 64-bit numbers. int64 arithmetic wraps, which is the modulo. The ``+ 1``
+    A key is the sum over the row's tokens, without padding, of `(token id + 1) * multiplier of its position`, modulo
+    2**64. The multipliers are fixed random 64-bit numbers. int64 arithmetic wraps, which is the modulo. The `+ 1`
     makes token 0 count, so that a row and its beginning differ.
 
     Two different rows get one key only if the differences of their ids, times the multipliers, sum to 0. At a position
@@ -174,8 +174,8 @@ def text_keys(features: dict[str, Any]) -> Tensor | None:
     ids this has a probability of at most 2**-46.
 
     Args:
-        features: One column as the trainer gives it: ``input_ids`` with ``attention_mask`` of shape (batch_size,
-            length), or flattened with ``cu_seq_lens_q`` of shape (batch_size + 1,), or the ``offsets`` of an embedding
+        features: One column as the trainer gives it: `input_ids` with `attention_mask` of shape (batch_size,
+            length), or flattened with `cu_seq_lens_q` of shape (batch_size + 1,), or the `offsets` of an embedding
             bag.
 
     Returns:
@@ -205,7 +205,7 @@ def text_keys(features: dict[str, Any]) -> Tensor | None:
 
 
 def _multipliers(count: int, device: torch.device) -> Tensor:
-    """The multipliers of the first ``count`` positions.
+    """The multipliers of the first `count` positions.
 
     They are drawn on the CPU with one seed. So they are the same on every device, and fewer of them are the beginning
     of more of them: columns of different width use the same ones.

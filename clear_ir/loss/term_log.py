@@ -21,7 +21,7 @@ class HasTerms(Protocol):
 
 
 class TermMeans:
-    """Means of the terms over the training steps since the last :meth:`pop`.
+    """Means of the terms over the training steps since the last `pop`.
 
     The values stay on their device until then: reading them in each step would make the CPU wait for a GPU.
 
@@ -63,7 +63,7 @@ class TermMeans:
             self._by_lang[self.languages[number]] = total + losses.sum(), num_rows + len(losses)
 
     def pop(self) -> dict[str, float]:
-        """Return the means and start again from zero; see :meth:`clear_ir.CLEARLoss.pop_terms`."""
+        """Return the means and start again from zero; see `clear_ir.CLEARLoss.pop_terms`."""
         means = {name: float(total) / self._num_steps for name, total in self._sums.items()}
         by_lang = {
             f"clear/loss_{lang}": float(total) / num_rows for lang, (total, num_rows) in sorted(self._by_lang.items())
@@ -74,7 +74,7 @@ class TermMeans:
 
 
 class TermLog(TrainerCallback):
-    """Adds the terms of ``losses`` to each entry of the training log. :func:`log_terms` installs it."""
+    """Adds the terms of `losses` to each entry of the training log. `log_terms` installs it."""
 
     def __init__(self, losses: Sequence[HasTerms]) -> None:
         self.losses = losses
@@ -91,10 +91,10 @@ class TermLog(TrainerCallback):
 
 
 def log_terms(trainer: SentenceTransformerTrainer) -> None:
-    """Make ``trainer`` log the terms of its CLEAR loss. The loss may be inside another one, such as MatryoshkaLoss.
+    """Make `trainer` log the terms of its CLEAR loss. The loss may be inside another one, such as MatryoshkaLoss.
 
     Args:
-        trainer: A trainer whose ``loss`` is a CLEAR loss or contains one.
+        trainer: A trainer whose `loss` is a CLEAR loss or contains one.
 
     Raises:
         ValueError: If the trainer has no CLEAR loss.

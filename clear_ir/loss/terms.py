@@ -2,7 +2,7 @@
 
 Each of the B rows of a batch holds an English query (anchor), its English passage (positive), the query in the target
 language (cross_anchor), n negative passages and m negative target-language queries. Scores are
-``scale * similarity(a, b)``. The terms:
+`scale * similarity(a, b)`. The terms:
 
 - forward: InfoNCE from the anchor to all passages of the batch,
 - reverse: InfoNCE from the positive passage to all target-language queries of the batch,
@@ -11,9 +11,9 @@ language (cross_anchor), n negative passages and m negative target-language quer
 - guard:   1 - cosine between an English text's embedding now and its embedding by the frozen base, the mean over the
   row's query and passage (not in the paper).
 
-``loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term``
+`loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term`
 
-Each term is one :class:`Term` in :data:`TERMS`; weights, columns, log and curve follow from it. A term gives one value
+Each term is one `Term` in `TERMS`; weights, columns, log and curve follow from it. A term gives one value
 per row. So a caller may compute the rows in chunks: the sum over all rows, divided by B, is the loss of the batch.
 This module does not depend on sentence-transformers.
 """
@@ -43,11 +43,11 @@ class Batch:
         passages: Shape (W * (1 + n), dim): all positives, then negative_1 of all rows, and so on.
         anchors: Shape (W, dim): the English queries.
         queries: Shape (W * (1 + m), dim): all cross_anchors, then neg_query_1 of all rows, and so on. The KL term
-            pairs its columns with those of ``passages``.
+            pairs its columns with those of `passages`.
         passage_keys: Shape (W * (1 + n),), int64, equal for equal texts; None masks no duplicates.
-        anchor_keys: As ``passage_keys``, for ``anchors``.
-        query_keys: As ``passage_keys``, for ``queries``.
-        base: Embeddings by the frozen base of the columns in the terms' ``reads_base``, each of shape (W, dim).
+        anchor_keys: As `passage_keys`, for `anchors`.
+        query_keys: As `passage_keys`, for `queries`.
+        base: Embeddings by the frozen base of the columns in the terms' `reads_base`, each of shape (W, dim).
     """
 
     num_rows: int
@@ -75,8 +75,8 @@ class Rows:
         numbers: Shape (chunk,), int64: the numbers of the chosen rows. The positive of row i is candidate i.
         scale: 1 / temperature.
         similarity: Maps (a, dim) and (b, dim) to (a, b).
-        margin: See :func:`margin_mask`. None: mask duplicates only.
-        kind: See :func:`divergence`.
+        margin: See `margin_mask`. None: mask duplicates only.
+        kind: See `divergence`.
         lengths_count: Whether the similarity depends on the vectors' lengths, as a dot product does.
     """
 
@@ -118,7 +118,7 @@ class Rows:
         return info_nce(side.scores, self.numbers, side.masked)
 
     def closeness_to_base(self, column: str) -> Tensor:
-        """How close a column, ``anchor`` or ``positive``, is to what the frozen base makes of it, shape (chunk,).
+        """How close a column, `anchor` or `positive`, is to what the frozen base makes of it, shape (chunk,).
 
         The cosine where lengths do not count. Else 1 - half the squared distance, as a share of the base's squared
         length: for vectors of length 1 that is the cosine too.
@@ -156,8 +156,8 @@ class Term:
         name: Name in the training log and the curve.
         weight: Name of its weight: an argument of the loss and a field of the training settings. None for the forward
             term, which gets what the others leave of 1.
-        reads: The kinds of columns that it reads beside the positive: ``anchor``, ``negatives``, ``cross_anchor``,
-            ``neg_queries``. A column that no term with a weight reads is not embedded.
+        reads: The kinds of columns that it reads beside the positive: `anchor`, `negatives`, `cross_anchor`,
+            `neg_queries`. A column that no term with a weight reads is not embedded.
         formula: Gives one value per row, shape (chunk,).
         teaches: What the model learns from it, a clause for the docs.
         colour: Colour of its curve in the report.
@@ -235,10 +235,10 @@ TERMS: dict[str, Term] = {
 
 @dataclass(init=False)
 class Weights:
-    """The weights of the terms: ``Weights(alpha=0.4, beta=0.2)``.
+    """The weights of the terms: `Weights(alpha=0.4, beta=0.2)`.
 
     Args:
-        values: Weights in the order of :data:`TERMS`: alpha, beta, gamma, guard.
+        values: Weights in the order of `TERMS`: alpha, beta, gamma, guard.
         named: Weights by name. A weight that is not given is 0, and its term is not computed.
 
     Raises:
@@ -323,7 +323,7 @@ def _pair_keys(anchors: Tensor, candidates: Tensor) -> Tensor:
 
 
 def margin_mask(similarities: Tensor, positives: Tensor, margin: float) -> Tensor:
-    """Mark candidates that score higher than the row's positive by more than ``margin``: likely false negatives.
+    """Mark candidates that score higher than the row's positive by more than `margin`: likely false negatives.
 
     Args:
         similarities: Shape (chunk, num_candidates), before scaling.
@@ -344,10 +344,10 @@ def info_nce(scores: Tensor, positives: Tensor, masked: Tensor | None = None) ->
     Args:
         scores: Shape (chunk, num_candidates), scaled.
         positives: Shape (chunk,): the column of each row's positive, which is never masked.
-        masked: Optional boolean mask, shape of ``scores``: candidates to leave out.
+        masked: Optional boolean mask, shape of `scores`: candidates to leave out.
 
     Returns:
-        Shape (chunk,): ``-log softmax(scores)[positive]``.
+        Shape (chunk,): `-log softmax(scores)[positive]`.
     """
     if masked is not None:
         scores = scores.masked_fill(masked, -torch.inf)
@@ -363,7 +363,7 @@ def divergence(
         reverse_scores: Shape (chunk, num_candidates), scaled.
         forward_scores: Shape (chunk, num_candidates), scaled; column j pairs with column j of reverse.
         masked: Optional boolean mask of the same shape: columns to leave out on both sides.
-        kind: See :data:`clear_ir.loss.Divergence`. ``kl`` is the paper's.
+        kind: See `clear_ir.loss.Divergence`. `kl` is the paper's.
 
     Returns:
         Shape (chunk,), each >= 0 up to rounding.

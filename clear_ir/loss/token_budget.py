@@ -1,4 +1,4 @@
-"""``mini_batch_num_tokens="auto"``: how many tokens to embed at once, measured with the model on this machine."""
+"""`mini_batch_num_tokens="auto"`: how many tokens to embed at once, measured with the model on this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def for_device(values: Mapping[str, T], device: torch.device) -> T:
     """Choose the value for a device.
 
     Args:
-        values: One value for ``cpu``, and one for every ``other`` device.
+        values: One value for `cpu`, and one for every `other` device.
         device: The device.
 
     Returns:
@@ -52,7 +52,7 @@ def choose_num_tokens(model: nn.Module, features: dict[str, Any]) -> int:
 
     Args:
         model: The encoder.
-        features: The features of a batch: ``input_ids`` and ``attention_mask`` of shape (num_texts, length), the
+        features: The features of a batch: `input_ids` and `attention_mask` of shape (num_texts, length), the
             longest text first.
 
     Returns:

@@ -56,7 +56,7 @@ def merge_encoders(base: SentenceTransformer, model: SentenceTransformer, weight
         weight: From 0 to 1. Values outside extrapolate.
 
     Returns:
-        A new encoder with ``(1 - weight) * base + weight * model`` in every floating-point tensor.
+        A new encoder with `(1 - weight) * base + weight * model` in every floating-point tensor.
 
     Raises:
         InputError: If the two differ in the names or shapes of their tensors.
@@ -150,14 +150,14 @@ def write_merged(
     settings: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a merged encoder: a model folder with ``merge.json``, which says how the weight was chosen.
+    """Write a merged encoder: a model folder with `merge.json`, which says how the weight was chosen.
 
     Args:
         folder: The folder to make. If it exists, it must be empty or hold an earlier merged model.
         merged: The encoder.
         weight: Its weight.
-        points: All points that were evaluated, drawn as ``merge.svg``. Empty if the user gave the weight.
-        settings: Further entries of ``merge.json``.
+        points: All points that were evaluated, drawn as `merge.svg`. Empty if the user gave the weight.
+        settings: Further entries of `merge.json`.
         overwrite: Replace an earlier merged model.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The settings of ``clear-ir merge``."""
+"""The settings of `clear-ir merge`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MergeSettings(Settings):
 
 
 def parse_weights(text: str) -> list[float]:
-    """Parse weights such as ``0:1:0.1`` or ``0.3,0.5``.
+    """Parse weights such as `0:1:0.1` or `0.3,0.5`.
 
     Args:
         text: FROM:TO:STEP, or numbers between commas or spaces.

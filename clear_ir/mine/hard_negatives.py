@@ -12,8 +12,8 @@ from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow, training_columns
 from clear_ir.encode.search import top_k
 from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.mine.rank_windows import ChosenNegatives, pick_in_windows, pick_nearest, score_limits
 from clear_ir.mine.settings import MiningSettings
-from clear_ir.mine.windows import ChosenNegatives, pick_in_windows, pick_nearest, score_limits
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -127,7 +127,7 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
         settings: Window, margins and number of negatives.
 
     Returns:
-        The training rows with ``lang``, ``id`` and ``passage_id``, and statistics.
+        The training rows with `lang`, `id` and `passage_id`, and statistics.
 
     Raises:
         InputError: If no row has enough candidates.

@@ -1,4 +1,4 @@
-"""The settings of ``clear-ir mine``."""
+"""The settings of `clear-ir mine`."""
 
 from __future__ import annotations
 

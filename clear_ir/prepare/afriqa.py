@@ -1,6 +1,6 @@
 """AfriQA (Ogundepo et al. 2023, arXiv 2305.06897): questions in African languages, English passages.
 
-Reads the gold passages with an English pivot, ``gold_span_passages.afriqa.<lang>.en.<split>.json``. The rows are the
+Reads the gold passages with an English pivot, `gold_span_passages.afriqa.<lang>.en.<split>.json`. The rows are the
 train and dev questions of a language, the collection has its test questions. A training row whose passage is a test
 passage is dropped. The pool is every distinct English passage of all files in the folder.
 """
@@ -18,9 +18,9 @@ from clear_ir.data.collection import Text, make_collection
 from clear_ir.data.files import hash_of, read_jsonl
 from clear_ir.data.rows import ParallelRow, RejectedRecords
 from clear_ir.prepare.languages import choose_langs, collection_name
-from clear_ir.prepare.options import Judge
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.shared_options import Judge
 from clear_ir.prepare.source import check_files
 
 FILE = re.compile(r"gold_span_passages\.afriqa\.(\w+)\.en\.(train|dev|test)\.json")
@@ -33,8 +33,8 @@ def load_afriqa(
 ) -> Prepared:
     """Load AfriQA.
 
-    With ``judge="test"`` the rows are train and dev. With ``"dev"`` they are train alone, so that settings are chosen
-    without a look at the test questions. Swahili (``swa``) has test questions only.
+    With `judge="test"` the rows are train and dev. With `"dev"` they are train alone, so that settings are chosen
+    without a look at the test questions. Swahili (`swa`) has test questions only.
 
     Returns:
         Rows and a collection, with the queries in each language and in their human English translation.

@@ -1,6 +1,6 @@
 """Atlas: the small parallel retrieval set that ships with the package; see docs/atlas.md for its card.
 
-Its files lie in ``clear_ir/data/atlas`` as three collections, train, dev and test, that share no passage. Queries
+Its files lie in `clear_ir/data/atlas` as three collections, train, dev and test, that share no passage. Queries
 exist in all its languages, passages in some. It is for demonstration and tests, not for claims.
 """
 
@@ -15,9 +15,9 @@ from pydantic import Field
 from clear_ir.data.collection import Collection, read_collection
 from clear_ir.data.rows import ParallelRow
 from clear_ir.prepare.languages import choose_langs, collection_name
-from clear_ir.prepare.options import Judge
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.shared_options import Judge
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "atlas"
 DEFAULT_LANGS = ("de", "sw")

@@ -1,7 +1,7 @@
 """Belebele (Bandarkar et al. 2024, arXiv 2308.16884): 900 questions on 488 passages, parallel in 122 languages.
 
-Reads ``<code>.jsonl`` of facebookresearch/belebele. The codes are those of FLORES-200, such as ``hau_Latn``. English,
-``eng_Latn``, is called ``en`` here. ``link`` and ``question_number`` identify a question. For testing only.
+Reads `<code>.jsonl` of facebookresearch/belebele. The codes are those of FLORES-200, such as `hau_Latn`. English,
+`eng_Latn`, is called `en` here. `link` and `question_number` identify a question. For testing only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def load_belebele(
 ) -> Prepared:
     """Load Belebele as retrieval: a question searches all passages of a language.
 
-    ``langs="all"`` needs a folder.
+    `langs="all"` needs a folder.
 
     Returns:
         No rows; a collection with questions and passages in all languages.

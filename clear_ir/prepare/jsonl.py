@@ -35,11 +35,11 @@ def load_jsonl(
 ) -> Prepared:
     """Load parallel rows and hold out a share of the passages to test on.
 
-    The file has the columns ``query``, ``passage`` and ``cross_query``, and may have ``lang``, ``id`` and
-    ``passage_id``.
+    The file has the columns `query`, `passage` and `cross_query`, and may have `lang`, `id` and
+    `passage_id`.
 
     Returns:
-        Rows, and a collection whose pool is all passages of the file. There is no collection if ``test_share`` is 0.
+        Rows, and a collection whose pool is all passages of the file. There is no collection if `test_share` is 0.
 
     Raises:
         InputError: If the file cannot be used, lacks a language, or nothing is left to train on.

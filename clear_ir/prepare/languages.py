@@ -16,9 +16,9 @@ def choose_langs(langs: Sequence[str], known: Sequence[str], lacks: str) -> list
     """The languages asked for, each once.
 
     Args:
-        langs: Languages asked for; ``all`` stands for all that are known.
+        langs: Languages asked for; `all` stands for all that are known.
         known: Languages of the data.
-        lacks: Beginning of the error about an unknown language, such as ``XQuAD in DIR has no language``.
+        lacks: Beginning of the error about an unknown language, such as `XQuAD in DIR has no language`.
 
     Returns:
         The languages, in the order in which they were asked for.
@@ -34,19 +34,19 @@ def choose_langs(langs: Sequence[str], known: Sequence[str], lacks: str) -> list
 
 
 def refuse_all(langs: Sequence[str], title: str) -> None:
-    """Refuse ``all`` for a data set on the hub, where the languages are not known.
+    """Refuse `all` for a data set on the hub, where the languages are not known.
 
     Args:
         langs: Languages asked for.
         title: Name of the data set, for the error.
 
     Raises:
-        InputError: If ``all`` is among the languages.
+        InputError: If `all` is among the languages.
     """
     if "all" in langs:
         raise InputError(f"Name the languages of {title} on the hub; all needs a folder.", "langs")
 
 
 def collection_name(data_set: str, langs: Iterable[str]) -> str:
-    """Name of a collection: ``xquad-de-zh`` for English, German and Chinese, ``xquad-en`` for English alone."""
+    """Name of a collection: `xquad-de-zh` for English, German and Chinese, `xquad-en` for English alone."""
     return "-".join([data_set, *([lang for lang in langs if lang != "en"] or ["en"])])

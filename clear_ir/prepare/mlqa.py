@@ -1,6 +1,6 @@
 """MLQA (Lewis et al. 2020, arXiv 1910.07475): questions and contexts, partly parallel in seven languages.
 
-Reads ``test-context-<lang>-question-<lang>.json`` (or ``dev-``) of facebookresearch/MLQA, in SQuAD's format. A question
+Reads `test-context-<lang>-question-<lang>.json` (or `dev-`) of facebookresearch/MLQA, in SQuAD's format. A question
 has one id in all languages, but not every language has every question. For testing only.
 """
 
@@ -15,9 +15,9 @@ from pydantic import Field
 from clear_ir.data.collection import Collection, Qrels, Text, parallel_text
 from clear_ir.data.files import hash_of
 from clear_ir.prepare.languages import choose_langs, collection_name, refuse_all, with_english
-from clear_ir.prepare.options import Judge, Langs
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.shared_options import Judge, Langs
 from clear_ir.prepare.source import check_files, hub_records, is_local, read_squad, squad_from_records
 
 FILE = re.compile(r"(test|dev)-context-(\w+)-question-(\w+)\.json")
@@ -32,7 +32,7 @@ def load_mlqa(
 ) -> Prepared:
     """Load MLQA as retrieval: a question searches all contexts of a language.
 
-    ``langs="all"`` needs a folder.
+    `langs="all"` needs a folder.
 
     Returns:
         No rows; a collection in which the pool of a language is every context of its files.

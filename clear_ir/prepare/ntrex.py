@@ -1,6 +1,6 @@
 """NTREX-128 (Federmann et al. 2022): 1997 news sentences in English and their translations, as bitext retrieval.
 
-Reads ``newstest2019-src.eng.txt`` and ``newstest2019-ref.<code>.txt`` of MicrosoftTranslator/NTREX, line by line. A
+Reads `newstest2019-src.eng.txt` and `newstest2019-ref.<code>.txt` of MicrosoftTranslator/NTREX, line by line. A
 sentence searches its translation among all sentences of another language. There are no rows to train on. The lines may
 serve for distillation, but then they are no test any more.
 """
@@ -18,9 +18,9 @@ from clear_ir.data.collection import Collection, Qrels, Text, parallel_text
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import Translation
 from clear_ir.prepare.languages import choose_langs, collection_name, with_english
-from clear_ir.prepare.options import Langs
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.shared_options import Langs
 from clear_ir.prepare.source import check_files
 
 FILE = re.compile(r"newstest2019-(?:src|ref)\.(\S+)\.txt")
@@ -38,7 +38,7 @@ def load_ntrex(
 ) -> Prepared:
     """Load NTREX as bitext retrieval.
 
-    Languages go by the code of their file, such as ``deu``, or by two letters. The same sentence may stand on several
+    Languages go by the code of their file, such as `deu`, or by two letters. The same sentence may stand on several
     lines, in either language. Then the translations of each of these lines are relevant for all of them.
 
     Returns:

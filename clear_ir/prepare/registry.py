@@ -1,4 +1,4 @@
-"""The data sets that ``clear-ir prepare`` offers. The module of each data set ends in its registration."""
+"""The data sets that `clear-ir prepare` offers. The module of each data set ends in its registration."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class DataSet:
     """A data set, as the command line and the documentation present it.
 
     Args:
-        name: Name of its command, such as ``xquad-r``. Its module has the same name, with ``_`` for ``-``.
-        title: Name that its authors use, such as ``XQuAD-R``.
+        name: Name of its command, such as `xquad-r`. Its module has the same name, with `_` for `-`.
+        title: Name that its authors use, such as `XQuAD-R`.
         what: What it holds, in one line without a full stop.
         rows: Whether it has rows to train on; otherwise it is only for testing.
         directions: The directions of its collection.
-        source: Where its files come from, as an address without ``https://``; empty if it needs no download.
+        source: Where its files come from, as an address without `https://`; empty if it needs no download.
         licence: Licence of the data; empty if it depends on the user's files.
         example: Arguments of an example, as they follow the name on the command line.
         load: The loader. Its parameters are the options of the command: each is typed
-            ``Annotated[..., Field(description=...)]``, and the description is the help.
+            `Annotated[..., Field(description=...)]`, and the description is the help.
     """
 
     name: str
@@ -70,7 +70,7 @@ class DataSet:
         return self.load(**dict(options))
 
 
-#: The registered data sets by name. Read them through :func:`data_sets`.
+#: The registered data sets by name. Read them through `data_sets`.
 DATA_SETS: dict[str, DataSet] = {}
 
 

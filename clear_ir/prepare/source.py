@@ -12,10 +12,10 @@ from clear_ir.data.files import InputError
 
 
 def is_local(data: Path | str) -> bool:
-    """Whether ``data`` is a path rather than a name on the hub.
+    """Whether `data` is a path rather than a name on the hub.
 
     Args:
-        data: A path, or a hub name such as ``google/xquad``.
+        data: A path, or a hub name such as `google/xquad`.
 
     Returns:
         True if the path exists, or if the text cannot be a hub name.
@@ -25,10 +25,10 @@ def is_local(data: Path | str) -> bool:
 
 
 def hub_records(name: str, config: str | None, split: str) -> list[dict[str, Any]]:
-    """The records of a data set on the hub. The library ``datasets`` loads them; no code of the data set is run.
+    """The records of a data set on the hub. The library `datasets` loads them; no code of the data set is run.
 
     Args:
-        name: Name on the hub, such as ``google/xquad``, or a folder that ``datasets`` understands.
+        name: Name on the hub, such as `google/xquad`, or a folder that `datasets` understands.
         config: One of its configurations.
         split: One of its splits.
 
@@ -63,7 +63,7 @@ def read_squad(path: Path) -> list[list[dict[str, Any]]]:
     """Read a file in SQuAD's format.
 
     Args:
-        path: ``{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", ...}]}]}]}``.
+        path: `{"data": [{"paragraphs": [{"context", "qas": [{"id", "question", ...}]}]}]}`.
 
     Returns:
         The paragraphs of each article.
@@ -90,10 +90,10 @@ def squad_from_records(records: list[dict[str, Any]]) -> list[list[dict[str, Any
     """Records of single questions as one article in SQuAD's format.
 
     Args:
-        records: Each with ``id``, ``context`` and ``question``. Neighbours with equal context share a paragraph.
+        records: Each with `id`, `context` and `question`. Neighbours with equal context share a paragraph.
 
     Returns:
-        A list like that of :func:`read_squad`, with one article.
+        A list like that of `read_squad`, with one article.
     """
     paragraphs: list[dict[str, Any]] = []
     for record in records:

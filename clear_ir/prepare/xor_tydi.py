@@ -1,6 +1,6 @@
 """XOR-TyDi QA's gold paragraphs (Asai et al. 2021, arXiv 2010.11856): questions in seven languages, English passages.
 
-Reads ``gp_squad_dev_data.json`` of the release ``xorqa_reading_comprehension_format``: SQuAD's format with ``lang`` at
+Reads `gp_squad_dev_data.json` of the release `xorqa_reading_comprehension_format`: SQuAD's format with `lang` at
 each question. The pool is the gold paragraphs of the file, so scores are far above those of the official R@2kt, which
 searches Wikipedia. For testing only: the release has no English questions.
 """
@@ -30,7 +30,7 @@ def load_xor_tydi(
     """Load the gold paragraphs of XOR-TyDi.
 
     Returns:
-        No rows; a collection named ``xor-tydi-gold-pool-...`` with directions q-L.p-en. Its pool is every gold
+        No rows; a collection named `xor-tydi-gold-pool-...` with directions q-L.p-en. Its pool is every gold
         paragraph of the file, also those of questions in other languages.
 
     Raises:

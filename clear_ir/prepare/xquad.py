@@ -1,6 +1,6 @@
 """XQuAD (Artetxe et al. 2020, arXiv 1910.11856): 240 passages, 1190 questions, parallel in all languages.
 
-Reads ``xquad.<lang>.json`` in SQuAD's format, 12 languages upstream. Articles whose index is divisible by 4 are test,
+Reads `xquad.<lang>.json` in SQuAD's format, 12 languages upstream. Articles whose index is divisible by 4 are test,
 the rest train; the pool is all 240 passages of a language. Questions are identified by id, not by text, so that
 languages pair.
 """
@@ -16,9 +16,9 @@ from clear_ir.data.collection import Collection, Qrels, Text, parallel_text
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
 from clear_ir.prepare.languages import choose_langs, collection_name, refuse_all, with_english
-from clear_ir.prepare.options import Langs
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.shared_options import Langs
 from clear_ir.prepare.source import check_files, hub_records, is_local, read_squad, squad_from_records
 
 #: For each article its paragraphs.
@@ -39,9 +39,9 @@ def load_xquad(
 ) -> Prepared:
     """Load XQuAD.
 
-    With ``judge="test"`` the collection has articles 0, 4, 8, ... and the rows are the rest. With ``"dev"``, for
-    choosing settings, the collection has articles 1, 5, 9, ... and the rows are 2, 3, 6, 7, ... With ``"all"`` the
-    collection has all 1190 questions and there are no rows. XQuAD on the hub has no articles: it needs ``judge="all"``
+    With `judge="test"` the collection has articles 0, 4, 8, ... and the rows are the rest. With `"dev"`, for
+    choosing settings, the collection has articles 1, 5, 9, ... and the rows are 2, 3, 6, 7, ... With `"all"` the
+    collection has all 1190 questions and there are no rows. XQuAD on the hub has no articles: it needs `judge="all"`
     and the names of the languages.
 
     Returns:

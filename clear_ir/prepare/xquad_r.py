@@ -1,7 +1,7 @@
 """XQuAD-R (LAReQA, Roy et al. 2020, arXiv 2004.05484): XQuAD's questions against pools of single sentences.
 
-Reads ``<lang>.json`` of google-research-datasets/lareqa: SQuAD's format, each paragraph with its ``sentences`` and
-``sentence_breaks``, their first and last characters. The sentence in which the answer starts is relevant.
+Reads `<lang>.json` of google-research-datasets/lareqa: SQuAD's format, each paragraph with its `sentences` and
+`sentence_breaks`, their first and last characters. The sentence in which the answer starts is relevant.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pydantic import Field
 from clear_ir.data.collection import Collection, Qrels, Text, parallel_text
 from clear_ir.data.files import InputError
 from clear_ir.prepare.languages import choose_langs, collection_name, with_english
-from clear_ir.prepare.options import Langs
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.shared_options import Langs
 from clear_ir.prepare.source import check_files, read_squad
 
 

@@ -27,9 +27,9 @@ class Recipe(BaseModel):
     Attributes:
         model: The encoder to start from. None: the recipe names none.
         encode: Settings of every command that encodes.
-        mine: Settings of ``clear-ir mine``.
-        train: Settings of ``clear-ir train``.
-        merge: Settings of ``clear-ir merge``.
+        mine: Settings of `clear-ir mine`.
+        train: Settings of `clear-ir train`.
+        merge: Settings of `clear-ir merge`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -54,7 +54,7 @@ def load_recipe(name: str | None, flags: Mapping[str, Mapping[str, Any]] | None 
 
     Args:
         name: A YAML file, or the name of a recipe that ships with the package. None: the defaults.
-        flags: Settings by stage that replace those of the recipe: ``{"train": {"epochs": 1}}``.
+        flags: Settings by stage that replace those of the recipe: `{"train": {"epochs": 1}}`.
 
     Returns:
         The validated recipe.

@@ -85,7 +85,7 @@ def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
     """Parallel texts on a plane, one panel for each model, a line from each text to its English translation.
 
     Args:
-        maps: By model, as :func:`clear_ir.evaluate.space.map_texts` gives them; not empty.
+        maps: By model, as `clear_ir.evaluate.space.map_texts` gives them; not empty.
 
     Returns:
         An SVG element.
@@ -144,12 +144,12 @@ def frontier(points: Sequence[tuple[float, float, float]], chosen: float) -> str
 
 
 def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], float]]) -> str:
-    """Several curves as in :func:`frontier`, each with its chosen weight.
+    """Several curves as in `frontier`, each with its chosen weight.
 
     The base is far below them across languages, so of it only the English score is drawn, as a vertical line.
 
     Args:
-        curves: By name, points as for :func:`frontier` and the weight to mark.
+        curves: By name, points as for `frontier` and the weight to mark.
 
     Returns:
         An SVG element.

@@ -44,7 +44,7 @@ def heatmap(title: str, values: Mapping[str, float], marked: Sequence[str] = (),
     Args:
         title: What is shown.
         values: By direction: scores from 0 to 1, or their differences.
-        marked: Directions whose number gets a ``*``.
+        marked: Directions whose number gets a `*`.
         difference: The values are differences: brown for losses and teal for gains.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Results as JSON for other programs: what the tables of ``evaluate`` and ``compare`` show, unrounded."""
+"""Results as JSON for other programs: what the tables of `evaluate` and `compare` show, unrounded."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def evaluation_document(results: Results) -> dict[str, Any]:
         results: Of the model.
 
     Returns:
-        ``model``, ``data`` and ``split``; ``directions`` and ``mixed``, by direction the numbers of queries and
-        passages and the mean of each measure; ``summaries``, by name ``value``, ``low`` and ``high`` of nDCG@10, and
-        which ``direction`` is the worst. Shares lie between 0 and 1.
+        `model`, `data` and `split`; `directions` and `mixed`, by direction the numbers of queries and
+        passages and the mean of each measure; `summaries`, by name `value`, `low` and `high` of nDCG@10, and
+        which `direction` is the worst. Shares lie between 0 and 1.
     """
     summaries: dict[str, dict[str, Any]] = {
         name: {"value": value, "low": low, "high": high}
@@ -44,8 +44,8 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         comparison: The models and their differences.
 
     Returns:
-        ``directions``, ``summaries`` and ``mixed``, lists of differences with the fields of
-        :class:`clear_ir.compare.comparison.Difference`; those of directions also have ``gap_closed``, a share or
+        `directions`, `summaries` and `mixed`, lists of differences with the fields of
+        `clear_ir.compare.comparison.Difference`; those of directions also have `gap_closed`, a share or
         null. Scores lie between 0 and 1.
     """
     by_name = {other.model: other for other in comparison.others}

@@ -1,6 +1,6 @@
 """Results as a page: one self-contained HTML file without scripts, and the same tables in Markdown.
 
-To add a section, write a function that takes :class:`Reported` and gives sections, and add it to :data:`SECTIONS`.
+To add a section, write a function that takes `Reported` and gives sections, and add it to `SECTIONS`.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def render_report(
     overwrite: bool = False,
     collection: Collection | None = None,
 ) -> list[Difference]:
-    """Write ``report.html``, ``report.md`` and ``comparison.json``.
+    """Write `report.html`, `report.md` and `comparison.json`.
 
     Args:
         folder: Where; refused if it holds anything but an earlier report.

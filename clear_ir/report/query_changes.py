@@ -35,7 +35,7 @@ class QueryChange:
     """One query before and after.
 
     Args:
-        direction: Such as ``q-de.p-en``.
+        direction: Such as `q-de.p-en`.
         query: Its text.
         lang: Its language.
         english: The same question in English; empty if there is none, or the query is in English.

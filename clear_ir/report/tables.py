@@ -62,7 +62,7 @@ def summary_table(base: Results, others: Sequence[Results], differences: Sequenc
     Args:
         base: The reference.
         others: The models compared.
-        differences: As :func:`clear_ir.compare.comparison.compare_summaries` gives them.
+        differences: As `clear_ir.compare.comparison.compare_summaries` gives them.
 
     Returns:
         One row for each summary and model; the worst direction is named.
@@ -96,10 +96,10 @@ def comparison_table(base: Results, others: Sequence[Results], differences: Sequ
     Args:
         base: The reference.
         others: The models compared.
-        differences: As :func:`clear_ir.compare.comparison.compare_results` gives them.
+        differences: As `clear_ir.compare.comparison.compare_results` gives them.
 
     Returns:
-        One row a direction; ``*`` marks a Holm-corrected p-value below .05.
+        One row a direction; `*` marks a Holm-corrected p-value below .05.
     """
     difference_of = {(d.model, d.direction): d for d in differences}
     rows = []
@@ -116,7 +116,7 @@ def differences_table(
     """Every difference with its interval and p-values, and the share of the gap closed where that can be told.
 
     Args:
-        differences: As :func:`clear_ir.compare.comparison.compare_results` gives them.
+        differences: As `clear_ir.compare.comparison.compare_results` gives them.
         base: The reference, for the gap closed.
         others: The models, for the gap closed.
 
@@ -160,7 +160,7 @@ def mixed_table(results: Sequence[Results], differences: Sequence[Difference] = 
 
     Args:
         results: Of the models.
-        differences: As :func:`clear_ir.compare.comparison.compare_results` gives them, of any measures.
+        differences: As `clear_ir.compare.comparison.compare_results` gives them, of any measures.
 
     Returns:
         One row for each direction and model; shares times 100, ranks as they are, with the change where there is a
@@ -183,7 +183,7 @@ def mixed_table(results: Sequence[Results], differences: Sequence[Difference] = 
 
 
 def special_measures(mixed: bool) -> list[Measure]:
-    """The measures of pools in several languages alone (``mixed``), or of one language alone."""
+    """The measures of pools in several languages alone (`mixed`), or of one language alone."""
     return [measure for measure in MEASURES.values() if measure.applies(mixed) and not measure.applies(not mixed)]
 
 
@@ -192,7 +192,7 @@ def family_table(results: Sequence[Results], family: MeasureFamily) -> Table:
 
     Args:
         results: Of the models.
-        family: Such as :data:`clear_ir.evaluate.measures.ONE_TARGET_AP`.
+        family: Such as `clear_ir.evaluate.measures.ONE_TARGET_AP`.
 
     Returns:
         One row for each direction and model, times 100.
@@ -240,7 +240,7 @@ def mteb_table(entries: Iterable[dict[str, Any]]) -> Table:
     """Scores times 100, one row for each task, split and subset.
 
     Args:
-        entries: As :func:`clear_ir.evaluate.mteb.evaluate_mteb` gives them.
+        entries: As `clear_ir.evaluate.mteb.evaluate_mteb` gives them.
 
     Returns:
         The table; the direction is empty where mteb does not tell queries from passages.
@@ -255,7 +255,7 @@ def mteb_table(entries: Iterable[dict[str, Any]]) -> Table:
 
 
 def with_change(d: Difference) -> str:
-    """A score with its change in brackets, shares times 100; ``*`` marks a Holm-corrected p-value below .05."""
+    """A score with its change in brackets, shares times 100; `*` marks a Holm-corrected p-value below .05."""
     measure = find_measure(d.measure) or MEASURES[MAIN_MEASURE]
     return f"{measure.format(d.value)} ({measure.format(d.change, '+')}{'*' if d.significant else ''})"
 
@@ -265,7 +265,7 @@ def _range(low: float, high: float, sign: str = "") -> str:
 
 
 def _headings(measures: Iterable[Measure]) -> list[str]:
-    """The heading of each column of :func:`_cells`."""
+    """The heading of each column of `_cells`."""
     return [
         heading
         for measure in measures

@@ -24,8 +24,8 @@ def rows_by_lang(langs: Sequence[str], sampling: Sampling, temperature: float) -
 
     Args:
         langs: Language of each row.
-        sampling: ``proportional``: each row once. ``uniform``: the same number of rows of each language.
-            ``temperature``: in proportion to n_l ** temperature, where n_l is the number of rows of the language
+        sampling: `proportional`: each row once. `uniform`: the same number of rows of each language.
+            `temperature`: in proportion to n_l ** temperature, where n_l is the number of rows of the language
             (Conneau et al. 2020, arXiv 1911.02116, section 3.1).
         temperature: Exponent from 0, which is uniform, to 1, which is proportional.
 
@@ -42,22 +42,22 @@ def rows_by_lang(langs: Sequence[str], sampling: Sampling, temperature: float) -
 class LanguageBatchSampler(DefaultBatchSampler):
     """Full batches in which no anchor and no positive is twice.
 
-    An epoch has each language's share of rows, see :func:`rows_by_lang`. No row comes a second time before every row of
+    An epoch has each language's share of rows, see `rows_by_lang`. No row comes a second time before every row of
     its language came once. A batch that is not full is filled up with random rows, so that no row is dropped because it
     comes last. A row is left out of the epoch if every batch already has a row with its anchor or positive;
-    ``num_left_out`` counts these rows.
+    `num_left_out` counts these rows.
 
     Args:
-        dataset: Rows with the columns ``anchor`` and ``positive``, or one of them.
+        dataset: Rows with the columns `anchor` and `positive`, or one of them.
         batch_size: Rows per batch.
         drop_last: Not used: all batches are full, unless the rows are too few for one full batch.
         valid_label_columns: Not used.
-        generator: Not used: the order depends on ``seed`` and the epoch.
+        generator: Not used: the order depends on `seed` and the epoch.
         seed: Seed of the order.
         langs: Language of each row. None: all rows have the same language.
-        sampling: See :func:`rows_by_lang`.
-        temperature: See :func:`rows_by_lang`.
-        batch_languages: ``mixed``: a batch has rows of any languages. ``single``: each batch has one language.
+        sampling: See `rows_by_lang`.
+        temperature: See `rows_by_lang`.
+        batch_languages: `mixed`: a batch has rows of any languages. `single`: each batch has one language.
     """
 
     def __init__(  # noqa: PLR0913, the first six are those of DefaultBatchSampler
@@ -91,7 +91,7 @@ class LanguageBatchSampler(DefaultBatchSampler):
         return sum(-(-sum(self.rows_by_lang[lang] for lang in group) // self.batch_size) for group in self._groups)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The batches of the epoch that ``set_epoch`` has set."""
+        """The batches of the epoch that `set_epoch` has set."""
         rng = np.random.default_rng([self.seed, self.epoch])
         self.num_left_out = 0
         batches = [batch for group in self._groups for batch in self._batches(group, rng)]
@@ -124,7 +124,7 @@ class LanguageBatchSampler(DefaultBatchSampler):
         return np.concatenate(orders)[:count]
 
     def _fill(self, batch: Iterable[int], waiting: deque[int]) -> tuple[list[int], list[int]]:
-        """Move rows from the front of ``waiting`` to the batch until it is full.
+        """Move rows from the front of `waiting` to the batch until it is full.
 
         Returns:
             The batch, and the rows that were tried but have a text that the batch already has.

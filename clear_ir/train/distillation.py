@@ -36,9 +36,9 @@ def distil_model(
     Args:
         model: The encoder; trained in place.
         pairs: English texts and their translations.
-        settings: ``distil_steps``, batch size, learning rate, schedule, precision and seed.
-        folder: The model folder to make; :func:`read_distilled` reads it. To continue, load the model from this folder:
-            the trainer leaves a wrapper for its precision on ``model``.
+        settings: `distil_steps`, batch size, learning rate, schedule, precision and seed.
+        folder: The model folder to make; `read_distilled` reads it. To continue, load the model from this folder:
+            the trainer leaves a wrapper for its precision on `model`.
     """
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer
@@ -79,10 +79,10 @@ def read_distilled(folder: Path) -> dict[str, Any]:
     """Read how a distilled encoder was made.
 
     Args:
-        folder: The folder that :func:`distil_model` made.
+        folder: The folder that `distil_model` made.
 
     Returns:
-        ``distil_pairs``, the number of pairs; ``distil_steps``; ``distil_loss``, the first loss and the last. Empty if
+        `distil_pairs`, the number of pairs; `distil_steps`; `distil_loss`, the first loss and the last. Empty if
         there is no such folder.
     """
     path = folder / DISTILLED_FILE

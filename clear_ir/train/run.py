@@ -1,7 +1,7 @@
 """A run of training: rows in, a model folder out.
 
-During the run, checkpoints and recipe are in the folder ``OUT.partial``, from which the run can be resumed. The folder
-``OUT`` appears when the model is complete.
+During the run, checkpoints and recipe are in the folder `OUT.partial`, from which the run can be resumed. The folder
+`OUT` appears when the model is complete.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import yaml
 
 from clear_ir.data.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
 from clear_ir.data.rows import TrainingRows, Translation
-from clear_ir.encode.models import load_encoder, prompt_of
+from clear_ir.encode.model_loading import load_encoder, prompt_of
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.distillation import distil_model, read_distilled
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 
-    from clear_ir.evaluate.evaluator import CrossLingualEvaluator
+    from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 
-#: The file that marks a model folder as made by ``clear-ir train``.
+#: The file that marks a model folder as made by `clear-ir train`.
 RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "train_log.jsonl"
 
@@ -55,20 +55,20 @@ def train_model(
     """Train an encoder and write a model folder.
 
     Args:
-        model_name: The encoder to start from, see :func:`clear_ir.encode.models.load_encoder`.
+        model_name: The encoder to start from, see `clear_ir.encode.model_loading.load_encoder`.
         rows: Training rows.
-        settings: See :class:`TrainingSettings`.
-        out: The model folder to make. It also holds ``recipe.yaml``, ``train_log.jsonl`` and, if TensorBoard is
-            installed, ``tensorboard/``.
-        overwrite: Replace an earlier model in ``out`` that this function made, and an interrupted run.
-        resume: Continue an interrupted run with the same ``out`` from its last checkpoint.
+        settings: See `TrainingSettings`.
+        out: The model folder to make. It also holds `recipe.yaml`, `train_log.jsonl` and, if TensorBoard is
+            installed, `tensorboard/`.
+        overwrite: Replace an earlier model in `out` that this function made, and an interrupted run.
+        resume: Continue an interrupted run with the same `out` from its last checkpoint.
         trust_remote_code: Run Python code that comes with the model.
         translations: Texts for distillation, in addition to the rows' queries.
 
     Returns:
         The training log. Its first entry describes an epoch: rows by language, batches, and rows left out because every
         batch already has a row with their anchor or positive. After distillation the entry also has what
-        :func:`clear_ir.train.distillation.read_distilled` gives.
+        `clear_ir.train.distillation.read_distilled` gives.
 
     Raises:
         InputError: If the folder is taken, there is nothing to resume, the rows do not fit the settings, or there are
@@ -144,7 +144,7 @@ def _recipe(
 
 
 class RunFolder:
-    """The folder of an unfinished run, ``OUT.partial``.
+    """The folder of an unfinished run, `OUT.partial`.
 
     Args:
         out: The model folder to make.

@@ -1,4 +1,4 @@
-"""The settings of ``clear-ir train``."""
+"""The settings of `clear-ir train`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Scale of the scores by the encoder's similarity. A dot product has no bounds: the encoder was trained to its scale.
 SCALES = {"cosine": 20.0, "dot": 1.0}
-#: The weights that each ``loss`` fixes. None: the settings of the weights count.
+#: The weights that each `loss` fixes. None: the settings of the weights count.
 LOSSES: dict[str, dict[str, float] | None] = {
     "clear": None,
     "infonce": {"gamma": 1.0},
@@ -22,14 +22,14 @@ LOSSES: dict[str, dict[str, float] | None] = {
     "infonce-both": {"gamma": 0.5},
     "infonce-symmetric": {"alpha": 0.5, "gamma": 0.5},
 }
-#: The default weight of the guard term with the loss ``clear``.
+#: The default weight of the guard term with the loss `clear`.
 GUARD_OF_CLEAR = 0.5
 
 
 class TrainingSettings(Settings):
     """How a model is trained.
 
-    The defaults of the weights and of the divergence come from docs/study.md. The recipe ``paper`` has the paper's.
+    The defaults of the weights and of the divergence come from docs/study.md. The recipe `paper` has the paper's.
     """
 
     groups: ClassVar[dict[str, str]] = {
@@ -139,7 +139,7 @@ class TrainingSettings(Settings):
         return self
 
     def scale_for(self, similarity: str) -> float:
-        """The scale of the scores: as it is set, else what fits the encoder's similarity, ``cosine`` or ``dot``."""
+        """The scale of the scores: as it is set, else what fits the encoder's similarity, `cosine` or `dot`."""
         return self.scale if self.scale is not None else SCALES[similarity]
 
     @property

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from clear_ir.data.collection import Asked, Collection, Text, collect_questions
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import TrainingRows, hold_out, training_columns
-from clear_ir.encode.models import prompt_of
+from clear_ir.encode.model_loading import prompt_of
 from clear_ir.train import verdict
 from clear_ir.train.settings import TrainingSettings
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         SentenceTransformerTrainingArguments,
     )
 
-    from clear_ir.evaluate.evaluator import CrossLingualEvaluator
+    from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
     from clear_ir.loss.clear_loss import CLEARLoss
 
 
@@ -38,7 +38,7 @@ class TrainingData:
 
     Args:
         dataset: The rows to train on. Its columns are those that the loss reads, in its order. If there are several
-            languages, the column ``label`` holds each row's language as an index into ``languages``.
+            languages, the column `label` holds each row's language as an index into `languages`.
         num_negatives: Negative passages per row.
         langs: Language of each row.
         languages: Names of the languages; empty if there is only one.
@@ -62,7 +62,7 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
 
     Args:
         rows: Training rows.
-        settings: The dev share, the seed, the batches, ``num_negatives``, and the weights of the loss.
+        settings: The dev share, the seed, the batches, `num_negatives`, and the weights of the loss.
 
     Returns:
         The data.
@@ -104,7 +104,7 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
 
 
 def _lang(record: dict[str, str]) -> str:
-    """The language of a training row; ``xx`` if the row does not say it."""
+    """The language of a training row; `xx` if the row does not say it."""
     return record.get("lang") or "xx"
 
 
@@ -144,7 +144,7 @@ def make_loss(
         languages: Languages to log the loss of.
 
     Returns:
-        A :class:`CLEARLoss`. The baselines are the same class with other weights.
+        A `CLEARLoss`. The baselines are the same class with other weights.
     """
     from sentence_transformers.util import cos_sim, dot_score
 
@@ -174,13 +174,13 @@ def make_evaluator(
 
     Args:
         data: Training data with the dev questions.
-        settings: ``max_english_loss``.
+        settings: `max_english_loss`.
         base: The encoder before any training. Its English score is the one to compare with.
 
     Returns:
         The evaluator; None without dev questions.
     """
-    from clear_ir.evaluate.evaluator import CrossLingualEvaluator
+    from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 
     if data.dev is None:
         return None
@@ -204,13 +204,13 @@ def make_trainer(
     Args:
         model: The encoder.
         data: The training data.
-        settings: See :class:`TrainingSettings`.
+        settings: See `TrainingSettings`.
         folder: Folder for checkpoints.
-        evaluator: Scores checkpoints. With enough dev questions, see :func:`chooses_checkpoint`, the best one is kept,
+        evaluator: Scores checkpoints. With enough dev questions, see `chooses_checkpoint`, the best one is kept,
             otherwise the last.
 
     Returns:
-        A trainer, ready for ``train()``.
+        A trainer, ready for `train()`.
     """
     from sentence_transformers import SentenceTransformerTrainer
     from transformers import PrinterCallback
@@ -278,7 +278,7 @@ def make_arguments(
         other_arguments: Further arguments.
 
     Returns:
-        The arguments. They switch off the trainer's progress bar, in favour of :class:`StepBar`.
+        The arguments. They switch off the trainer's progress bar, in favour of `StepBar`.
     """
     from sentence_transformers import SentenceTransformerTrainingArguments
 
@@ -304,7 +304,7 @@ def make_arguments(
 
 
 def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] | None:
-    """The prompt for each column, the same as in ``encode_query`` and ``encode_document``.
+    """The prompt for each column, the same as in `encode_query` and `encode_document`.
 
     Args:
         model: The encoder.

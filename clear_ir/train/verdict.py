@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from clear_ir.data.directions import ENGLISH_DIRECTION
-from clear_ir.encode.models import count_tokens
+from clear_ir.encode.model_loading import count_tokens
 from clear_ir.evaluate.measures import MAIN_MEASURE
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from clear_ir.evaluate.evaluator import CrossLingualEvaluator
+    from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
     from clear_ir.train.trainer import TrainingData
 
 #: With fewer dev questions the best of ten checkpoints is the luckiest, so none is chosen: the last is kept.
@@ -31,7 +31,7 @@ def measure_cut(model: SentenceTransformer, data: TrainingData) -> dict[str, flo
         data: The training data.
 
     Returns:
-        ``max_seq_length``; ``passages_cut``, the share of the distinct passages that are longer; and ``tokens_unseen``,
+        `max_seq_length`; `passages_cut`, the share of the distinct passages that are longer; and `tokens_unseen`,
         the share of their tokens that is cut off. Empty if the encoder has no limit.
     """
     limit = model.max_seq_length
@@ -60,8 +60,8 @@ def judge_run(
         chosen: Whether it is the best checkpoint, or just the last.
 
     Returns:
-        ``questions``, ``chosen``, ``kept_step``, ``last_step``; and nDCG@10 by direction and as the primary mean, of
-        the ``base``, the ``kept`` model and the ``last`` one. Empty if no checkpoint was evaluated.
+        `questions`, `chosen`, `kept_step`, `last_step`; and nDCG@10 by direction and as the primary mean, of
+        the `base`, the `kept` model and the `last` one. Empty if no checkpoint was evaluated.
     """
     scores_at = {
         entry["step"]: _scores(entry, evaluator.primary) for entry in log if f"eval_{evaluator.primary}" in entry
@@ -92,7 +92,7 @@ def describe_cut(cut: dict[str, float]) -> str:
     """One sentence on the passages that are cut; empty if they are few.
 
     Args:
-        cut: What :func:`measure_cut` gives.
+        cut: What `measure_cut` gives.
     """
     if not cut or cut["passages_cut"] <= MANY_CUT:
         return ""
@@ -107,7 +107,7 @@ def describe_verdict(verdict: dict[str, Any], loss: str) -> list[str]:
     """What the dev questions say, in sentences: one on the scores, and a warning if the encoder became worse.
 
     Args:
-        verdict: What :func:`judge_run` gives.
+        verdict: What `judge_run` gives.
         loss: Name of the loss, for the warning.
 
     Returns:

@@ -1,4 +1,4 @@
-"""``prepare`` and ``datasets``: made from the registry, with flags in the errors of the library."""
+"""`prepare` and `datasets`: made from the registry, with flags in the errors of the library."""
 
 import json
 import shlex

@@ -10,7 +10,7 @@ from pydantic import Field
 from typer.testing import CliRunner
 
 from clear_ir.cli.app import app
-from clear_ir.cli.flags import Flags, takes
+from clear_ir.cli.settings_as_flags import Flags, takes
 from clear_ir.data.settings import Settings, describe_settings
 from clear_ir.recipes.recipe import STAGES, load_recipe
 

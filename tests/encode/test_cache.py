@@ -14,7 +14,7 @@ from sentence_transformers.sentence_transformer.modules.tokenizer import Whitesp
 from tiny import make_encoder, quiet
 
 from clear_ir.encode.cache import EmbeddingCache, default_cache
-from clear_ir.encode.models import load_encoder, weights_hash
+from clear_ir.encode.model_loading import load_encoder, weights_hash
 
 TEXTS = ["river desert", "moon bread", "tree", "river desert"]
 

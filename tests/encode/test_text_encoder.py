@@ -8,7 +8,7 @@ from tiny import make_encoder, quiet
 
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
-from clear_ir.encode.models import MINILM, load_encoder, weights_hash
+from clear_ir.encode.model_loading import MINILM, load_encoder, weights_hash
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.mine.hard_negatives import mine_hard_negatives
@@ -129,7 +129,7 @@ def test_a_hub_name_keeps_its_slash_on_every_system(monkeypatch):
             return super().__str__().replace("/", "\\")
 
     monkeypatch.setattr("sentence_transformers.SentenceTransformer", load)
-    monkeypatch.setattr("clear_ir.encode.models.Path", OtherPath)
+    monkeypatch.setattr("clear_ir.encode.model_loading.Path", OtherPath)
     with pytest.raises(InputError, match="BAAI/bge-m3 cannot be loaded: no network"):
         load_encoder("BAAI/bge-m3")
     assert asked == ["BAAI/bge-m3"]

@@ -11,7 +11,7 @@ from tiny import WORDS, make_encoder, quiet
 
 from clear_ir.data.collection import Collection, Text, make_collection
 from clear_ir.data.files import InputError
-from clear_ir.encode.models import load_encoder, weights_hash
+from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.mteb import as_mteb_model, as_mteb_task, direction_of, evaluate_mteb, select_tasks
 from clear_ir.prepare.xquad import load_xquad
@@ -41,7 +41,7 @@ def collection():
 
 
 def per_query(task, model, **settings):
-    """What mteb finds before it averages and rounds: ``{subset: {query: nDCG@10}}``."""
+    """What mteb finds before it averages and rounds: `{subset: {query: nDCG@10}}`."""
     found = {}
 
     def keep(scores, *_, hf_subset, **__):

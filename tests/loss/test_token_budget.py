@@ -1,4 +1,4 @@
-"""``mini_batch_num_tokens="auto"``, and what happens when memory runs out."""
+"""`mini_batch_num_tokens="auto"`, and what happens when memory runs out."""
 
 import logging
 

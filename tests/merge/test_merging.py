@@ -10,7 +10,7 @@ from tiny import make_encoder, quiet
 
 from clear_ir.data.collection import Text, make_collection, write_collection
 from clear_ir.data.files import InputError
-from clear_ir.encode.models import load_encoder
+from clear_ir.encode.model_loading import load_encoder
 from clear_ir.merge.interpolation import MergePoint, best_point, merge_encoders, sweep_weights
 from clear_ir.merge.settings import parse_weights
 

@@ -10,7 +10,7 @@ from tiny import WORDS, make_encoder, make_training_rows, settings
 
 from clear_ir.data.files import InputError, write_jsonl, write_text
 from clear_ir.data.rows import Translation, read_translations
-from clear_ir.encode.models import load_encoder, weights_hash
+from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.train.distillation import DISTILLED_FILE, distil_model
 from clear_ir.train.run import train_model
 

@@ -6,7 +6,7 @@ import pytest
 from tiny import make_encoder, make_training_rows, settings
 
 from clear_ir.data.files import write_jsonl
-from clear_ir.encode.models import load_encoder, weights_hash
+from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.train.run import train_model
 from clear_ir.train.trainer import make_evaluator, split_rows
 from clear_ir.train.verdict import describe_cut, describe_verdict, judge_run, measure_cut

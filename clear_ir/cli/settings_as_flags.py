@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from clear_ir.cli.options import Settings, parse_langs, parse_pairs
+from clear_ir.cli.shared_options import Settings, parse_langs, parse_pairs
 from clear_ir.data.files import InputError
 from clear_ir.data.settings import Setting, describe_settings
 
@@ -42,12 +42,12 @@ def name_flags(error: InputError, parameters: Iterable[Any]) -> str:
     """Put the flags of the wrong settings into the sentence of an error.
 
     Args:
-        error: An error. Those of its ``settings`` that are no parameters of the command are ignored.
+        error: An error. Those of its `settings` that are no parameters of the command are ignored.
         parameters: The parameters of the command.
 
     Returns:
-        The sentence. If it starts with the setting's name, the flag replaces the name: ``--judge is 'x'; ...``. Else
-        the flags are at the end: ``... has no language 'xyz'; choose among hau, ibo (--langs).``
+        The sentence. If it starts with the setting's name, the flag replaces the name: `--judge is 'x'; ...`. Else
+        the flags are at the end: `... has no language 'xyz'; choose among hau, ibo (--langs).`
     """
     options = {parameter.name: parameter for parameter in parameters if parameter.opts[0].startswith("--")}
     sentence, flags = str(error), []
@@ -62,13 +62,13 @@ def name_flags(error: InputError, parameters: Iterable[Any]) -> str:
 
 
 def takes(**stages: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the settings of stages: a flag for each field, and ``--set`` to write settings as in a recipe.
+    """Give a command the settings of stages: a flag for each field, and `--set` to write settings as in a recipe.
 
     Args:
         stages: The settings of each stage, by its name in a recipe.
 
     Returns:
-        A decorator. The command's parameter ``flags`` gets :data:`Flags`: only the values that the user gave.
+        A decorator. The command's parameter `flags` gets `Flags`: only the values that the user gave.
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
@@ -107,7 +107,7 @@ def _set_parameters(function: Any, parameters: list[inspect.Parameter], command:
 
 
 def _read_values(pairs: Iterable[str] | None) -> dict[str, Any]:
-    """The values of ``--set`` flags, parsed as YAML like those of a recipe."""
+    """The values of `--set` flags, parsed as YAML like those of a recipe."""
     import yaml
 
     return {key: yaml.safe_load(value) for key, value in parse_pairs("--set", pairs).items()}
@@ -118,7 +118,7 @@ def options_of(model: type[BaseModel], optional: bool = False) -> list[inspect.P
 
     Args:
         model: The model. A sequence of texts becomes one option with commas between the texts. A mapping becomes an
-            option that is repeated, ``OURS=THEIRS`` each time. A ``Literal`` becomes an option that shows its choices.
+            option that is repeated, `OURS=THEIRS` each time. A `Literal` becomes an option that shows its choices.
         optional: Show the defaults in the help only: an option that is not given has no value, so that the recipe's
             value counts.
 
@@ -163,7 +163,7 @@ def _option_of(setting: Setting, optional: bool) -> inspect.Parameter:
 
 
 def _is_switch(setting: Setting) -> bool:
-    """Whether the flag has no opposite, such as ``--no-cache``."""
+    """Whether the flag has no opposite, such as `--no-cache`."""
     return setting.type is bool and "/" not in setting.flag
 
 

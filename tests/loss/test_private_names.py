@@ -5,16 +5,16 @@ import inspect
 import sentence_transformers
 import torch
 
-from clear_ir.loss import upstream
+from clear_ir.loss import private_names
 
 #: Arguments by name, as read in sentence-transformers 6.2.0.
 EXPECTED = {
-    upstream.batch_size_of: ["sentence_feature"],
-    upstream.cut_features: ["sentence_feature", "begin", "end"],
-    upstream.has_static_embedding_input: ["model"],
-    upstream.CachedLossMixin.forward_cached: ["self", "sentence_features", "labels"],
-    upstream.CachedLossMixin.calculate_loss: ["self", "reps", "labels", "with_backward"],
-    upstream.CachedLossMixin.embed_minibatch: [
+    private_names.batch_size_of: ["sentence_feature"],
+    private_names.cut_features: ["sentence_feature", "begin", "end"],
+    private_names.has_static_embedding_input: ["model"],
+    private_names.CachedLossMixin.forward_cached: ["self", "sentence_features", "labels"],
+    private_names.CachedLossMixin.calculate_loss: ["self", "reps", "labels", "with_backward"],
+    private_names.CachedLossMixin.embed_minibatch: [
         "self", "sentence_feature", "begin", "end", "with_grad", "copy_random_state", "random_state",
     ],
 }  # fmt: skip
@@ -24,17 +24,17 @@ def test_private_names_are_as_they_were_read():
     for function, arguments in EXPECTED.items():
         assert list(inspect.signature(function).parameters) == arguments, (
             f"sentence-transformers {sentence_transformers.__version__} has changed {function.__qualname__}, which "
-            "clear_ir/loss/upstream.py takes; read it again"
+            "clear_ir/loss/private_names.py takes; read it again"
         )
 
 
 def test_the_mixin_calls_what_we_override():
-    source = inspect.getsource(upstream.CachedLossMixin)
+    source = inspect.getsource(private_names.CachedLossMixin)
     assert "self.embed_minibatch(" in source
-    assert "self.calculate_loss(" in inspect.getsource(inspect.getmodule(upstream.CachedLossMixin))
+    assert "self.calculate_loss(" in inspect.getsource(inspect.getmodule(private_names.CachedLossMixin))
 
 
 def test_features_are_counted_and_cut():
     features = {"input_ids": torch.arange(12).reshape(4, 3), "attention_mask": torch.ones(4, 3, dtype=torch.int64)}
-    assert upstream.batch_size_of(features) == 4
-    assert upstream.cut_features(features, 1, 3)["input_ids"].tolist() == [[3, 4, 5], [6, 7, 8]]
+    assert private_names.batch_size_of(features) == 4
+    assert private_names.cut_features(features, 1, 3)["input_ids"].tolist() == [[3, 4, 5], [6, 7, 8]]

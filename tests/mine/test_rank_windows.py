@@ -1,7 +1,7 @@
 import numpy as np
 
+from clear_ir.mine.rank_windows import pick_in_windows, score_limits
 from clear_ir.mine.settings import MiningSettings
-from clear_ir.mine.windows import pick_in_windows, score_limits
 
 SETTINGS = MiningSettings(num_negatives=5, range_min=10, range_max=60)
 

@@ -14,9 +14,9 @@ from clear_ir.data.files import InputError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-#: The name of the encoder that the extra ``quickstart`` installs.
+#: The name of the encoder that the extra `quickstart` installs.
 MINILM = "minilm"
-#: SHA-256 of the official all-MiniLM-L6-v2 ``model.safetensors``.
+#: SHA-256 of the official all-MiniLM-L6-v2 `model.safetensors`.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 #: Prompts that a model card demands but the model's files do not hold, by hub name.
@@ -30,10 +30,10 @@ Side = Literal["query", "passage"]
 
 
 def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransformer:
-    """Load an encoder from a folder, from the hub, or ``minilm`` from the extra ``quickstart``.
+    """Load an encoder from a folder, from the hub, or `minilm` from the extra `quickstart`.
 
     Args:
-        name: A model folder, a hub name such as ``BAAI/bge-m3``, or ``minilm``. The last is all-MiniLM-L6-v2 from an
+        name: A model folder, a hub name such as `BAAI/bge-m3`, or `minilm`. The last is all-MiniLM-L6-v2 from an
             installed package; its weights must have the SHA-256 of the official file.
         trust_remote_code: Run Python code that comes with the model.
 
@@ -115,8 +115,8 @@ def prompt_of(model: SentenceTransformer, side: Side) -> str:
         side: Queries or passages.
 
     Returns:
-        The prompt of the first of the side's names that the model has, even if it is empty: ``query``; or ``document``,
-        ``passage``, ``corpus``. Without any of these the model's default prompt. Empty if there is none.
+        The prompt of the first of the side's names that the model has, even if it is empty: `query`; or `document`,
+        `passage`, `corpus`. Without any of these the model's default prompt. Empty if there is none.
     """
     names = ("query",) if side == "query" else ("document", "passage", "corpus")
     name = next((name for name in names if name in model.prompts), model.default_prompt_name)

@@ -37,12 +37,12 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier ou
 
 
 def parse_mapping(pairs: Iterable[str] | None) -> dict[str, str]:
-    """The values of ``--map`` flags: by our column name, the user's."""
+    """The values of `--map` flags: by our column name, the user's."""
     return parse_pairs("--map", pairs)
 
 
 def parse_pairs(flag: str, pairs: Iterable[str] | None) -> dict[str, str]:
-    """The values of flags such as ``NAME=VALUE``, by name.
+    """The values of flags such as `NAME=VALUE`, by name.
 
     Raises:
         InputError: If a value has another form.

@@ -1,13 +1,13 @@
 """All private names of sentence-transformers that the loss uses.
 
-They were checked in sentence-transformers 6.2.0. Any release may move them; ``tests/loss/test_upstream.py`` then says
-which one.
+They were checked in sentence-transformers 6.2.0. Any release may move them; `tests/loss/test_private_names.py` then
+says which one.
 
-- ``CachedLossMixin``: the gradient cache; its ``forward_cached`` calls our ``embed_minibatch`` and ``calculate_loss``.
-- ``RandContext``: the random state of a mini-batch, for its second pass.
-- ``batch_size_of``: the number of rows of tokenized features, padded or flattened.
-- ``cut_features``: takes some rows of tokenized features, padded or flattened.
-- ``has_static_embedding_input``: whether a model embeds its inputs with a ``StaticEmbedding``.
+- `CachedLossMixin`: the gradient cache; its `forward_cached` calls our `embed_minibatch` and `calculate_loss`.
+- `RandContext`: the random state of a mini-batch, for its second pass.
+- `batch_size_of`: the number of rows of tokenized features, padded or flattened.
+- `cut_features`: takes some rows of tokenized features, padded or flattened.
+- `has_static_embedding_input`: whether a model embeds its inputs with a `StaticEmbedding`.
 """
 
 from importlib.metadata import version

@@ -22,18 +22,18 @@ class CrossLingualEvaluator(BaseEvaluator):
     """nDCG@10 of each direction of a collection, each text encoded once a call.
 
     The primary metric is the mean over the directions whose sides differ in language. If there are none, it is
-    the mean over all directions. Usable in any ``SentenceTransformerTrainer``.
+    the mean over all directions. Usable in any `SentenceTransformerTrainer`.
 
     Args:
         collection: Queries, passages and judgments.
         backend: Where texts are encoded; in this process by default.
         max_english_loss: Veto each checkpoint that loses more points of nDCG@10 x 100 than this on q-en.p-en
-            against ``base``. A veto takes 1 off the primary metric, so that any other checkpoint is better. None
+            against `base`. A veto takes 1 off the primary metric, so that any other checkpoint is better. None
             vetoes nothing.
-        base: The encoder before training. It is evaluated when the evaluator is made; see ``base_metrics``.
+        base: The encoder before training. It is evaluated when the evaluator is made; see `base_metrics`.
 
     Raises:
-        ValueError: If ``max_english_loss`` comes without ``base``, or the collection has no q-en.p-en.
+        ValueError: If `max_english_loss` comes without `base`, or the collection has no q-en.p-en.
     """
 
     primary = f"cross_lingual_{MAIN_MEASURE}"
@@ -52,7 +52,7 @@ class CrossLingualEvaluator(BaseEvaluator):
         #: Questions of the collection; translations are one question.
         self.num_questions = len({text.parallel_id or text.id for text in collection.queries.values()})
         base_scores = self._scores(base) if base is not None else {}
-        #: nDCG@10 of the base by direction, and their ``mean`` as the primary metric takes it. Empty without base.
+        #: nDCG@10 of the base by direction, and their `mean` as the primary metric takes it. Empty without base.
         self.base_metrics = {"mean": self._mean(base_scores), **base_scores} if base_scores else {}
         #: Where English may not fall below; None vetoes nothing.
         self.english_floor: EnglishFloor | None = None
@@ -66,7 +66,7 @@ class CrossLingualEvaluator(BaseEvaluator):
     def __call__(  # type: ignore[override]  # all our encoders are SentenceTransformers
         self, model: SentenceTransformer, output_path: str | None = None, epoch: float = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Evaluate ``model``.
+        """Evaluate `model`.
 
         Args:
             model: The encoder.
@@ -75,8 +75,8 @@ class CrossLingualEvaluator(BaseEvaluator):
             steps: For the model card.
 
         Returns:
-            ``{"q-de.p-en_nDCG@10": ..., "cross_lingual_nDCG@10": ...}``, and ``"vetoed"``, 0 or 1, with
-            ``max_english_loss``.
+            `{"q-de.p-en_nDCG@10": ..., "cross_lingual_nDCG@10": ...}`, and `"vetoed"`, 0 or 1, with
+            `max_english_loss`.
         """
         scores = self._scores(model)
         metrics = {f"{direction}_{MAIN_MEASURE}": score for direction, score in scores.items()}
