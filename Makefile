@@ -29,7 +29,7 @@ check: $(VENV)/.dev  ## Lint, format, spelling, types, and whether tables are th
 	$(BIN)/python -m benchmarks.tables --check
 	$(BIN)/python -m study.tables --check
 
-format: $(VENV)/.dev  ## Let ruff mend what it can
+format: $(VENV)/.dev  ## Let ruff fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -61,7 +61,7 @@ build: $(VENV)/.dev  ## Build sdist and wheel into dist; check what the wheel ho
 	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
 	cd build && wheel-venv/bin/clear-ir --help
 
-# Warnings are no errors here: those of old versions are mended in newer ones.
+# Warnings are no errors here: those of old versions are fixed in newer ones.
 lowest:          ## Run the tests with the lowest versions that pyproject.toml allows, in build/lowest-venv
 	rm -rf build/lowest-venv
 	$(PYTHON) -m venv build/lowest-venv
