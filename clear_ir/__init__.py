@@ -20,7 +20,7 @@ _HOMES = {
     "CrossLingualEvaluator": "clear_ir.evaluate.trainer_evaluator",
     "fast_dropout": "clear_ir.loss.dropout",
     "log_terms": "clear_ir.loss.term_log",
-    "read_collection": "clear_ir.data.collection",
+    "read_collection": "clear_ir.data.collection_files",
 }
 
 

@@ -7,7 +7,7 @@ from clear_ir.report.tables import Table
 from study.dev_tables import NOT_RUN
 from study.directions import TO_ENGLISH
 from study.experiment import Experiment
-from study.scores import model_scores
+from study.scores import ModelScores, model_scores
 
 #: The objective that was trained in both precisions; its name with `, fp32` is the other cell.
 PRECISION_OBJECTIVE = "clear + cross"
@@ -23,8 +23,8 @@ def objective_table(experiment: Experiment, data: str) -> str:
     Returns:
         Markdown.
     """
-    scores = model_scores(experiment, data)
-    if len(scores.by_model) < 3 or not scores.strongest:
+    scores = _scores_with_baseline(experiment, data)
+    if scores is None:
         return NOT_RUN
     differences = scores.compare_with_strongest(
         {name: scores.columns[name] for name in (ENGLISH_DIRECTION, TO_ENGLISH)}
@@ -47,6 +47,12 @@ def objective_table(experiment: Experiment, data: str) -> str:
     )
 
 
+def _scores_with_baseline(experiment: Experiment, data: str) -> ModelScores | None:
+    """The scores on a test set; None until there is a baseline and something to hold against it."""
+    scores = model_scores(experiment, data)
+    return scores if len(scores.by_model) >= 3 and scores.strongest else None
+
+
 def language_table(experiment: Experiment, data: str) -> str:
     """The directions to English passages one by one.
 
@@ -57,8 +63,8 @@ def language_table(experiment: Experiment, data: str) -> str:
     Returns:
         Markdown.
     """
-    scores = model_scores(experiment, data)
-    if len(scores.by_model) < 3 or not scores.strongest:
+    scores = _scores_with_baseline(experiment, data)
+    if scores is None:
         return NOT_RUN
     differences = scores.compare_with_strongest(scores.to_english)
     rows = []

@@ -82,7 +82,7 @@ def evaluate(
         return
     if data is None or mteb or langs:
         raise InputError("Give either --data COLLECTION, or --mteb TASK with or without --langs.")
-    from clear_ir.data.collection import read_collection
+    from clear_ir.data.collection_files import read_collection
     from clear_ir.data.files import check_new
     from clear_ir.evaluate.evaluation import evaluate_model
     from clear_ir.evaluate.results import RESULTS_FILE, write_results

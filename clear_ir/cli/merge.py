@@ -39,7 +39,7 @@ def merge(
     overwrite: Overwrite = False,
 ) -> None:
     """Interpolate between an adapted encoder and its base, to win back English."""
-    from clear_ir.data.collection import read_collection
+    from clear_ir.data.collection_files import read_collection
     from clear_ir.data.files import check_new
     from clear_ir.encode.model_loading import load_encoder
     from clear_ir.encode.text_encoder import TextEncoder

@@ -22,7 +22,7 @@ def report(
     overwrite: Overwrite = False,
 ) -> None:
     """Write results as one HTML page, and their tables as Markdown."""
-    from clear_ir.data.collection import read_collection
+    from clear_ir.data.collection_files import read_collection
     from clear_ir.evaluate.results import read_results, read_train_log
     from clear_ir.report.page import REPORT_FILE, render_report
 

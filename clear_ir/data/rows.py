@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from clear_ir.data.collection import check_id
+from clear_ir.data.collection_files import check_id
 from clear_ir.data.files import InputError, hash_of, read_records, write_jsonl
 from clear_ir.data.texts import is_english, text_key, text_of
 

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from clear_ir.data.collection import Collection, read_collection
+from clear_ir.data.collection import Collection
+from clear_ir.data.collection_files import read_collection
 from clear_ir.data.rows import ParallelRow
 from clear_ir.prepare.languages import choose_langs, collection_name
 from clear_ir.prepare.prepared import Prepared

@@ -2,7 +2,8 @@ import gzip
 
 import pytest
 
-from clear_ir.data.collection import Collection, Text, make_collection, read_collection, write_collection
+from clear_ir.data.collection import Collection, Text, make_collection
+from clear_ir.data.collection_files import read_collection, write_collection
 from clear_ir.data.directions import Direction, parse_direction
 from clear_ir.data.files import InputError, write_jsonl, write_text
 

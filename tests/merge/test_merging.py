@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny import make_encoder, quiet
 
-from clear_ir.data.collection import Text, make_collection, write_collection
+from clear_ir.data.collection import Text, make_collection
+from clear_ir.data.collection_files import write_collection
 from clear_ir.data.files import InputError
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.merge.interpolation import MergePoint, best_point, merge_encoders, sweep_weights

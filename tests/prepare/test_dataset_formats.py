@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from clear_ir.data.collection import read_collection
+from clear_ir.data.collection_files import read_collection
 from clear_ir.data.files import InputError, write_jsonl
 from clear_ir.prepare.belebele import load_belebele
 from clear_ir.prepare.mlqa import load_mlqa
