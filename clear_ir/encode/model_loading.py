@@ -166,7 +166,8 @@ def weights_hash(model: SentenceTransformer) -> str:
     # Below the first level only sentence-transformers' modules have settings of their own.
     modules = [(n, m) for n, m in model.named_modules() if n and ("." not in n or hasattr(m, "get_config_dict"))]
     digest.update(_as_json([[name, *_settings(module)] for name, module in modules]))
-    tokenizers = {id(found): found for _, m in modules if (found := getattr(m, "tokenizer", None)) is not None}
+    having = [module for _, module in modules if getattr(module, "tokenizer", None) is not None]
+    tokenizers = {id(module.tokenizer): module.tokenizer for module in having}
     digest.update(_as_json([_vocabulary(tokenizer) for tokenizer in tokenizers.values()]))
     whole = [model.max_seq_length, model.prompts, model.default_prompt_name, model.truncate_dim]
     digest.update(_as_json([*whole, str(model.similarity_fn_name)]))

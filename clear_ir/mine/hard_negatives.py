@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow, training_columns
+from clear_ir.data.texts import text_key
 from clear_ir.encode.search import top_k
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.mine.rank_windows import ChosenNegatives, pick_in_windows, pick_nearest, score_limits
@@ -18,6 +19,9 @@ from clear_ir.mine.settings import MiningSettings
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+T = TypeVar("T")
+#: What rows may have in common: what it is, and its id or text.
+Shared = tuple[str, ...]
 
 #: Rows ranked at once: their scores for a block of candidates are in memory at the same time.
 ANCHORS_AT_ONCE = 512
@@ -117,8 +121,9 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     """Find n negative passages for each English query and n negative target-language queries for each passage.
 
     The encoder ranks the candidates: passages for the English query, and queries in the row's language for the English
-    passage. Known positives are never chosen: the row's passage, passages of other rows with the same query, and
-    queries of rows with the same passage. If fewer than n candidates are in the window and within the margins, the
+    passage. Known positives are never chosen: the row's passage, passages of other rows with the same query in either
+    language, and queries of rows with the same passage or English query. Texts that differ by white space or Unicode
+    normalization alone are one text. If fewer than n candidates are in the window and within the margins, the
     window widens to all ranks. The margins always hold, so a row may still have too few candidates; it is left out.
 
     Args:
@@ -134,14 +139,20 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     """
     from tqdm import tqdm
 
-    passages = list(dict.fromkeys(row.passage for row in rows))
-    column_of = {text: column for column, text in enumerate(passages)}
-    relevant_passages = defaultdict(set)  # English query -> columns of its passages
-    relevant_queries = defaultdict(set)  # passage, by text and by id -> its target-language queries
+    first_text: dict[str, str] = {}
     for row in rows:
-        relevant_passages[row.query].add(column_of[row.passage])
-        relevant_queries["text", row.passage].add(row.cross_query)
-        relevant_queries["id", row.passage_id].add(row.cross_query)
+        first_text.setdefault(text_key(row.passage), row.passage)
+    passages = list(first_text.values())
+    column_of = {key: column for column, key in enumerate(first_text)}
+    positive_columns = np.array([column_of[text_key(row.passage)] for row in rows])
+    # What rows share -> what is right for all of them: columns of passages, and keys of target-language queries.
+    relevant_passages: dict[Shared, set[int]] = defaultdict(set)
+    relevant_queries: dict[Shared, set[str]] = defaultdict(set)
+    for row, column in zip(rows, positive_columns.tolist(), strict=True):
+        for shared in _shared_by_passages(row):
+            relevant_passages[shared].add(column)
+        for shared in _shared_by_queries(row):
+            relevant_queries[shared].add(text_key(row.cross_query))
 
     query_vectors = encoder.encode([row.query for row in rows], "query")
     passage_vectors = encoder.encode(passages, "passage")
@@ -149,24 +160,20 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     if settings.query_side == "target":
         cross_vectors = encoder.encode([row.cross_query for row in rows], "query")
 
-    positive_columns = np.array([column_of[row.passage] for row in rows])
     n = settings.num_negatives
     negatives = SideNegatives.empty(_row_scores(query_vectors, passage_vectors[positive_columns]), n)
     queries = SideNegatives.empty(_row_scores(cross_vectors, passage_vectors[positive_columns]), n)
     pools: dict[str, _QueryPool] = {}
     show_bar = encoder.show_progress and len(rows) > MAX_ROWS_WITHOUT_BAR
     with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not show_bar) as bar:
-        excluded = [sorted(relevant_passages[row.query]) for row in rows]
+        excluded = [sorted(_union(relevant_passages, _shared_by_passages(row))) for row in rows]
         chooser = _Chooser(settings, 0, bar)
         chooser.fill(negatives, np.arange(len(rows)), query_vectors, passage_vectors, excluded)
         chooser = _Chooser(settings, len(rows), bar)
         for lang in dict.fromkeys(row.lang for row in rows):
             pool = pools[lang] = _QueryPool(rows, lang, cross_vectors)
             lang_rows = np.array([i for i, row in enumerate(rows) if row.lang == lang])
-            excluded = [
-                pool.columns_of(relevant_queries["text", rows[i].passage] | relevant_queries["id", rows[i].passage_id])
-                for i in lang_rows
-            ]
+            excluded = [pool.columns_of(_union(relevant_queries, _shared_by_queries(rows[i]))) for i in lang_rows]
             chooser.fill(queries, lang_rows, passage_vectors[positive_columns[lang_rows]], pool.vectors, excluded)
 
     complete = negatives.complete & queries.complete
@@ -191,18 +198,37 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     return result
 
 
+def _shared_by_passages(row: ParallelRow) -> list[Shared]:
+    """Rows that have one of these in common have passages that are right for each other's queries."""
+    return [
+        ("passage id", row.passage_id),
+        ("query", text_key(row.query)),
+        ("cross_query", row.lang, text_key(row.cross_query)),
+    ]
+
+
+def _shared_by_queries(row: ParallelRow) -> list[Shared]:
+    """Rows that have one of these in common have queries that are right for each other's passages."""
+    return [("passage id", row.passage_id), ("passage", text_key(row.passage)), ("query", text_key(row.query))]
+
+
+def _union(known: dict[Shared, set[T]], shared: list[Shared]) -> set[T]:
+    """Everything that is known for one of these."""
+    return {item for one in shared for item in known[one]}
+
+
 class _QueryPool:
     """The distinct target-language queries of one language, and the vectors by which they are ranked."""
 
     def __init__(self, rows: list[ParallelRow], lang: str, vectors: np.ndarray) -> None:
-        first = {row.cross_query: i for i, row in reversed(list(enumerate(rows))) if row.lang == lang}
-        self.texts = list(first)
+        first = {text_key(row.cross_query): i for i, row in reversed(list(enumerate(rows))) if row.lang == lang}
+        self.texts = [rows[i].cross_query for i in first.values()]
         self.vectors = vectors[list(first.values())]
-        self._column_of = {text: column for column, text in enumerate(self.texts)}
+        self._column_of = {key: column for column, key in enumerate(first)}
 
-    def columns_of(self, texts: set[str]) -> list[int]:
-        """The columns of the texts. Texts that are not in the pool are ignored."""
-        return [self._column_of[text] for text in sorted(texts) if text in self._column_of]
+    def columns_of(self, keys: set[str]) -> list[int]:
+        """The columns of the queries with these keys. Queries that are not in the pool are ignored."""
+        return [self._column_of[key] for key in sorted(keys) if key in self._column_of]
 
 
 def _row_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from datasets import Dataset
@@ -7,6 +9,7 @@ from tiny import WORDS, make_encoder, quiet
 
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
+from clear_ir.data.texts import text_key
 from clear_ir.encode import search
 from clear_ir.mine import hard_negatives
 from clear_ir.mine.hard_negatives import mine_hard_negatives
@@ -89,6 +92,40 @@ def test_never_the_own_passage_the_same_text_or_a_question_on_the_passage():
         assert len(negatives) == len(queries) == 8
         assert not negatives & {other.passage for other in rows if other.query == row.query}
         assert not queries & {other.cross_query for other in rows if other.passage == row.passage}
+
+
+def test_the_own_passage_in_another_spelling_is_no_negative():
+    rows = make_rows(12)
+    rows = [replace(row, passage=f"\u00e9 {row.passage}") for row in rows]
+    rows[1] = replace(
+        rows[1], passage_id="other", passage=rows[0].passage.replace("\u00e9", "e\u0301").replace(" ", "  ")
+    )
+    mined, _ = mine(rows, num_negatives=3, range_min=0, range_max=100)
+    for record in mined.records:
+        texts = [record["positive"], *(record[f"negative_{i}"] for i in (1, 2, 3))]
+        assert len({text_key(text) for text in texts}) == 4
+    own = text_key(rows[0].cross_query), text_key(rows[1].cross_query)
+    for record in mined.records[:2]:  # questions on one passage, however it is written
+        assert not {text_key(record[f"neg_query_{i}"]) for i in (1, 2, 3)} & set(own)
+
+
+def test_another_text_of_the_same_passage_id_is_no_negative():
+    rows = make_rows(12)
+    rows[0] = replace(rows[0], passage=f"short {rows[0].passage}")  # rows 0 and 1 have one passage id
+    mined, _ = mine(rows, num_negatives=5, range_min=0, range_max=100)
+    for record, other in zip(mined.records[:2], (rows[1], rows[0]), strict=True):
+        assert other.passage not in {record[f"negative_{i}"] for i in range(1, 6)}
+
+
+@pytest.mark.parametrize("same", ["query", "cross_query"])
+def test_a_question_that_is_asked_of_two_passages_has_both_as_positives(same):
+    rows = make_rows(12)[::2]  # six passages, a question each
+    rows[4] = replace(rows[4], **{same: getattr(rows[0], same)})
+    mined, _ = mine(rows, num_negatives=4, range_min=0, range_max=100)
+    others = [rows[i] for i in (1, 2, 3, 5)]
+    for record in (mined.records[0], mined.records[4]):
+        assert {record[f"negative_{i}"] for i in range(1, 5)} == {other.passage for other in others}
+        assert {record[f"neg_query_{i}"] for i in range(1, 5)} == {other.cross_query for other in others}
 
 
 def test_queries_are_of_the_rows_language():
