@@ -14,7 +14,7 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 
-from clear_ir import CachedCLEARLoss, fast_dropout, log_terms
+from clear_ir import CachedCLEARLoss, columns_of, fast_dropout, log_terms
 
 
 def main() -> None:
@@ -28,8 +28,8 @@ def main() -> None:
 
     model = SentenceTransformer(arguments.model)
     dataset = load_dataset("json", data_files=arguments.rows, split="train")
-    # The loss tells columns apart by their position. In mined rows, language and ids come last and are no texts.
-    dataset = dataset.remove_columns([name for name in ("lang", "id", "passage_id") if name in dataset.column_names])
+    # The loss tells columns apart by their position: its columns in its order, without language and ids.
+    dataset = dataset.select_columns(columns_of(dataset))
     loss = CachedCLEARLoss(model, alpha=0.4, beta=0.2)  # the paper's weights
     trainer = SentenceTransformerTrainer(
         model=model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import gzip
 import hashlib
 import io
@@ -130,6 +131,29 @@ def not_utf8(where: str, error: UnicodeDecodeError) -> InputError:
         The error to raise.
     """
     return InputError(f"{where}: byte {error.start} is not valid UTF-8; save the file as UTF-8.")
+
+
+def is_path(name: Path | str) -> bool:
+    """Whether a name that may be a path or a name on the hub can only be a path.
+
+    Args:
+        name: Such as `models/sw` or `BAAI/bge-m3`.
+
+    Returns:
+        True if there is such a file or folder, or a folder that it would lie in, or if it cannot be a hub name.
+    """
+    path, text = Path(name), str(name)
+    in_a_folder = text.count("/") == 1 and path.parent.is_dir()
+    return path.exists() or in_a_folder or text.startswith((".", "/", "~")) or text.count("/") > 1
+
+
+def no_such_folder(path: Path) -> str:
+    """The sentence that says so, with the folders beside it that have a similar name."""
+    beside = [child.name for child in path.parent.iterdir() if child.is_dir()] if path.parent.is_dir() else []
+    similar = difflib.get_close_matches(path.name, beside, n=1)
+    return f"There is no folder {path}; " + (
+        f"did you mean {path.parent / similar[0]}?" if similar else "check its name."
+    )
 
 
 def _check_exists(path: Path) -> None:

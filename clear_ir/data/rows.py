@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clear_ir.data.collection_files import check_id
 from clear_ir.data.files import InputError, hash_of, read_records, write_jsonl
 from clear_ir.data.texts import is_english, text_key, text_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 Row = TypeVar("Row")
 
@@ -171,6 +174,34 @@ def training_columns(num_negatives: int, num_neg_queries: int) -> list[str]:
     return ["anchor", "positive", *negatives, "cross_anchor", *queries]
 
 
+def columns_of(dataset: Dataset) -> list[str]:
+    """The columns of a dataset that a CLEAR loss reads, in its order: `dataset.select_columns(columns_of(dataset))`.
+
+    A loss in a sentence-transformers trainer gets columns without their names and goes by their position. A column
+    that is left over, such as an id, would be read as a text.
+
+    Args:
+        dataset: Training rows with our names of the columns or the CLEAR authors' names. Other columns are left out.
+
+    Returns:
+        The names in the dataset of anchor, positive, negative_1 to n, cross_anchor and neg_query_1 to m.
+
+    Raises:
+        InputError: If one of them is missing, or negatives are not numbered from 1 without gaps.
+    """
+    named = {_our_name(name, AUTHORS_NAMES): name for name in dataset.column_names}
+    where = "The dataset"
+    wanted = training_columns(_count(where, named, "negative"), _count(where, named, "neg_query"))
+    if missing := [name for name in wanted if name not in named]:
+        known = ", ".join(dataset.column_names)
+        raise InputError(f"{where}: no column {missing[0]!r} among {known}; rename the column that holds it.")
+    return [named[name] for name in wanted]
+
+
+def _our_name(name: str, rename: Mapping[str, str]) -> str:
+    return rename.get(name) or re.sub(r"^neg_(\d+)$", r"negative_\1", name)
+
+
 @dataclass(frozen=True)
 class TrainingRows:
     """Training rows.
@@ -208,7 +239,7 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
     columns: list[str] = []
     counts = (0, 0)
     for where, raw in read_records(path):
-        named = {name: rename.get(name) or re.sub(r"^neg_(\d+)$", r"negative_\1", name) for name in raw}
+        named = {name: _our_name(name, rename) for name in raw}
         # A column that is mapped by hand wins over one that has our name.
         record = {ours: raw[name] for name, ours in named.items() if by_hand.get(ours, name) == name}
         if not columns:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from clear_ir.data.files import InputError
+from clear_ir.data.files import InputError, is_path, no_such_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -46,8 +46,10 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
     path = _minilm_folder() if name == MINILM else Path(name)
     if path.is_dir():
         _check_folder(path)
-    elif path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+    elif path.exists():
         raise InputError(f"{name} is not a model folder; give a folder, a hub name, or {MINILM!r}.")
+    elif is_path(name):
+        raise InputError(no_such_folder(path))
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -64,7 +66,8 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         return model
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        hint = "" if path.is_dir() else f" Without a network, give a model folder or {MINILM!r}."
+        here = f" There is no folder {name} here; without a network, give a model folder or {MINILM!r}."
+        hint = "" if path.is_dir() else here
         raise InputError(f"The model {name} cannot be loaded: {reason}{hint}") from error
     finally:
         if show_bars:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from clear_ir.loss.terms import Weights
 
 ORDER = "anchor, positive, negative_1..n, cross_anchor, neg_query_1..m"
+#: The trainer hands over columns without their names, so the loss can only point to the usual mistake.
+METADATA = "Columns that are no texts of the loss (lang, id, passage_id) must be removed first."
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,12 @@ def lay_out(count: int, weights: Weights, num_negatives: int | None) -> Columns:
     """
     num_all_negatives = count - 3
     if num_all_negatives < 0:
-        raise ValueError(f"The CLEAR loss needs the columns {ORDER}, at least 3; it was given {count}.")
+        raise ValueError(f"The CLEAR loss needs the columns {ORDER}, at least 3; it was given {count}. {METADATA}")
     if num_negatives is None and num_all_negatives % 2:
         raise ValueError(
             f"The CLEAR loss was given {count} columns. Without anchor, positive and cross_anchor these are "
             f"{num_all_negatives} negatives, an odd number. Give as many neg_query as negative columns ({ORDER} with "
-            "m = n), or set beta=0 and num_negatives=n."
+            f"m = n), or set beta=0 and num_negatives=n. {METADATA}"
         )
     negatives = num_all_negatives // 2 if num_negatives is None else num_negatives
     queries = num_all_negatives - negatives
@@ -63,7 +65,7 @@ def lay_out(count: int, weights: Weights, num_negatives: int | None) -> Columns:
         raise ValueError(
             f"The {pairing.name} term pairs negatives by index, but {count} columns with num_negatives={negatives} "
             f"hold {negatives} negative passages and {queries} negative queries. Give equal numbers or set "
-            f"{pairing.weight}=0."
+            f"{pairing.weight}=0. {METADATA}"
         )
     cross_anchor = 2 + negatives
     columns_of = {

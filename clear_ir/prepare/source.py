@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from clear_ir.data.files import InputError
+from clear_ir.data.files import InputError, is_path
 
 
 def is_local(data: Path | str) -> bool:
@@ -18,10 +18,9 @@ def is_local(data: Path | str) -> bool:
         data: A path, or a hub name such as `google/xquad`.
 
     Returns:
-        True if the path exists, or if the text cannot be a hub name.
+        True unless it is `owner/name` and there is no folder `owner` here.
     """
-    text = str(data)
-    return Path(data).exists() or text.count("/") != 1 or text.startswith((".", "/", "~"))
+    return is_path(data) or "/" not in str(data)
 
 
 def hub_records(name: str, config: str | None, split: str) -> list[dict[str, Any]]:

@@ -137,7 +137,11 @@ def test_bad_recipe_model_and_collection(run, tmp_path, own_rows, tiny_folder):
     write_text(collection / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore\na\t1\t1\n")
     results = ["--data", collection, "--out", tmp_path / "res"]
     refused(run("evaluate", "--model", tmp_path / "hollow", *results), "holds no weights")
-    refused(run("evaluate", "--model", tmp_path / "nowhere", *results), "is not a model folder")
+    refused(
+        run("evaluate", "--model", tmp_path / "holow", *results), "no folder", f"did you mean {tmp_path / 'hollow'}?"
+    )
+    file = collection / "corpus.jsonl"
+    refused(run("evaluate", "--model", file, *results), "corpus.jsonl is not a model folder")
     assert run("evaluate", "--model", tiny_folder, *results)[0] == 0
     refused(run("evaluate", "--model", tiny_folder, *results), "already holds results", "--overwrite")
     write_text(collection / "qrels" / "test.tsv", "a\t1\t1\na\t7\t1\n")

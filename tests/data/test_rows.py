@@ -1,7 +1,16 @@
 import pytest
+from datasets import Dataset
 
 from clear_ir.data.files import InputError, write_jsonl
-from clear_ir.data.rows import ParallelRow, hold_out, read_parallel_rows, read_training_rows, write_parallel_rows
+from clear_ir.data.rows import (
+    ParallelRow,
+    columns_of,
+    hold_out,
+    read_parallel_rows,
+    read_training_rows,
+    training_columns,
+    write_parallel_rows,
+)
 
 
 def parallel(**changes):
@@ -148,3 +157,24 @@ def test_rows_whose_language_is_english_are_left_out_and_counted(tmp_path, lang)
     [(where, reason)] = rejected.reasons
     assert where.endswith("line 2")
     assert "the target language is not English" in reason
+
+
+def test_columns_of_a_dataset_come_in_the_order_the_loss_reads():
+    names = ["lang", "neg_query_1", "cross_anchor", "id", "negative_2", "positive", "neg_1", "anchor", "neg_query_2"]
+    dataset = Dataset.from_list([dict.fromkeys(names, "text")])
+    wanted = ["anchor", "positive", "neg_1", "negative_2", "cross_anchor", "neg_query_1", "neg_query_2"]
+    assert columns_of(dataset) == wanted
+    assert dataset.select_columns(columns_of(dataset)).column_names == wanted
+
+
+@pytest.mark.parametrize(
+    ("lacking", "message"),
+    [
+        ("cross_anchor", "The dataset: no column 'cross_anchor' among anchor, positive"),
+        ("negative_1", "The dataset: the columns negative_2 are not numbered 1, 2"),
+    ],
+)
+def test_a_dataset_that_lacks_a_column_of_the_loss_is_refused(lacking, message):
+    names = [name for name in training_columns(2, 2) if name != lacking]
+    with pytest.raises(InputError, match=message):
+        columns_of(Dataset.from_list([dict.fromkeys(names, "text")]))

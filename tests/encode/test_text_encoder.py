@@ -133,3 +133,14 @@ def test_a_hub_name_keeps_its_slash_on_every_system(monkeypatch):
     with pytest.raises(InputError, match="BAAI/bge-m3 cannot be loaded: no network"):
         load_encoder("BAAI/bge-m3")
     assert asked == ["BAAI/bge-m3"]
+
+
+def test_a_mistyped_folder_is_no_hub_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "swahili").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"^There is no folder models/swahilli; did you mean models/swahili\?$"):
+        load_encoder("models/swahilli")
+    with pytest.raises(InputError, match=r"^There is no folder models/german; check its name\.$"):
+        load_encoder("models/german")
+    with pytest.raises(InputError, match=r"There is no folder swahilli here"):
+        load_encoder("swahilli")

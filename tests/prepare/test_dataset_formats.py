@@ -265,11 +265,14 @@ def test_real_xquad_in_all_languages(shared_data):
 # Where data come from
 
 
-def test_what_is_local(tmp_path):
+def test_what_is_local(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert is_local(tmp_path)
     assert is_local("./google/xquad")
     assert is_local("xquad")
     assert not is_local("google/xquad")
+    (tmp_path / "google").mkdir()
+    assert is_local("google/xquad")  # a mistyped folder, rather than a name on the hub
 
 
 @pytest.fixture
