@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clear_ir.data.files import InputError, is_path, no_such_folder
+from clear_ir.encode.known_prompts import add_known_prompts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 MINILM = "minilm"
 #: SHA-256 of the official all-MiniLM-L6-v2 `model.safetensors`.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-#: Prompts that a model card demands but the model's files do not hold, by hub name.
-PROMPTS = {
-    f"intfloat/multilingual-e5-{size}": {"query": "query: ", "document": "passage: "}
-    for size in ("small", "base", "large")
-}
-
 
 Side = Literal["query", "passage"]
 
@@ -72,17 +66,6 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
     finally:
         if show_bars:
             logging.enable_progress_bar()
-
-
-def add_known_prompts(model: SentenceTransformer, name: str) -> None:
-    """Give an encoder the prompts that its card demands if its files do not hold any.
-
-    Args:
-        model: The encoder. If it has prompts, it keeps them.
-        name: Its name on the hub.
-    """
-    if name in PROMPTS and not any(model.prompts.values()):
-        model.prompts = dict(PROMPTS[name])
 
 
 def _check_folder(path: Path) -> None:

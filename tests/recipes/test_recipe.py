@@ -6,7 +6,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from tiny import make_encoder, make_training_rows
 
 from clear_ir.data.files import InputError
-from clear_ir.encode.model_loading import add_known_prompts, load_encoder, weights_hash
+from clear_ir.encode.known_prompts import add_known_prompts
+from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.recipes.recipe import SHIPPED, load_recipe
 from clear_ir.train.run import train_model
 from clear_ir.train.settings import TrainingSettings
