@@ -34,6 +34,8 @@ class InputError(ValueError):
         self.begins_with_setting = begins_with_setting
 
 
+_LFS_POINTER = b"version https://git-lfs"
+
 Record = tuple[str, dict[str, Any]]
 
 
@@ -50,7 +52,7 @@ def read_records(path: Path) -> Iterator[Record]:
     Raises:
         InputError: If the path is missing, empty, of another kind, or a line cannot be read.
     """
-    _check_exists(path)
+    _check_readable(path)
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if path.is_dir():
         yield from _read_saved_dataset(path)
@@ -72,7 +74,7 @@ def read_records(path: Path) -> Iterator[Record]:
 
 def read_jsonl(path: Path) -> Iterator[Record]:
     """Read a JSON Lines file, see `read_records`."""
-    _check_exists(path)
+    _check_readable(path)
     empty = True
     with open_bytes(path) as file:
         for number, raw in enumerate(file, start=1):
@@ -151,14 +153,29 @@ def no_such_folder(path: Path) -> str:
     """The sentence that says so, with the folders beside it that have a similar name."""
     beside = [child.name for child in path.parent.iterdir() if child.is_dir()] if path.parent.is_dir() else []
     similar = difflib.get_close_matches(path.name, beside, n=1)
-    return f"There is no folder {path}; " + (
-        f"did you mean {path.parent / similar[0]}?" if similar else "check its name."
-    )
+    advice = f"did you mean {path.parent / similar[0]}?" if similar else "check its name."
+    return f"There is no folder {path}; {advice}"
 
 
-def _check_exists(path: Path) -> None:
+def check_not_pointer(path: Path) -> None:
+    """Refuse a pointer of git LFS, which lies where a large file was not fetched.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: If it is one.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            raise InputError(f"{path} is a pointer of git LFS, not the file itself; fetch the file: git lfs pull")
+
+
+def _check_readable(path: Path) -> None:
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path.")
+    for file in sorted(path.glob("*.arrow")) if path.is_dir() else [path]:
+        check_not_pointer(file)
 
 
 def _read_csv(path: Path) -> Iterator[Record]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from clear_ir.data.files import InputError, is_path, no_such_folder
+from clear_ir.data.files import InputError, check_not_pointer, is_path, no_such_folder
 from clear_ir.encode.known_prompts import add_known_prompts
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         raise InputError(f"{name} is not a model folder; give a folder, a hub name, or {MINILM!r}.")
     elif is_path(name):
         raise InputError(no_such_folder(path))
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -58,10 +59,10 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         )
         add_known_prompts(model, name)
         return model
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         here = f" There is no folder {name} here; without a network, give a model folder or {MINILM!r}."
-        hint = "" if path.is_dir() else here
+        hint = _adapter_hint(path) if path.is_dir() else here
         raise InputError(f"The model {name} cannot be loaded: {reason}{hint}") from error
     finally:
         if show_bars:
@@ -75,6 +76,17 @@ def _check_folder(path: Path) -> None:
         other = sorted(path.rglob("*.bin"))
         hint = f"; {other[0].name} is not read, convert it to safetensors" if other else "; give a complete folder"
         raise InputError(f"{path} holds no weights (*.safetensors){hint}.")
+    for weights in path.rglob("*.safetensors"):
+        check_not_pointer(weights)
+
+
+def _adapter_hint(path: Path) -> str:
+    """What an adapter (LoRA) needs besides its own files, for the error that loading it raised."""
+    try:
+        base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return f" It is an adapter, which needs the package peft and its base model {base}."
 
 
 def _minilm_folder() -> Path:

@@ -44,6 +44,16 @@ def test_bad_files_are_named_with_their_line(tmp_path, name, content, message):
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "saved/data-00000-of-00001.arrow"])
+def test_a_pointer_of_git_lfs_is_named(tmp_path, name):
+    from datasets import Dataset
+
+    Dataset.from_list([{"a": "b"}]).save_to_disk(str(tmp_path / "saved"))
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(InputError, match=rf"{name} is a pointer of git LFS"):
+        list(read_records(tmp_path / name.split("/")[0]))
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         list(read_records(tmp_path / "none.jsonl"))

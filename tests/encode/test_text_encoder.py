@@ -1,4 +1,5 @@
 import importlib.util
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -144,3 +145,21 @@ def test_a_mistyped_folder_is_no_hub_name(tmp_path, monkeypatch):
         load_encoder("models/german")
     with pytest.raises(InputError, match=r"There is no folder swahilli here"):
         load_encoder("swahilli")
+
+
+def test_weights_that_are_a_pointer_or_broken_or_an_adapter_alone(tmp_path):
+    for name in ("pointer", "broken", "adapter"):
+        make_encoder(double=False).save_pretrained(str(tmp_path / name))
+    (tmp_path / "pointer" / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(InputError, match=r"model\.safetensors is a pointer of git LFS"):
+        load_encoder(str(tmp_path / "pointer"))
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no tensors" * 9)
+    with pytest.raises(InputError, match=r"broken cannot be loaded: Error while deserializing header"):
+        load_encoder(str(tmp_path / "broken"))
+    adapter = tmp_path / "adapter"
+    (adapter / "model.safetensors").rename(adapter / "adapter_model.safetensors")
+    (adapter / "config.json").unlink()
+    base = {"peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "gone")}
+    (adapter / "adapter_config.json").write_text(json.dumps(base))
+    with pytest.raises(InputError, match=r"It is an adapter, which needs the package peft and its base model .*gone"):
+        load_encoder(str(adapter))
