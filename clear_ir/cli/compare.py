@@ -32,5 +32,7 @@ def compare(
     if comparison.base.mixed:
         typer.echo(mixed_table([comparison.base, *comparison.others], comparison.mixed).markdown())
     typer.echo(summary_table(*models, comparison.summaries).markdown())
+    for warning in comparison.base.few_questions:
+        typer.echo(warning)
     results = " ".join(map(str, [base, *others]))
     typer.echo(f"nDCG@10 x 100. Next: clear-ir report {results} --data COLLECTION --out REPORT")

@@ -104,6 +104,8 @@ def evaluate(
     if results.mixed:
         typer.echo(mixed_table([results]).markdown())
     typer.echo(summary_table(results, [], []).markdown())
+    for warning in results.few_questions:
+        typer.echo(warning)
     if encoder.cache:
         typer.echo(f"The embeddings are cached in {encoder.cache} for later runs; --no-cache switches this off.")
     print_result(f"Results: {out}", f"clear-ir compare BASE {out}")

@@ -24,6 +24,8 @@ from clear_ir.evaluate.measures import MAIN_MEASURE, MEASURES, PerQuery, find_me
 #: The file that marks a results folder.
 RESULTS_FILE = "results.json"
 TRAIN_LOG_FILE = "train_log.jsonl"
+#: With fewer questions the intervals are so wide that differences between good methods cannot show.
+MANY_QUESTIONS = 100
 #: The file that marks a folder of mteb's results.
 MTEB_FILE = "mteb.json"
 
@@ -110,6 +112,15 @@ class Results:
     seconds: float = 0.0
     details: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+
+    @property
+    def few_questions(self) -> list[str]:
+        """The sentence that warns of few questions, translations counted once; none with 100 and more."""
+        queries = {query for result in self.directions.values() for query in result.per_query}
+        count = len({self.questions.get(query, query) for query in queries})
+        if count >= MANY_QUESTIONS:
+            return []
+        return [f"Few questions: {count}; only very large differences can show. {MANY_QUESTIONS} and more are better."]
 
     @property
     def all_directions(self) -> Iterator[tuple[str, DirectionResult]]:

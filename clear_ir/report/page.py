@@ -125,7 +125,7 @@ def render_report(
 
     reported = Reported(compare_models(base, others), train_logs or {}, collection)
     sections = [section for make_sections in SECTIONS for section in make_sections(reported)]
-    headline = _headline(reported.comparison)
+    headline = [*_headline(reported.comparison), *reported.comparison.base.few_questions]
     with new_folder(folder, REPORT_FILE, overwrite) as partial:
         environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES),

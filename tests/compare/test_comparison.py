@@ -54,6 +54,14 @@ def in_directions(model, scores, questions=None):
     return Results(model, "w", "data", "d", "test", directions, questions=asked)
 
 
+def test_few_questions_are_said_and_translations_counted_once():
+    scores = {"q-en.p-en": [0.5] * 99, "q-de.p-en": [0.5] * 99}
+    assert in_directions("few", scores).few_questions == [
+        "Few questions: 99; only very large differences can show. 100 and more are better."
+    ]
+    assert in_directions("many", scores | {"q-de.p-en": [0.5] * 100}).few_questions == []
+
+
 @pytest.fixture
 def pair():
     rng = np.random.default_rng(0)
