@@ -7,6 +7,7 @@ negatives: passages and target-language queries. The names and the order of the 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -211,12 +212,14 @@ class TrainingRows:
         num_negatives: Negative passages per row.
         num_neg_queries: Negative target-language queries per row.
         records: The rows: the texts of `columns`, and `lang`, `id` and `passage_id` where the file has them.
+        notes: What was dropped because rows have different numbers of negatives, a sentence each.
     """
 
     columns: list[str]
     num_negatives: int
     num_neg_queries: int
     records: list[dict[str, str]]
+    notes: list[str] = field(default_factory=list)
 
 
 def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> TrainingRows:
@@ -227,24 +230,23 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
         mapping: Our name of a column to the file's, where they differ: `{"anchor": "question"}`.
 
     Returns:
-        The rows, with `lang`, `id` and `passage_id` where the file has them.
+        The rows, with `lang`, `id` and `passage_id` where the file has them. All have as many negatives as most rows of
+        the file: rows with fewer are left out, and what others have beyond that is dropped. The notes count both.
 
     Raises:
-        InputError: If a column is missing, a field is null or empty, or the first row's negatives are not
-            numbered from 1 without gaps.
+        InputError: If a column is missing, a field is null or empty, or a row's negatives are not numbered from 1
+            without gaps.
     """
     by_hand = mapping or {}
-    rename = AUTHORS_NAMES | {theirs: ours for ours, theirs in (mapping or {}).items()}
+    rename = AUTHORS_NAMES | {theirs: ours for ours, theirs in by_hand.items()}
     records: list[dict[str, str]] = []
-    columns: list[str] = []
-    counts = (0, 0)
+    sizes: list[tuple[int, int]] = []
     for where, raw in read_records(path):
         named = {name: _our_name(name, rename) for name in raw}
         # A column that is mapped by hand wins over one that has our name.
         record = {ours: raw[name] for name, ours in named.items() if by_hand.get(ours, name) == name}
-        if not columns:
-            counts = _count(where, record, "negative"), _count(where, record, "neg_query")
-            columns = training_columns(*counts)
+        sizes.append((_count_texts(where, record, "negative"), _count_texts(where, record, "neg_query")))
+        columns = training_columns(*sizes[-1])
         for column in columns:
             if column not in record:
                 lacks = f"{where}: no column {column!r} among {', '.join(map(str, raw))}"
@@ -255,16 +257,49 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
         records.append({name: str(record[name]) for name in names})
     if not records:
         raise InputError(f"{path} holds no rows; give at least one.")
-    return TrainingRows(columns, *counts, records)
+    return _of_one_size(records, sizes)
 
 
-def _count(where: str, record: Mapping[str, Any], prefix: str) -> int:
-    """How many columns `prefix_1`, `prefix_2`, ... a record has."""
-    numbers = sorted(int(name[len(prefix) + 1 :]) for name in record if re.fullmatch(rf"{prefix}_\d+", str(name)))
+def _of_one_size(records: list[dict[str, str]], sizes: list[tuple[int, int]]) -> TrainingRows:
+    """The rows with as many negatives as most of them have, and notes on what that drops.
+
+    Args:
+        records: The rows.
+        sizes: How many negative passages and negative queries each has.
+    """
+    size = max(Counter(sizes).items(), key=lambda item: (item[1], item[0]))[0]
+    columns = training_columns(*size)
+    dropped = set(training_columns(*map(max, zip(*sizes, strict=True)))) - set(columns)
+    kept = [record for record in records if all(column in record for column in columns)]
+    longer = sum(not dropped.isdisjoint(record) for record in kept)
+    notes = []
+    most = f"Most rows have {size[0]} negative passages and {size[1]} negative queries."
+    if left_out := len(records) - len(kept):
+        notes.append(f"{most} Rows with fewer are left out: {left_out} of {len(records)}.")
+    if longer:
+        notes.append(f"{most} Rows with more lose what is beyond: {longer} of {len(kept)}.")
+    kept = [{name: text for name, text in record.items() if name not in dropped} for record in kept]
+    return TrainingRows(columns, *size, kept, notes)
+
+
+def _count_texts(where: str, record: Mapping[str, Any], prefix: str) -> int:
+    """How many columns `prefix_1`, `prefix_2`, ... a record has, up to the last that is not null."""
+    numbered = [name for name in record if re.fullmatch(rf"{prefix}_\d+", str(name))]
+    filled = [_number(name) for name in numbered if _field(record, name, where) is not None]
+    return _count(where, [name for name in numbered if _number(name) <= max(filled, default=0)], prefix)
+
+
+def _count(where: str, names: Iterable[str], prefix: str) -> int:
+    """How many names are `prefix_1`, `prefix_2`, ..."""
+    numbers = sorted(_number(name) for name in names if re.fullmatch(rf"{prefix}_\d+", str(name)))
     if numbers != list(range(1, len(numbers) + 1)):
-        names = ", ".join(f"{prefix}_{number}" for number in numbers)
-        raise InputError(f"{where}: the columns {names} are not numbered 1, 2, ... without gaps; rename them.")
+        found = ", ".join(f"{prefix}_{number}" for number in numbers)
+        raise InputError(f"{where}: the columns {found} are not numbered 1, 2, ... without gaps; rename them.")
     return len(numbers)
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("_")[2])
 
 
 def _field(record: Mapping[str, Any], name: str, where: str) -> str | None:

@@ -178,3 +178,24 @@ def test_a_dataset_that_lacks_a_column_of_the_loss_is_refused(lacking, message):
     names = [name for name in training_columns(2, 2) if name != lacking]
     with pytest.raises(InputError, match=message):
         columns_of(Dataset.from_list([dict.fromkeys(names, "text")]))
+
+
+def test_rows_with_other_numbers_of_negatives_are_counted_and_one_does_not_shorten_all(tmp_path):
+    short, longer = training(1, anchor="short"), training(3, anchor="long")
+    padded = training(2, anchor="padded", negative_3=None, neg_query_3=float("nan"))  # as a table with nulls has it
+    uneven = {name: text for name, text in training(2).items() if name != "neg_query_2"}
+    write_jsonl(tmp_path / "t.jsonl", [short, training(2), longer, padded, uneven])
+    rows = read_training_rows(tmp_path / "t.jsonl")
+    assert [record["anchor"] for record in rows.records] == ["what", "long", "padded"]
+    assert rows.columns == training_columns(2, 2)
+    assert all(record.keys() == {*rows.columns, "lang"} for record in rows.records)
+    most = "Most rows have 2 negative passages and 2 negative queries."
+    assert rows.notes == [
+        f"{most} Rows with fewer are left out: 2 of 5.",
+        f"{most} Rows with more lose what is beyond: 1 of 3.",
+    ]
+
+
+def test_rows_of_one_size_have_no_notes(tmp_path):
+    write_jsonl(tmp_path / "t.jsonl", [training(2), training(2)])
+    assert read_training_rows(tmp_path / "t.jsonl").notes == []
