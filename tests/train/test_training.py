@@ -293,7 +293,7 @@ def test_only_safetensors_are_loaded(tmp_path, tiny_folder):
     with pytest.raises(InputError, match=r"no weights \(\*\.safetensors\); pytorch_model\.bin is not read"):
         load_encoder(str(folder))
     assert isinstance(load_encoder(str(tiny_folder)), SentenceTransformer)
-    with pytest.raises(InputError, match="not a model folder"):
+    with pytest.raises(InputError, match="There is no folder"):
         load_encoder(str(Path(tmp_path / "none")))
 
 
