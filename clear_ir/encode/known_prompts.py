@@ -65,14 +65,13 @@ def add_known_prompts(model: SentenceTransformer, name: str) -> None:
         model.prompts = family_prompts(name) or model.prompts
         return
     card = _card(folder)
-    bases = card.get("base_model") or []
-    for base in [bases] if isinstance(bases, str) else bases:
-        if family_prompts(str(base)):
+    for base in map(str, _as_list(card.get("base_model"))):
+        if family_prompts(base):
             advice = "if it was trained with them, add them to config_sentence_transformers.json"
             logger.warning("%s has no prompts, though its base %s has; %s.", name, base, advice)
             return
     in_cache = [part.rpartition("--")[2] for part in folder.resolve().parts if part.startswith("models--")]
-    in_card = [str(entry.get("name")) for entry in card.get("model-index") or [] if isinstance(entry, dict)]
+    in_card = [str(entry.get("name")) for entry in _as_list(card.get("model-index")) if isinstance(entry, dict)]
     for known in (*in_cache, *in_card):
         if prompts := family_prompts(known):
             model.prompts = prompts
@@ -90,3 +89,7 @@ def _card(folder: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}
     return head if isinstance(head, dict) else {}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -60,7 +60,9 @@ def test_prompts_of_the_files_win(tmp_path, caplog):
     assert not caplog.text
 
 
-@pytest.mark.parametrize("card", ["---\n[: no\n---\n", "---\n- a list\n---\n", "---\nbase_model: [3]\n---\n", "---\n"])
+@pytest.mark.parametrize(
+    "card", ["---\n[: no\n---\n", "---\n- a list\n---\n", "---\nbase_model: [3]\nmodel-index: 4\n---\n", "---\n"]
+)
 def test_a_card_that_cannot_be_read_says_nothing(tmp_path, card):
     folder = saved(tmp_path / "mine")
     write_text(folder / "README.md", card)
