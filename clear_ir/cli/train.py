@@ -37,11 +37,12 @@ def train(
     from clear_ir.train.run import train_model
 
     chosen = load_recipe(recipe, flags)
+    base = model_name(model, chosen.model)
     training_rows = read_training_rows(rows, parse_mapping(mapping))
     for note in training_rows.notes:
         typer.echo(note)
     log = train_model(
-        model_name(model, chosen.model),
+        base,
         training_rows,
         chosen.train,
         out,
