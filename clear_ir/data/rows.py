@@ -293,8 +293,8 @@ def _count(where: str, names: Iterable[str], prefix: str) -> int:
     """How many names are `prefix_1`, `prefix_2`, ..."""
     numbers = sorted(_number(name) for name in names if re.fullmatch(rf"{prefix}_\d+", str(name)))
     if numbers != list(range(1, len(numbers) + 1)):
-        found = ", ".join(f"{prefix}_{number}" for number in numbers)
-        raise InputError(f"{where}: the columns {found} are not numbered 1, 2, ... without gaps; rename them.")
+        columns = ", ".join(f"{prefix}_{number}" for number in numbers)
+        raise InputError(f"{where}: the columns {columns} are not numbered 1, 2, ... without gaps; rename them.")
     return len(numbers)
 
 
