@@ -52,7 +52,7 @@ def read_records(path: Path) -> Iterator[Record]:
     Raises:
         InputError: If the path is missing, empty, of another kind, or a line cannot be read.
     """
-    _check_readable(path)
+    _check_exists(path)
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if path.is_dir():
         yield from _read_saved_dataset(path)
@@ -74,7 +74,7 @@ def read_records(path: Path) -> Iterator[Record]:
 
 def read_jsonl(path: Path) -> Iterator[Record]:
     """Read a JSON Lines file, see `read_records`."""
-    _check_readable(path)
+    _check_exists(path)
     empty = True
     with open_bytes(path) as file:
         for number, raw in enumerate(file, start=1):
@@ -107,8 +107,9 @@ def open_bytes(path: Path) -> Iterator[Any]:
         The open file.
 
     Raises:
-        InputError: If it ends in .gz and is no such file, or is cut short.
+        InputError: If it ends in .gz and is no such file, or is cut short; or if it is a pointer of git LFS.
     """
+    check_not_pointer(path)
     try:
         with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
             yield file
@@ -171,11 +172,9 @@ def check_not_pointer(path: Path) -> None:
             raise InputError(f"{path} is a pointer of git LFS, not the file itself; fetch the file: git lfs pull")
 
 
-def _check_readable(path: Path) -> None:
+def _check_exists(path: Path) -> None:
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path.")
-    for file in sorted(path.glob("*.arrow")) if path.is_dir() else [path]:
-        check_not_pointer(file)
 
 
 def _read_csv(path: Path) -> Iterator[Record]:
@@ -196,6 +195,7 @@ def _read_parquet(path: Path) -> Iterator[Record]:
     import pyarrow
     import pyarrow.parquet
 
+    check_not_pointer(path)
     try:
         table = pyarrow.parquet.read_table(path)
     except pyarrow.ArrowInvalid as error:
@@ -207,6 +207,8 @@ def _read_parquet(path: Path) -> Iterator[Record]:
 def _read_saved_dataset(path: Path) -> Iterator[Record]:
     from datasets import Dataset, load_from_disk
 
+    for file in sorted(path.glob("*.arrow")):
+        check_not_pointer(file)
     try:
         dataset = load_from_disk(str(path))
     except (FileNotFoundError, ValueError):

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 
 PARALLEL_COLUMNS = ("id", "query", "passage", "passage_id", "cross_query", "lang")
+
+#: What the numbered columns of negative passages and negative queries begin with.
+PREFIXES = ("negative", "neg_query")
 
 #: The CLEAR authors' example file has these names. Ours are those of their README.
 AUTHORS_NAMES = {"en_question": "anchor", "paragraphs": "positive", "lang_question": "cross_anchor"}
@@ -192,7 +196,7 @@ def columns_of(dataset: Dataset) -> list[str]:
     """
     named = {_our_name(name, AUTHORS_NAMES): name for name in dataset.column_names}
     where = "The dataset"
-    wanted = training_columns(_count(where, named, "negative"), _count(where, named, "neg_query"))
+    wanted = training_columns(*(_count(where, _numbered(tuple(named), prefix), prefix) for prefix in PREFIXES))
     if missing := [name for name in wanted if name not in named]:
         known = ", ".join(dataset.column_names)
         raise InputError(f"{where}: no column {missing[0]!r} among {known}; rename the column that holds it.")
@@ -245,8 +249,9 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
         named = {name: _our_name(name, rename) for name in raw}
         # A column that is mapped by hand wins over one that has our name.
         record = {ours: raw[name] for name, ours in named.items() if by_hand.get(ours, name) == name}
-        sizes.append((_count_texts(where, record, "negative"), _count_texts(where, record, "neg_query")))
-        columns = training_columns(*sizes[-1])
+        negatives, queries = (_count_texts(where, record, prefix) for prefix in PREFIXES)
+        sizes.append((negatives, queries))
+        columns = training_columns(negatives, queries)
         for column in columns:
             if column not in record:
                 lacks = f"{where}: no column {column!r} among {', '.join(map(str, raw))}"
@@ -284,22 +289,24 @@ def _of_one_size(records: list[dict[str, str]], sizes: list[tuple[int, int]]) ->
 
 def _count_texts(where: str, record: Mapping[str, Any], prefix: str) -> int:
     """How many columns `prefix_1`, `prefix_2`, ... a record has, up to the last that is not null."""
-    numbered = [name for name in record if re.fullmatch(rf"{prefix}_\d+", str(name))]
-    filled = [_number(name) for name in numbered if _field(record, name, where) is not None]
-    return _count(where, [name for name in numbered if _number(name) <= max(filled, default=0)], prefix)
+    numbered = _numbered(tuple(record), prefix)
+    last = max((number for number, name in numbered if _field(record, name, where) is not None), default=0)
+    return _count(where, [pair for pair in numbered if pair[0] <= last], prefix)
 
 
-def _count(where: str, names: Iterable[str], prefix: str) -> int:
-    """How many names are `prefix_1`, `prefix_2`, ..."""
-    numbers = sorted(_number(name) for name in names if re.fullmatch(rf"{prefix}_\d+", str(name)))
+@lru_cache(maxsize=64)  # most rows of a file have the same names
+def _numbered(names: tuple[str, ...], prefix: str) -> list[tuple[int, str]]:
+    """The names that are `prefix_1`, `prefix_2`, ..., in the order of their numbers, which come first."""
+    return sorted((int(match[1]), name) for name in names if (match := re.fullmatch(rf"{prefix}_(\d+)", str(name))))
+
+
+def _count(where: str, numbered: list[tuple[int, str]], prefix: str) -> int:
+    """How many there are, after a check that none is lacking between them."""
+    numbers = [number for number, _ in numbered]
     if numbers != list(range(1, len(numbers) + 1)):
         columns = ", ".join(f"{prefix}_{number}" for number in numbers)
         raise InputError(f"{where}: the columns {columns} are not numbered 1, 2, ... without gaps; rename them.")
     return len(numbers)
-
-
-def _number(name: str) -> int:
-    return int(name.rpartition("_")[2])
 
 
 def _field(record: Mapping[str, Any], name: str, where: str) -> str | None:

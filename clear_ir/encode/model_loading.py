@@ -72,12 +72,13 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
 def _check_folder(path: Path) -> None:
     if not (path / "modules.json").exists() and not (path / "config.json").exists():
         raise InputError(f"{path} holds no model (no modules.json or config.json); give a model folder.")
-    if not any(path.rglob("*.safetensors")):
+    weights = list(path.rglob("*.safetensors"))
+    if not weights:
         other = sorted(path.rglob("*.bin"))
         hint = f"; {other[0].name} is not read, convert it to safetensors" if other else "; give a complete folder"
         raise InputError(f"{path} holds no weights (*.safetensors){hint}.")
-    for weights in path.rglob("*.safetensors"):
-        check_not_pointer(weights)
+    for file in weights:
+        check_not_pointer(file)
 
 
 def _adapter_hint(path: Path) -> str:

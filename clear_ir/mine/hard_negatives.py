@@ -148,10 +148,11 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     # What rows share -> what is right for all of them: columns of passages, and keys of target-language queries.
     relevant_passages: dict[Shared, set[int]] = defaultdict(set)
     relevant_queries: dict[Shared, set[str]] = defaultdict(set)
-    for row, column in zip(rows, positive_columns.tolist(), strict=True):
-        for shared in _shared_by_passages(row):
-            relevant_passages[shared].add(column)
-        for shared in _shared_by_queries(row):
+    by_passages, by_queries = list(map(_shared_by_passages, rows)), list(map(_shared_by_queries, rows))
+    for i, row in enumerate(rows):
+        for shared in by_passages[i]:
+            relevant_passages[shared].add(int(positive_columns[i]))
+        for shared in by_queries[i]:
             relevant_queries[shared].add(text_key(row.cross_query))
 
     query_vectors = encoder.encode([row.query for row in rows], "query")
@@ -166,14 +167,14 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     pools: dict[str, _QueryPool] = {}
     show_bar = encoder.show_progress and len(rows) > MAX_ROWS_WITHOUT_BAR
     with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not show_bar) as bar:
-        excluded = [sorted(_union(relevant_passages, _shared_by_passages(row))) for row in rows]
+        excluded = [sorted(_union(relevant_passages, shared)) for shared in by_passages]
         chooser = _Chooser(settings, 0, bar)
         chooser.fill(negatives, np.arange(len(rows)), query_vectors, passage_vectors, excluded)
         chooser = _Chooser(settings, len(rows), bar)
         for lang in dict.fromkeys(row.lang for row in rows):
             pool = pools[lang] = _QueryPool(rows, lang, cross_vectors)
             lang_rows = np.array([i for i, row in enumerate(rows) if row.lang == lang])
-            excluded = [pool.columns_of(_union(relevant_queries, _shared_by_queries(rows[i]))) for i in lang_rows]
+            excluded = [pool.columns_of(_union(relevant_queries, by_queries[i])) for i in lang_rows]
             chooser.fill(queries, lang_rows, passage_vectors[positive_columns[lang_rows]], pool.vectors, excluded)
 
     complete = negatives.complete & queries.complete
