@@ -34,6 +34,12 @@ class InputError(ValueError):
         self.begins_with_setting = begins_with_setting
 
 
+def reason_of(error: Exception) -> str:
+    """What an error of a library says, to put into a sentence: its first line, or its type if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 _LFS_POINTER = b"version https://git-lfs"
 
 Record = tuple[str, dict[str, Any]]
@@ -199,7 +205,7 @@ def _read_parquet(path: Path) -> Iterator[Record]:
     try:
         table = pyarrow.parquet.read_table(path)
     except pyarrow.ArrowInvalid as error:
-        raise InputError(f"{path} is not a valid Parquet file: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path} is not a valid Parquet file: {reason_of(error)}") from None
     for number, record in enumerate(table.to_pylist(), start=1):
         yield f"{path}, row {number}", record
 

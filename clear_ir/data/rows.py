@@ -101,7 +101,7 @@ def read_parallel_rows(
     for number, (where, record) in enumerate(read_records(path), start=1):
         missing = [names[column] for column in needed if names[column] not in record]
         if missing:
-            lacks = f"{where}: no column {missing[0]!r} among {', '.join(map(str, record))}"
+            lacks = _no_column(where, missing[0], record)
             if missing[0] == "lang":
                 raise InputError(f"{lacks}; give the language of all rows, or map its column.", "lang", "mapping")
             raise InputError(f"{lacks}; map the column that holds it.", "mapping")
@@ -152,8 +152,8 @@ def read_translations(path: Path) -> list[Translation]:
         texts = {}
         for column in ("english", "translation"):
             if column not in record:
-                known = ", ".join(map(str, record))
-                raise InputError(f"{where}: no column {column!r} among {known}; name the columns english, translation.")
+                lacks = _no_column(where, column, record)
+                raise InputError(f"{lacks}; name the columns english, translation.")
             text = _field(record, column, where)
             if text is None:
                 raise InputError(f"{where}: {column!r} is null or empty; fix the line or remove it.")
@@ -198,9 +198,14 @@ def columns_of(dataset: Dataset) -> list[str]:
     where = "The dataset"
     wanted = training_columns(*(_count(where, _numbered(tuple(named), prefix), prefix) for prefix in PREFIXES))
     if missing := [name for name in wanted if name not in named]:
-        known = ", ".join(dataset.column_names)
-        raise InputError(f"{where}: no column {missing[0]!r} among {known}; rename the column that holds it.")
+        lacks = _no_column(where, missing[0], dataset.column_names)
+        raise InputError(f"{lacks}; rename the column that holds it.")
     return [named[name] for name in wanted]
+
+
+def _no_column(where: str, column: str, names: Iterable[str]) -> str:
+    """The beginning of the sentence that says so."""
+    return f"{where}: no column {column!r} among {', '.join(map(str, names))}"
 
 
 def _our_name(name: str, rename: Mapping[str, str]) -> str:
@@ -254,8 +259,7 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
         columns = training_columns(negatives, queries)
         for column in columns:
             if column not in record:
-                lacks = f"{where}: no column {column!r} among {', '.join(map(str, raw))}"
-                raise InputError(f"{lacks}; map the column that holds it.", "mapping")
+                raise InputError(f"{_no_column(where, column, raw)}; map the column that holds it.", "mapping")
             if _field(record, column, where) is None:
                 raise InputError(f"{where}: {column!r} is null or empty; fix the row or remove it.")
         names = [*columns, *(name for name in ("lang", "id", "passage_id") if record.get(name) is not None)]

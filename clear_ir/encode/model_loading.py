@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from clear_ir.data.files import InputError, check_not_pointer, is_path, no_such_folder
+from clear_ir.data.files import InputError, check_not_pointer, is_path, no_such_folder, reason_of
 from clear_ir.encode.known_prompts import add_known_prompts
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         add_known_prompts(model, name)
         return model
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = reason_of(error)
         here = f" There is no folder {name} here; without a network, give a model folder or {MINILM!r}."
         hint = _adapter_hint(path) if path.is_dir() else here
         raise InputError(f"The model {name} cannot be loaded: {reason}{hint}") from error

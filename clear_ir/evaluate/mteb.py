@@ -15,7 +15,7 @@ from typing import Any
 
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import Direction, parse_direction
-from clear_ir.data.files import InputError, check_new, new_folder, write_json
+from clear_ir.data.files import InputError, check_new, new_folder, reason_of, write_json
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.measures import mteb_measures
 from clear_ir.evaluate.results import MTEB_FILE
@@ -73,7 +73,7 @@ def evaluate_mteb(
         try:
             task.load_data()
         except Exception as error:  # whatever its loader and the hub's client may raise
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = reason_of(error)
             raise InputError(
                 f"The data of {task.metadata.name} cannot be loaded: {reason.rstrip('.')}; mteb fetches "
                 f"{task.metadata.dataset['path']} from the Hugging Face hub, so run it once with a network."

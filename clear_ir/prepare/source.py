@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from clear_ir.data.files import InputError, is_path
+from clear_ir.data.files import InputError, is_path, reason_of
 
 
 def is_local(data: Path | str) -> bool:
@@ -46,7 +46,7 @@ def hub_records(name: str, config: str | None, split: str) -> list[dict[str, Any
     try:
         return list(load_dataset(name, config, split=split))
     except Exception as error:  # The hub's client and the readers of files raise errors of many types.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = reason_of(error)
         shown = f"{name} ({config})" if config else name
         raise InputError(
             f"The data set {shown} cannot be loaded: {reason.rstrip('.')}; without a network, download its files and "

@@ -204,7 +204,7 @@ class RunFolder:
         try:
             yield
         except BaseException:
-            if not any(self.checkpoints.glob("checkpoint-*")) and not self.distilled.exists():
+            if not self.resumable:
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
 

@@ -35,10 +35,10 @@ def measure_cut(model: SentenceTransformer, data: TrainingData) -> dict[str, flo
         the share of their tokens that is cut off. Empty if the encoder has no limit.
     """
     limit = model.max_seq_length
-    columns = [name for name in data.columns if name == "positive" or name.startswith("negative_")]
-    passages = list(dict.fromkeys(text for column in columns for text in data.dataset[column]))
     if not limit:
         return {}
+    columns = [name for name in data.columns if name == "positive" or name.startswith("negative_")]
+    passages = list(dict.fromkeys(text for column in columns for text in data.dataset[column]))
     lengths = count_tokens(model, passages)
     unseen = sum(max(0, length - limit) for length in lengths)
     return {
