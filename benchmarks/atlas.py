@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import Direction
-from clear_ir.data.files import write_json
+from clear_ir.data.output_files import write_json
 from clear_ir.encode.model_loading import MINILM, load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions

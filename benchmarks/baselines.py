@@ -18,7 +18,7 @@ from typing import Any
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from benchmarks.machine import measured_with
-from clear_ir.data.files import write_json
+from clear_ir.data.output_files import write_json
 from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions

@@ -23,7 +23,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import numpy as np
 
 from benchmarks.machine import measured_with
-from clear_ir.data.files import write_json
+from clear_ir.data.output_files import write_json
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.prepare.afriqa import load_afriqa

@@ -29,7 +29,7 @@ from sentence_transformers.util import mine_hard_negatives as st_mine
 
 from benchmarks.machine import measured_with
 from benchmarks.timing import time_in_turns
-from clear_ir.data.files import write_json
+from clear_ir.data.output_files import write_json
 from clear_ir.data.rows import ParallelRow
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder

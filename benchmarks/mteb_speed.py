@@ -28,7 +28,8 @@ from sentence_transformers import SentenceTransformer
 
 from benchmarks.machine import measured_with
 from clear_ir.data.collection import Collection
-from clear_ir.data.files import hash_of, write_json
+from clear_ir.data.files import hash_of
+from clear_ir.data.output_files import write_json
 from clear_ir.encode.backends import InProcess
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from benchmarks.machine import measured_with
-from clear_ir.data.files import write_json
+from clear_ir.data.output_files import write_json
 from clear_ir.quickstart import SUMMARY_FILE
 
 OUT = Path(__file__).parent / "results" / "quickstart.json"

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.machine import measured_with, peak_memory
 from benchmarks.timing import time_in_turns
-from clear_ir.data.files import write_json
+from clear_ir.data.output_files import write_json
 from clear_ir.encode.search import top_k
 
 OUT = Path(__file__).parent / "results" / "search-speed.json"

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from clear_ir.data.files import InputError, write_text
+from clear_ir.data.files import InputError
+from clear_ir.data.output_files import write_text
 from study.cells import Cell
 
 RESULTS_FOLDER = Path(__file__).resolve().parent / "results"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny import make_training_rows
 
-from clear_ir.data.files import write_jsonl
+from clear_ir.data.output_files import write_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

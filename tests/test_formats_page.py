@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tiny import WORDS
 
-from clear_ir.data.files import read_jsonl, write_jsonl
+from clear_ir.data.files import read_jsonl
+from clear_ir.data.output_files import write_jsonl
 from clear_ir.evaluate.measures import find_measure
 from clear_ir.recipes.recipe import load_recipe
 

@@ -65,7 +65,7 @@ def evaluate(
         return TextEncoder.from_settings(load_encoder(model, trust_remote_code), encoding)
 
     if mteb and data is None:
-        from clear_ir.data.files import check_new
+        from clear_ir.data.output_files import check_new
         from clear_ir.evaluate.mteb import evaluate_mteb, select_tasks
         from clear_ir.evaluate.results import MTEB_FILE
         from clear_ir.report.tables import mteb_table
@@ -83,7 +83,7 @@ def evaluate(
     if data is None or mteb or langs:
         raise InputError("Give either --data COLLECTION, or --mteb TASK with or without --langs.")
     from clear_ir.data.collection_files import read_collection
-    from clear_ir.data.files import check_new
+    from clear_ir.data.output_files import check_new
     from clear_ir.evaluate.evaluation import evaluate_model
     from clear_ir.evaluate.results import RESULTS_FILE, write_results
     from clear_ir.report.json_documents import evaluation_document

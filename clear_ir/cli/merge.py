@@ -40,7 +40,7 @@ def merge(
 ) -> None:
     """Interpolate between an adapted encoder and its base, to win back English."""
     from clear_ir.data.collection_files import read_collection
-    from clear_ir.data.files import check_new
+    from clear_ir.data.output_files import check_new
     from clear_ir.encode.model_loading import load_encoder
     from clear_ir.encode.text_encoder import TextEncoder
     from clear_ir.merge.interpolation import MERGE_FILE, best_point, merge_encoders, sweep_weights, write_merged

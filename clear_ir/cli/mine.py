@@ -27,7 +27,7 @@ def mine(
     overwrite: Overwrite = False,
 ) -> None:
     """Mine hard negatives: passages and queries for each parallel row."""
-    from clear_ir.data.files import check_new, write_jsonl
+    from clear_ir.data.output_files import check_new, write_jsonl
     from clear_ir.data.rows import read_parallel_rows
     from clear_ir.encode.model_loading import load_encoder
     from clear_ir.encode.text_encoder import TextEncoder

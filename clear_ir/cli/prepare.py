@@ -102,7 +102,7 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
     from dataclasses import asdict
 
     from clear_ir.data.collection_files import write_collection
-    from clear_ir.data.files import new_folder, write_json, write_jsonl
+    from clear_ir.data.output_files import new_folder, write_json, write_jsonl
     from clear_ir.data.rows import write_parallel_rows
 
     rejected = prepared.rejected.reasons

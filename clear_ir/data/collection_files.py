@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clear_ir.data.collection import Collection, Qrels, Text
-from clear_ir.data.files import InputError, not_utf8, open_bytes, or_packed, read_jsonl, write_jsonl, write_text
+from clear_ir.data.files import InputError, not_utf8, open_bytes, or_packed, read_jsonl
+from clear_ir.data.output_files import write_jsonl, write_text
 from clear_ir.data.texts import text_of
 
 

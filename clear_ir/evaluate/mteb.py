@@ -15,7 +15,8 @@ from typing import Any
 
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import Direction, parse_direction
-from clear_ir.data.files import InputError, check_new, new_folder, reason_of, write_json
+from clear_ir.data.files import InputError, reason_of
+from clear_ir.data.output_files import check_new, new_folder, write_json
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.measures import mteb_measures
 from clear_ir.evaluate.results import MTEB_FILE

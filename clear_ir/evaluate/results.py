@@ -17,7 +17,8 @@ import numpy as np
 
 from clear_ir.data.collection import Qrels
 from clear_ir.data.directions import parse_direction
-from clear_ir.data.files import InputError, new_folder, read_jsonl, write_json, write_jsonl, write_text
+from clear_ir.data.files import InputError, read_jsonl
+from clear_ir.data.output_files import new_folder, write_json, write_jsonl, write_text
 from clear_ir.encode.search import Run
 from clear_ir.evaluate.measures import MAIN_MEASURE, MEASURES, PerQuery, find_measure
 

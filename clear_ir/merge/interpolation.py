@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import ENGLISH_DIRECTION
-from clear_ir.data.files import InputError, new_folder, write_json, write_text
+from clear_ir.data.files import InputError
+from clear_ir.data.output_files import new_folder, write_json, write_text
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.measures import MAIN_MEASURE

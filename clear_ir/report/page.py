@@ -21,7 +21,7 @@ from clear_ir.compare.comparison import (
 )
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import parse_direction
-from clear_ir.data.files import new_folder, write_json, write_text
+from clear_ir.data.output_files import new_folder, write_json, write_text
 from clear_ir.evaluate.measures import FAMILIES, MAIN_MEASURE, MAIN_MIXED_MEASURE, MEASURES, Measure
 from clear_ir.evaluate.results import Results
 from clear_ir.report import tables

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clear_ir.data.files import put_in_place, write_json
+from clear_ir.data.output_files import put_in_place, write_json
 from clear_ir.data.rows import Translation
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.settings import TrainingSettings

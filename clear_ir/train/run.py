@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
-from clear_ir.data.files import InputError, check_new, hash_of, put_in_place, write_jsonl, write_text
+from clear_ir.data.files import InputError, hash_of
+from clear_ir.data.output_files import check_new, put_in_place, write_jsonl, write_text
 from clear_ir.data.rows import TrainingRows, Translation
 from clear_ir.encode.model_loading import load_encoder, prompt_of
 from clear_ir.evaluate.measures import MAIN_MEASURE

@@ -7,7 +7,7 @@ import typer
 from commands import refused
 
 from clear_ir.cli.app import app
-from clear_ir.data.files import write_jsonl, write_text
+from clear_ir.data.output_files import write_jsonl, write_text
 
 
 @pytest.fixture

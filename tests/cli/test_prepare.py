@@ -11,7 +11,7 @@ from commands import refused
 
 import clear_ir.prepare
 from clear_ir.cli.datasets import data_sets_table
-from clear_ir.data.files import write_jsonl
+from clear_ir.data.output_files import write_jsonl
 from clear_ir.prepare.registry import DATA_SETS, data_sets
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"

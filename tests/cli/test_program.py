@@ -14,7 +14,7 @@ import clear_ir
 from clear_ir.cli.app import app
 from clear_ir.data.collection import Text, make_collection
 from clear_ir.data.collection_files import write_collection
-from clear_ir.data.files import write_jsonl
+from clear_ir.data.output_files import write_jsonl
 from clear_ir.recipes.recipe import load_recipe, shipped_recipes
 
 

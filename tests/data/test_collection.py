@@ -5,7 +5,8 @@ import pytest
 from clear_ir.data.collection import Collection, Text, make_collection
 from clear_ir.data.collection_files import read_collection, write_collection
 from clear_ir.data.directions import Direction, parse_direction
-from clear_ir.data.files import InputError, write_jsonl, write_text
+from clear_ir.data.files import InputError
+from clear_ir.data.output_files import write_jsonl, write_text
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from clear_ir.data.files import InputError, check_new, new_folder, read_records, write_jsonl, write_text
+from clear_ir.data.files import InputError, read_records
+from clear_ir.data.output_files import check_new, new_folder, write_jsonl, write_text
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "saved"])

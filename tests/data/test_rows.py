@@ -1,7 +1,8 @@
 import pytest
 from datasets import Dataset
 
-from clear_ir.data.files import InputError, write_jsonl
+from clear_ir.data.files import InputError
+from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import (
     ParallelRow,
     columns_of,

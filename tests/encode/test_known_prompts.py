@@ -1,7 +1,7 @@
 import pytest
 from tiny import make_encoder
 
-from clear_ir.data.files import write_text
+from clear_ir.data.output_files import write_text
 from clear_ir.encode.known_prompts import family_prompts
 from clear_ir.encode.model_loading import load_encoder
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from clear_ir.data.collection_files import read_collection
-from clear_ir.data.files import InputError, write_jsonl
+from clear_ir.data.files import InputError
+from clear_ir.data.output_files import write_jsonl
 from clear_ir.prepare.belebele import load_belebele
 from clear_ir.prepare.mlqa import load_mlqa
 from clear_ir.prepare.ntrex import load_ntrex

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from clear_ir.data.files import InputError, write_jsonl
+from clear_ir.data.files import InputError
+from clear_ir.data.output_files import write_jsonl
 from clear_ir.prepare.afriqa import load_afriqa
 from clear_ir.prepare.jsonl import load_jsonl
 from clear_ir.prepare.xquad import load_xquad

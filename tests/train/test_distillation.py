@@ -8,7 +8,8 @@ import pytest
 from commands import kill_at, refused, train_command
 from tiny import WORDS, make_encoder, make_training_rows, settings
 
-from clear_ir.data.files import InputError, write_jsonl, write_text
+from clear_ir.data.files import InputError
+from clear_ir.data.output_files import write_jsonl, write_text
 from clear_ir.data.rows import Translation, read_translations
 from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.train.distillation import DISTILLED_FILE, distil_model

@@ -5,7 +5,7 @@ from types import MappingProxyType
 import pytest
 from tiny import make_encoder, make_training_rows, settings
 
-from clear_ir.data.files import write_jsonl
+from clear_ir.data.output_files import write_jsonl
 from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.train.run import train_model
 from clear_ir.train.trainer import make_evaluator, split_rows
