@@ -114,18 +114,19 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
             write_parallel_rows(partial / "rows.jsonl", prepared.rows)
         if prepared.translations:
             write_jsonl(partial / "translations.jsonl", map(asdict, prepared.translations))
-        if prepared.collection:
-            write_collection(partial / "collection", prepared.collection)
+        for place, collection in prepared.collections.items():
+            write_collection(partial / place, collection)
         summary = {"rows by language": counts, "left out": len(rejected), "notes": prepared.notes}
         write_json(partial / "prepared.json", summary)
     if rejected:
         typer.echo(f"{len(rejected)} rows left out: {join_first(f'{where} ({reason})' for where, reason in rejected)}")
     for note in prepared.notes:
         typer.echo(note)
-    if collection := prepared.collection:
+    for place, collection in prepared.collections.items():
         directions = join_first(map(str, collection.directions), most=9)
         sizes = f"{len(collection.queries)} queries, {len(collection.passages)} passages"
-        typer.echo(f"Collection: {out / 'collection'} ({sizes}; {directions})")
+        name = "Collection" if collection is prepared.collection else "Dev collection, to choose settings by"
+        typer.echo(f"{name}: {out / place} ({sizes}; {directions})")
     if prepared.translations:
         typer.echo(f"Translations, for train --translations: {out / 'translations.jsonl'}")
     if not prepared.rows:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from clear_ir.data.collection import Asked, Text, collect_questions
 from clear_ir.data.files import InputError
-from clear_ir.data.rows import hold_out, read_parallel_rows
+from clear_ir.data.rows import ParallelRow, hold_out, read_parallel_rows
 from clear_ir.data.texts import text_key
 from clear_ir.prepare.languages import choose_langs
 from clear_ir.prepare.prepared import Prepared
@@ -31,15 +31,20 @@ def load_jsonl(
     test_share: Annotated[
         float, Field(ge=0, lt=1, description="Share of the passages held out to test on, with all questions on them.")
     ] = 0.2,
+    dev_share: Annotated[
+        float,
+        Field(ge=0, lt=1, description="Share held out likewise to choose settings by, as for merge. 0: none."),
+    ] = 0.0,
     seed: Annotated[int, Field(description="Chooses the passages to hold out.")] = 0,
 ) -> Prepared:
-    """Load parallel rows and hold out a share of the passages to test on.
+    """Load parallel rows and hold out a share of the passages to test on, and one to choose settings by.
 
     The file has the columns `query`, `passage` and `cross_query`, and may have `lang`, `id` and
     `passage_id`.
 
     Returns:
-        Rows, and a collection whose pool is all passages of the file. There is no collection if `test_share` is 0.
+        Rows, and two collections whose pool is all passages of the file: test and dev. There is none where its share
+        is 0. Nothing that one of them asks or answers is in the other or in the rows.
 
     Raises:
         InputError: If the file cannot be used, lacks a language, or nothing is left to train on.
@@ -54,14 +59,27 @@ def load_jsonl(
                 f"{rows}: the passage_id {row.passage_id!r} is used for two different passages; make ids unique."
             )
     chosen = [row for row in parallel if row.lang in langs]
-    train, test = hold_out(chosen, test_share, seed, lambda row: (row.passage_id, row.query))
+    train, test = _hold_out(chosen, test_share, seed)
+    train, dev = _hold_out(train, min(1.0, dev_share / (1 - test_share)), seed)
     if not train:
         raise InputError(
-            f"{rows}: nothing is left to train on after holding out {test_share:.0%}; hold out less.", "test_share"
+            f"{rows}: nothing is left to train on after holding out {test_share + dev_share:.0%}; hold out less.",
+            "test_share",
+            *(["dev_share"] if dev_share else []),
         )
-    asked = (Asked(row.id, row.query, row.passage_id, row.cross_query, row.lang) for row in test)
-    collection = collect_questions(rows.stem, passages.values(), asked) if test else None
-    return Prepared(train, collection, rejected)
+    collections = {
+        split: collect_questions(rows.stem, passages.values(), map(_asked, held), split) if held else None
+        for split, held in (("test", test), ("dev", dev))
+    }
+    return Prepared(train, collections["test"], rejected, dev=collections["dev"])
+
+
+def _hold_out(rows: Sequence[ParallelRow], share: float, seed: int) -> tuple[list[ParallelRow], list[ParallelRow]]:
+    return hold_out(rows, share, seed, lambda row: (row.passage_id, row.query))
+
+
+def _asked(row: ParallelRow) -> Asked:
+    return Asked(row.id, row.query, row.passage_id, row.cross_query, row.lang)
 
 
 register(

@@ -18,6 +18,7 @@ class Prepared:
         rejected: Records left out because a field is null or empty.
         notes: What else was left out or is worth knowing, one sentence each.
         translations: Texts in English and in another language, for distillation.
+        dev: What to choose settings by; None if only the collection was held out.
     """
 
     rows: list[ParallelRow] = field(default_factory=list)
@@ -25,3 +26,10 @@ class Prepared:
     rejected: RejectedRecords = field(default_factory=RejectedRecords)
     notes: list[str] = field(default_factory=list)
     translations: list[Translation] = field(default_factory=list)
+    dev: Collection | None = None
+
+    @property
+    def collections(self) -> dict[str, Collection]:
+        """The collections by the folder that each is written to, below that of the data set."""
+        places = {"collection": self.collection, "dev/collection": self.dev}
+        return {place: collection for place, collection in places.items() if collection}

@@ -70,6 +70,18 @@ def test_all_stages_on_own_data(run, tmp_path, own_rows, tiny_folder):
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_own_data_with_a_dev_collection(run, tmp_path, own_rows, tiny_folder):
+    data = tmp_path / "data"
+    code, out, _ = run("prepare", "jsonl", "--rows", own_rows, "--dev-share", "0.3", "--out", data)
+    assert code == 0
+    dev = data / "dev" / "collection"
+    assert f"Dev collection, to choose settings by: {dev} (" in out
+    assert [path.name for path in (dev / "qrels").iterdir()] == ["dev.tsv"], "as of afriqa --judge dev"
+    merge = run("merge", tiny_folder, tiny_folder, "--data", dev, "--weights", "0,1", "--out", tmp_path / "merged")
+    assert merge[0] == 0
+    assert len((data / "rows.jsonl").read_text().splitlines()) < 40
+
+
 def test_prepare_real_data_on_small_files(run, tmp_path):
     record = {"id": "1", "context": "c", "title": None, "question_lang": "wa", "question_translated": "who"}
     folder = tmp_path / "afriqa"

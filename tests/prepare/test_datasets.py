@@ -107,6 +107,30 @@ def test_own_data_holds_passages_out(tmp_path):
         load_jsonl(tmp_path / "rows.jsonl", lang="de", langs=["sw"])
 
 
+def test_own_data_has_a_dev_split_that_shares_nothing_with_the_others(tmp_path):
+    # Chains: question i has the passages i and, for every third, i + 1, so neighbours are connected.
+    rows = [
+        {"query": f"q{i}", "passage": f"p{p}", "cross_query": f"c{i}", "lang": "de"}
+        for i in range(60)
+        for p in ((i, i + 1) if i % 3 == 0 else (i,))
+    ]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    without = load_jsonl(tmp_path / "rows.jsonl")
+    assert without.dev is None
+    prepared = load_jsonl(tmp_path / "rows.jsonl", dev_share=0.3)
+    assert prepared.collection.data_hash == without.collection.data_hash, "the test split stays as it was"
+    assert (prepared.dev.split, prepared.dev.passages) == ("dev", prepared.collection.passages)
+    asked, answered = [{row.query for row in prepared.rows}], [{row.passage_id for row in prepared.rows}]
+    for collection in (prepared.collection, prepared.dev):
+        asked.append({query.text for query in collection.queries.values() if query.lang == "en"})
+        answered.append({passage for judged in collection.qrels.values() for passage in judged})
+    assert [len(part) for part in asked] == [30, 13, 17], "about half, a fifth and 30 percent"
+    for parts in (asked, answered):
+        assert sum(map(len, parts)) == len(set().union(*parts)), "a question or passage is on two sides"
+    with pytest.raises(InputError, match="nothing is left to train on after holding out 100%"):
+        load_jsonl(tmp_path / "rows.jsonl", dev_share=0.8)
+
+
 def test_real_afriqa(shared_data):
     prepared = load_afriqa(shared_data / "afriqa", ["hau", "kin"])
     assert len(prepared.collection.passages) == 3187
