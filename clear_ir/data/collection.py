@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from clear_ir.data.directions import ALL, Direction
 from clear_ir.data.files import hash_of
-from clear_ir.data.texts import is_english, text_key
+from clear_ir.data.languages import is_english
+from clear_ir.data.texts import text_key
 
 Qrels = dict[str, dict[str, int]]
 

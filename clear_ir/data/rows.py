@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from clear_ir.data.collection_files import check_id
 from clear_ir.data.files import InputError, hash_of, read_records
+from clear_ir.data.languages import is_english
 from clear_ir.data.output_files import write_jsonl
-from clear_ir.data.texts import is_english, text_key, text_of
+from clear_ir.data.texts import text_key, text_of
 
 if TYPE_CHECKING:
     from datasets import Dataset

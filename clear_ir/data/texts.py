@@ -1,15 +1,12 @@
-"""What counts as a text, as the same text, and as English, said once for all readers."""
+"""What counts as a text, and as the same text, said once for all readers."""
 
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from typing import Any
 
 from clear_ir.data.files import InputError
-
-_ENGLISH = re.compile(r"(en|eng|english)([-_].*)?", re.IGNORECASE)
 
 
 def text_of(value: Any, where: str) -> str | None:
@@ -42,8 +39,3 @@ def text_key(text: str) -> str:
         The text in normalization form C, each run of white space as one space.
     """
     return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def is_english(lang: str) -> bool:
-    """Whether a language code means English: `en`, `eng`, `en-US`, `eng_Latn`."""
-    return _ENGLISH.fullmatch(lang.strip()) is not None
