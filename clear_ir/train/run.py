@@ -58,7 +58,8 @@ def train_model(
     Args:
         model_name: The encoder to start from, see `clear_ir.encode.model_loading.load_encoder`.
         rows: Training rows.
-        settings: See `TrainingSettings`.
+        settings: See `TrainingSettings`. What the rows do not have is fitted to them, with a warning, see
+            `clear_ir.train.fitting`.
         out: The model folder to make. It also holds `recipe.yaml`, `train_log.jsonl` and, if TensorBoard is
             installed, `tensorboard/`.
         overwrite: Replace an earlier model in `out` that this function made, and an interrupted run.
@@ -80,8 +81,11 @@ def train_model(
             "Translations are for distillation, but distil_steps is 0; set it, for example to 192.", "distil_steps"
         )
     data = split_rows(rows, settings)
+    settings = data.settings
     folder = RunFolder(out, _recipe(model_name, rows, settings, translations))
     folder.open(resume, overwrite)
+    for note in data.notes:
+        logger.warning(note)
     with folder.clean_up_on_error():
         torch.manual_seed(settings.seed)
         # In half precision small updates round to nothing: the weights that are trained always have 32 bits.
@@ -102,7 +106,8 @@ def train_model(
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     plan, *entries = trainer.state.log_history
-    plan |= read_distilled(folder.distilled) | {"cut": cut, "dev": _judge(trainer, model, evaluator)}
+    fitted = {"fitted": data.notes} if data.notes else {}
+    plan |= read_distilled(folder.distilled) | fitted | {"cut": cut, "dev": _judge(trainer, model, evaluator)}
     log = [plan, *entries]
     _write_model(trainer, model, folder, log)
     return log

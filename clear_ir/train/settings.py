@@ -67,14 +67,15 @@ class TrainingSettings(Settings):
     """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. None:
     ignore only known positives of the row."""
     num_negatives: int | None = Field(None, ge=0)
-    """Use only the first of the rows' negatives: this many passages and this many queries. None: use all."""
+    """Use only the first of the rows' negatives: this many passages and this many queries. None: use all. It is
+    lowered, with a notice, if the rows have fewer."""
 
     distil_steps: int = Field(0, ge=0)
     """Optimizer steps of distillation before training. It draws target-language texts to their English originals: the
     rows' queries, and more translations if they are given. 0: no distillation."""
 
     batch_size: int = Field(64, ge=2)
-    """Rows per optimizer step, on each device."""
+    """Rows per optimizer step, on each device. It is lowered, with a notice, if the rows do not fill one batch."""
     sampling: Literal["proportional", "uniform", "temperature"] = "proportional"
     """How many rows of each language an epoch has. proportional: each row once. uniform: the same number for each
     language. temperature: in proportion to n ** temperature, where n is the number of the language's rows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from clear_ir.data.files import InputError
 from clear_ir.data.rows import TrainingRows, hold_out, training_columns
 from clear_ir.encode.model_loading import prompt_of
 from clear_ir.train import verdict
+from clear_ir.train.fitting import fit_settings
 from clear_ir.train.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class TrainingData:
         langs: Language of each row.
         languages: Names of the languages; empty if there is only one.
         dev: The held-out questions, with all passages of the rows as pool; None if no rows are held out.
+        settings: The settings as they fit the rows, see `clear_ir.train.fitting.fit_settings`.
+        notes: What was changed in them, a sentence each.
     """
 
     dataset: Dataset
@@ -50,6 +52,8 @@ class TrainingData:
     langs: list[str]
     languages: list[str]
     dev: Collection | None
+    settings: TrainingSettings
+    notes: list[str]
 
     @property
     def columns(self) -> list[str]:
@@ -65,34 +69,25 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
         settings: The dev share, the seed, the batches, `num_negatives`, and the weights of the loss.
 
     Returns:
-        The data.
+        The data, with the settings as they fit the rows.
 
     Raises:
-        InputError: If too few rows remain, the rows have too few negatives, or a term of the loss needs as many
-            negative queries as negative passages and the rows have not.
+        InputError: If the rows that remain do not fill a batch of two, or a term of the loss needs as many negative
+            queries as negative passages and the rows have not.
     """
     train, dev = hold_out(
         rows.records, settings.dev_share, settings.seed, lambda record: (record["positive"], record["anchor"])
     )
-    if len(train) < settings.batch_size:
-        raise InputError(
-            f"{len(train)} training rows remain without the dev share, fewer than batch_size {settings.batch_size}; "
-            "give more rows or make smaller batches.",
-            "batch_size",
-        )
+    langs = [_lang(record) for record in train]
     negatives, queries = rows.num_negatives, rows.num_neg_queries
+    settings, notes = fit_settings(settings, train, langs, negatives)
     if settings.num_negatives is not None:
-        if settings.num_negatives > negatives:
-            raise InputError(f"num_negatives is {settings.num_negatives}, but the rows have {negatives}; mine more.")
         negatives, queries = settings.num_negatives, min(queries, settings.num_negatives)
     if (pairing := settings.weights.pairing_term) and negatives != queries:
         raise InputError(
             f"The {pairing.name} term needs as many negative queries as negative passages; the rows have {queries} and "
             f"{negatives}. Mine both, or set {pairing.weight} to 0."
         )
-    langs = [_lang(record) for record in train]
-    if settings.batch_languages == "single":
-        _check_rows_by_lang(langs, settings)
     table: dict[str, list[Any]] = {
         column: [record[column] for record in train] for column in training_columns(negatives, queries)
     }
@@ -100,24 +95,12 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
     if languages:
         table["label"] = [languages.index(lang) for lang in langs]
     dev_collection = _dev_collection(rows.records, dev) if dev else None
-    return TrainingData(Dataset.from_dict(table), negatives, langs, languages, dev_collection)
+    return TrainingData(Dataset.from_dict(table), negatives, langs, languages, dev_collection, settings, notes)
 
 
 def _lang(record: dict[str, str]) -> str:
     """The language of a training row; `xx` if the row does not say it."""
     return record.get("lang") or "xx"
-
-
-def _check_rows_by_lang(langs: list[str], settings: TrainingSettings) -> None:
-    """Check that every language has enough rows for a batch."""
-    lang, count = min(Counter(langs).items(), key=lambda item: item[1])
-    if count < settings.batch_size:
-        raise InputError(
-            f"Batches of one language need batch_size {settings.batch_size} rows of each, but {lang} has {count}; give "
-            "more rows, make smaller batches, or mix the languages.",
-            "batch_size",
-            "batch_languages",
-        )
 
 
 def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) -> Collection:
