@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -81,6 +82,8 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold bytes that are no UTF-8
     try:
         code = app(standalone_mode=False, prog_name="clear-ir")
     except InputError as error:
@@ -95,8 +98,20 @@ def main() -> None:
     except typer.Abort:
         typer.echo("clear-ir: Stopped.", err=True)
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output, such as head, has read enough. Python would complain when it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
-        typer.echo(f"clear-ir: {error.strerror or error}: {error.filename or ''}", err=True)
+        typer.echo(f"clear-ir: {_sentence(error)}", err=True)
         sys.exit(2)
     if isinstance(code, int) and code:
         sys.exit(code)
+
+
+def _sentence(error: OSError) -> str:
+    """What the system says, and of which path."""
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        return f"A file or the output of the command cannot be read or written: {reason}; check rights and free space."
+    return f"{os.fsdecode(error.filename)} cannot be used: {reason}; check the path and its rights."

@@ -65,15 +65,15 @@ def evaluate(
         return TextEncoder.from_settings(load_encoder(model, trust_remote_code), encoding)
 
     if mteb and data is None:
-        from clear_ir.data.output_files import check_new
+        from clear_ir.data.output_files import hold_output
         from clear_ir.evaluate.mteb import evaluate_mteb, select_tasks
         from clear_ir.evaluate.results import MTEB_FILE
         from clear_ir.report.tables import mteb_table
 
-        check_new(out, MTEB_FILE, overwrite)
-        mteb_langs = parse_langs(langs) if langs else None
-        select_tasks(mteb, mteb_langs, split)  # errors in the arguments come before the model is loaded
-        scores = evaluate_mteb(name, load(), mteb, out, mteb_langs, split, overwrite)
+        with hold_output(out, MTEB_FILE, overwrite):
+            mteb_langs = parse_langs(langs) if langs else None
+            select_tasks(mteb, mteb_langs, split)  # errors in the arguments come before the model is loaded
+            scores = evaluate_mteb(name, load(), mteb, out, mteb_langs, split, overwrite)
         if as_json:
             print_json(scores)
             return
@@ -83,18 +83,18 @@ def evaluate(
     if data is None or mteb or langs:
         raise InputError("Give either --data COLLECTION, or --mteb TASK with or without --langs.")
     from clear_ir.data.collection_files import read_collection
-    from clear_ir.data.output_files import check_new
+    from clear_ir.data.output_files import hold_output
     from clear_ir.evaluate.evaluation import evaluate_model
     from clear_ir.evaluate.results import RESULTS_FILE, write_results
     from clear_ir.report.json_documents import evaluation_document
     from clear_ir.report.tables import measures_table, mixed_table, summary_table
 
-    check_new(out, RESULTS_FILE, overwrite)
-    collection = read_collection(data, split or default_split(data), strict)
-    encoder = load()
-    results = evaluate_model(encoder, collection, name)
-    log = Path(model) / "train_log.jsonl"
-    write_results(out, results, overwrite, log if log.exists() else None)
+    with hold_output(out, RESULTS_FILE, overwrite):
+        collection = read_collection(data, split or default_split(data), strict)
+        encoder = load()
+        results = evaluate_model(encoder, collection, name)
+        log = Path(model) / "train_log.jsonl"
+        write_results(out, results, overwrite, log if log.exists() else None)
     if as_json:
         print_json(evaluation_document(results))
         return

@@ -40,7 +40,7 @@ def merge(
 ) -> None:
     """Interpolate between an adapted encoder and its base, to win back English."""
     from clear_ir.data.collection_files import read_collection
-    from clear_ir.data.output_files import check_new
+    from clear_ir.data.output_files import hold_output
     from clear_ir.encode.model_loading import load_encoder
     from clear_ir.encode.text_encoder import TextEncoder
     from clear_ir.merge.interpolation import MERGE_FILE, best_point, merge_encoders, sweep_weights, write_merged
@@ -53,18 +53,18 @@ def merge(
             f"--weights {chosen.merge.weights} names {len(weights)} weights; give --data COLLECTION to choose by, or a "
             "single weight."
         )
-    check_new(out, MERGE_FILE, overwrite)
-    collection = read_collection(data, split or default_split(data)) if data else None
-    base_encoder, adapted = load_encoder(base, trust_remote_code), load_encoder(model, trust_remote_code)
-    record: dict[str, Any] = {"base": base, "model": model}
-    points: list[MergePoint] = []
-    best = weights[0]
-    if collection and len(weights) > 1:
-        encoder = TextEncoder.from_settings(base_encoder, chosen.encode)
-        points = sweep_weights(encoder, adapted, sorted({0.0, *weights}), collection)
-        best = best_point(points, limit).weight
-        record |= {"data": collection.name, "data_hash": collection.data_hash, "max_english_loss": limit}
-    write_merged(out, merge_encoders(base_encoder, adapted, best), best, points, record, overwrite)
+    with hold_output(out, MERGE_FILE, overwrite):
+        collection = read_collection(data, split or default_split(data)) if data else None
+        base_encoder, adapted = load_encoder(base, trust_remote_code), load_encoder(model, trust_remote_code)
+        record: dict[str, Any] = {"base": base, "model": model}
+        points: list[MergePoint] = []
+        best = weights[0]
+        if collection and len(weights) > 1:
+            encoder = TextEncoder.from_settings(base_encoder, chosen.encode)
+            points = sweep_weights(encoder, adapted, sorted({0.0, *weights}), collection)
+            best = best_point(points, limit).weight
+            record |= {"data": collection.name, "data_hash": collection.data_hash, "max_english_loss": limit}
+        write_merged(out, merge_encoders(base_encoder, adapted, best), best, points, record, overwrite)
     if as_json:
         print_json({"weight": best, "points": [asdict(point) for point in points], "out": str(out)})
         return

@@ -27,7 +27,7 @@ def mine(
     overwrite: Overwrite = False,
 ) -> None:
     """Mine hard negatives: passages and queries for each parallel row."""
-    from clear_ir.data.output_files import check_new, write_jsonl
+    from clear_ir.data.output_files import hold_output, write_jsonl
     from clear_ir.data.rows import read_parallel_rows
     from clear_ir.encode.model_loading import load_encoder
     from clear_ir.encode.text_encoder import TextEncoder
@@ -35,13 +35,13 @@ def mine(
     from clear_ir.recipes.recipe import load_recipe
 
     chosen = load_recipe(recipe, flags)
-    check_new(out, overwrite=overwrite)
-    parallel, rejected = read_parallel_rows(rows, parse_mapping(mapping))
-    rejected.raise_first()
-    name = model_name(model, chosen.model)
-    encoder = TextEncoder.from_settings(load_encoder(name, trust_remote_code), chosen.encode)
-    mined = mine_hard_negatives(encoder, parallel, chosen.mine)
-    write_jsonl(out, mined.records)
+    with hold_output(out, overwrite=overwrite):
+        parallel, rejected = read_parallel_rows(rows, parse_mapping(mapping))
+        rejected.raise_first()
+        name = model_name(model, chosen.model)
+        encoder = TextEncoder.from_settings(load_encoder(name, trust_remote_code), chosen.encode)
+        mined = mine_hard_negatives(encoder, parallel, chosen.mine)
+        write_jsonl(out, mined.records)
     if as_json:
         print_json(mined.summary() | {"left out": mined.left_out, "out": str(out)})
         return

@@ -1,8 +1,10 @@
 """The program itself: version, short help, groups, examples, JSON, recipes."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -97,3 +99,41 @@ def test_an_output_that_is_named_like_a_setting_keeps_its_name(run, tmp_path, mo
     (tmp_path / "out" / "letter.txt").write_text("dear")
     refused(run("prepare", "atlas", "--out", "out"), "clear-ir: out holds files", "(--out).")
     refused(run("prepare", "atlas", "--out", "o", "--judge", "x"), "clear-ir: --judge is 'x'")
+
+
+def test_a_reader_that_has_enough_and_a_full_disk_behind_the_output(tmp_path):
+    command = [sys.executable, "-m", "clear_ir", "datasets"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    refused((done.returncode, "", done.stderr), "the output of the command", "No space left on device")
+
+
+def test_errors_of_the_system_name_the_path(run, tmp_path):
+    name = "x" * 300
+    refused(run("prepare", "atlas", "--out", tmp_path / name), f"{tmp_path / name} cannot be used: File name too long")
+    refused(run("prepare", "jsonl", "--rows", tmp_path, "--out", tmp_path / "o"), str(tmp_path))
+    (tmp_path / "file").touch()
+    refused(run("prepare", "atlas", "--out", tmp_path / "file" / "o"), f"because {tmp_path / 'file'} is a file")
+
+
+def test_an_output_whose_name_is_no_text(tmp_path):
+    out = os.fsencode(tmp_path) + b"/\xff"
+    done = subprocess.run([sys.executable, "-m", "clear_ir", "prepare", "atlas", "--out", out], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert out + b"/rows.jsonl" in done.stdout
+
+
+def test_rows_into_a_pipe(tmp_path, tiny_folder):
+    rows = [{"query": f"what {i}", "passage": f"the {i}", "cross_query": f"mto {i}", "lang": "sw"} for i in range(9)]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    flags = f"mine --model {tiny_folder} --rows {tmp_path / 'rows.jsonl'} --num-negatives 1 --range-min 0 --out"
+    command = [sys.executable, "-m", "clear_ir", *flags.split(), "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[0])["anchor"] == "what 0"
