@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import gzip
 import hashlib
-import io
 import json
 import zlib
 from collections.abc import Iterator
@@ -43,42 +41,19 @@ _LFS_POINTER = b"version https://git-lfs"
 Record = tuple[str, dict[str, Any]]
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Read records from JSON Lines, CSV, Parquet or a saved `datasets` folder.
+def read_jsonl(path: Path) -> Iterator[Record]:
+    """Read a JSON Lines file: one object a line. Only a line feed ends a line, whatever else stands in the texts.
 
     Args:
-        path: A file ending in .jsonl, .json (one object a line), .csv or .parquet, the first three also with .gz, or
-            a folder that `datasets.Dataset.save_to_disk` wrote.
+        path: The file, also with .gz.
 
     Yields:
         The place of the record (`"rows.jsonl, line 3"`) and its fields.
 
     Raises:
-        InputError: If the path is missing, empty, of another kind, or a line cannot be read.
+        InputError: If the file is missing or empty, or a line is not one JSON object in UTF-8.
     """
-    _check_exists(path)
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    if path.is_dir():
-        yield from _read_saved_dataset(path)
-        return
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty; give a file with at least one record.")
-    if suffix in (".jsonl", ".json"):
-        yield from read_jsonl(path)
-    elif suffix == ".csv":
-        yield from _read_csv(path)
-    elif suffix == ".parquet":
-        yield from _read_parquet(path)
-    else:
-        raise InputError(
-            f"{path} ends in {suffix or 'nothing'}; give .jsonl, .json, .csv (or these with .gz), .parquet or a saved "
-            "dataset."
-        )
-
-
-def read_jsonl(path: Path) -> Iterator[Record]:
-    """Read a JSON Lines file, see `read_records`."""
-    _check_exists(path)
+    check_exists(path)
     empty = True
     with open_bytes(path) as file:
         for number, raw in enumerate(file, start=1):
@@ -86,18 +61,67 @@ def read_jsonl(path: Path) -> Iterator[Record]:
                 continue
             where = f"{path}, line {number}"
             try:
-                record = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise not_utf8(where, error) from None
-            except json.JSONDecodeError as error:
-                hint = " (expected one JSON object per line)" if number == 1 else ""
-                raise InputError(f"{where}: not valid JSON at column {error.colno}: {error.msg}{hint}.") from None
-            if not isinstance(record, dict):
-                raise InputError(f"{where}: expected a JSON object, found {type(record).__name__}.")
+            record = as_object(where, parse_json(text, where, "one JSON object per line" if number == 1 else ""))
             empty = False
             yield where, record
     if empty:
         raise InputError(f"{path} holds no records; give a file with at least one.")
+
+
+def parse_json(text: str, where: str, expected: str = "") -> Any:
+    """Parse JSON. What would be lost or cannot be held is an error.
+
+    Args:
+        text: The JSON.
+        where: The place, to begin the error's sentence: file and line.
+        expected: What should stand there, for the error.
+
+    Returns:
+        The value.
+
+    Raises:
+        InputError: If it is not valid, a name stands twice in an object, a number has thousands of digits, or it is
+            nested too deeply.
+    """
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        hint = f" (expected {expected})" if expected else ""
+        raise InputError(f"{where}: not valid JSON at column {error.colno}: {error.msg}{hint}.") from None
+    except RecursionError:
+        raise InputError(f"{where}: lists or objects are nested too deeply; make the record flat.") from None
+    except _NameTwice as error:
+        raise InputError(f"{where}: an object has {error.args[0]!r} twice; remove one.") from None
+    except ValueError:  # Python refuses to convert it, because that takes very long.
+        raise InputError(f"{where}: a number has thousands of digits; put quotes around it.") from None
+
+
+class _NameTwice(Exception):
+    """A name that stands twice in an object. Its second value would silently replace the first."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise _NameTwice(next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i])))
+    return names
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def as_object(where: str, value: Any) -> dict[str, Any]:
+    """A parsed JSON value as a record.
+
+    Raises:
+        InputError: If it is not an object.
+    """
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: expected a JSON object, found {type(value).__name__}.")
+    return value
 
 
 @contextmanager
@@ -176,51 +200,14 @@ def check_not_pointer(path: Path) -> None:
             raise InputError(f"{path} is a pointer of git LFS, not the file itself; fetch the file: git lfs pull")
 
 
-def _check_exists(path: Path) -> None:
+def check_exists(path: Path) -> None:
+    """Refuse a path where nothing is.
+
+    Raises:
+        InputError: If it does not exist.
+    """
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path.")
-
-
-def _read_csv(path: Path) -> Iterator[Record]:
-    try:
-        with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            for record in reader:
-                if None in record:
-                    raise InputError(f"{path}, line {reader.line_num}: more fields than the header has; quote commas.")
-                yield f"{path}, line {reader.line_num}", record
-    except UnicodeDecodeError as error:
-        raise not_utf8(str(path), error) from None
-    except csv.Error as error:
-        raise InputError(f"{path}: not valid CSV: {error}.") from None
-
-
-def _read_parquet(path: Path) -> Iterator[Record]:
-    import pyarrow
-    import pyarrow.parquet
-
-    check_not_pointer(path)
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowInvalid as error:
-        raise InputError(f"{path} is not a valid Parquet file: {reason_of(error)}") from None
-    for number, record in enumerate(table.to_pylist(), start=1):
-        yield f"{path}, row {number}", record
-
-
-def _read_saved_dataset(path: Path) -> Iterator[Record]:
-    from datasets import Dataset, load_from_disk
-
-    for file in sorted(path.glob("*.arrow")):
-        check_not_pointer(file)
-    try:
-        dataset = load_from_disk(str(path))
-    except (FileNotFoundError, ValueError):
-        raise InputError(f"{path} is a folder but not a saved dataset; give a file or a save_to_disk folder.") from None
-    if not isinstance(dataset, Dataset):
-        raise InputError(f"{path} holds the splits {', '.join(dataset)}; give the folder of one of them.")
-    for number, record in enumerate(dataset, start=1):
-        yield f"{path}, row {number}", dict(record)
 
 
 def hash_of(*parts: str) -> str:

@@ -50,12 +50,17 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON. The file appears complete or not at all."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_text(path, _as_json(value, indent=2) + "\n")
 
 
 def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object per line. The file appears complete or not at all."""
-    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    write_text(path, "".join(_as_json(record) + "\n" for record in records))
+
+
+def _as_json(value: Any, indent: int | None = None) -> str:
+    """The value as JSON that UTF-8 can hold: half of a surrogate pair is escaped, as in the JSON that it came from."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clear_ir.data.collection_files import check_id
-from clear_ir.data.files import InputError, hash_of, read_records
+from clear_ir.data.files import InputError, hash_of
 from clear_ir.data.languages import is_english
 from clear_ir.data.output_files import write_jsonl
+from clear_ir.data.records import read_records
 from clear_ir.data.texts import text_key, text_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class RejectedRecords:
 def read_parallel_rows(
     path: Path, mapping: Mapping[str, str] | None = None, lang: str | None = None
 ) -> tuple[list[ParallelRow], RejectedRecords]:
-    """Read parallel rows from any file that `clear_ir.data.files.read_records` reads.
+    """Read parallel rows from any file that `clear_ir.data.records.read_records` reads.
 
     Args:
         path: The file.
@@ -138,7 +139,7 @@ def write_parallel_rows(path: Path, rows: Iterable[ParallelRow]) -> None:
 
 
 def read_translations(path: Path) -> list[Translation]:
-    """Read translations from any file that `clear_ir.data.files.read_records` reads.
+    """Read translations from any file that `clear_ir.data.records.read_records` reads.
 
     Args:
         path: The file, with columns `english` and `translation`, and optionally `lang`.

@@ -9,6 +9,10 @@ from typing import Any
 from clear_ir.data.files import InputError
 
 
+class BrokenText(InputError):
+    """A text that no file in UTF-8 can hold and no tokenizer can read."""
+
+
 def text_of(value: Any, where: str) -> str | None:
     """A field as text.
 
@@ -17,16 +21,30 @@ def text_of(value: Any, where: str) -> str | None:
         where: The place, to begin the error's sentence: file, line and column.
 
     Returns:
-        The text without surrounding white space. Numbers become text, 0 too. None for null, NaN and empty text.
+        The text without surrounding white space. Numbers and truth values become text, 0 and False too. None for null,
+        NaN and empty text.
 
     Raises:
-        InputError: If it is a list or an object.
+        BrokenText: If it holds half of a surrogate pair.
+        InputError: If it is a list, an object, bytes or infinite.
     """
-    if isinstance(value, list | dict):
-        raise InputError(f"{where} holds a {type(value).__name__} and not one text; write one row for each text.")
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if isinstance(value, str):
+        text = value.strip()
+    elif value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    return str(value).strip() or None
+    elif isinstance(value, list | tuple | dict | bytes):
+        raise InputError(f"{where} holds a {type(value).__name__} and not one text; write one row for each text.")
+    elif isinstance(value, float) and math.isinf(value):
+        raise InputError(f"{where} holds {value}, which is no text; put quotes around it if it is one.")
+    else:
+        text = str(value).strip()
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = ascii(text[error.start])[1:-1]
+            raise BrokenText(f"{where} holds {half}, half of a character that was cut in two; remove it.") from None
+    return text or None
 
 
 def text_key(text: str) -> str:
