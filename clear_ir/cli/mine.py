@@ -43,8 +43,10 @@ def mine(
         mined = mine_hard_negatives(encoder, parallel, chosen.mine)
         write_jsonl(out, mined.records)
     if as_json:
-        print_json(mined.summary() | {"left out": mined.left_out, "out": str(out)})
+        print_json(mined.summary() | {"left out": mined.left_out, "fitted": mined.notes, "out": str(out)})
         return
+    for note in mined.notes:
+        typer.echo(note)
     print_summary(mined.summary())
     if mined.left_out:
         typer.echo(f"Rows left out because they have too few candidates: {join_first(mined.left_out)}")

@@ -13,6 +13,7 @@ from clear_ir.data.rows import ParallelRow, training_columns
 from clear_ir.data.texts import text_key
 from clear_ir.encode.search import top_k
 from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.mine.fitting import fit_num_negatives, fit_window
 from clear_ir.mine.rank_windows import ChosenNegatives, pick_in_windows, pick_nearest, score_limits
 from clear_ir.mine.settings import MiningSettings
 
@@ -100,12 +101,14 @@ class MiningResult:
         passages: Their negative passages.
         queries: Their negative queries.
         left_out: Ids of the parallel rows that have too few candidates.
+        notes: Which settings were fitted to the data, a sentence each, see `clear_ir.mine.fitting`.
     """
 
     records: list[dict[str, Any]]
     passages: SideNegatives
     queries: SideNegatives
     left_out: list[str]
+    notes: list[str]
 
     def summary(self) -> dict[str, Any]:
         """Counts and mean scores to print: do the negatives score close to the positives, but below them?"""
@@ -123,8 +126,9 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     The encoder ranks the candidates: passages for the English query, and queries in the row's language for the English
     passage. Known positives are never chosen: the row's passage, passages of other rows with the same query in either
     language, and queries of rows with the same passage or English query. Texts that differ by white space or Unicode
-    normalization alone are one text. If fewer than n candidates are in the window and within the margins, the
-    window widens to all ranks. The margins always hold, so a row may still have too few candidates; it is left out.
+    normalization alone are one text. Settings that ask for more candidates than there are are fitted, see
+    `clear_ir.mine.fitting`. If fewer than n candidates are in a row's window and within the margins, its window widens
+    to all ranks. The margins always hold, so a row may still have too few candidates; it is left out.
 
     Args:
         encoder: Encodes the texts; its scores rank the candidates.
@@ -161,35 +165,42 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     if settings.query_side == "target":
         cross_vectors = encoder.encode([row.cross_query for row in rows], "query")
 
+    excluded_passages = [sorted(_union(relevant_passages, shared)) for shared in by_passages]
+    pools = {lang: _QueryPool(rows, lang, cross_vectors) for lang in dict.fromkeys(row.lang for row in rows)}
+    excluded_queries = [
+        pools[row.lang].columns_of(_union(relevant_queries, shared))
+        for row, shared in zip(rows, by_queries, strict=True)
+    ]
+    candidates = [
+        min(len(passages) - len(not_passages), len(pools[row.lang].texts) - len(not_queries))
+        for row, not_passages, not_queries in zip(rows, excluded_passages, excluded_queries, strict=True)
+    ]
+    settings, notes = fit_num_negatives(settings, np.array(candidates))
+
     n = settings.num_negatives
     negatives = SideNegatives.empty(_row_scores(query_vectors, passage_vectors[positive_columns]), n)
     queries = SideNegatives.empty(_row_scores(cross_vectors, passage_vectors[positive_columns]), n)
-    pools: dict[str, _QueryPool] = {}
     show_bar = encoder.show_progress and len(rows) > MAX_ROWS_WITHOUT_BAR
     with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not show_bar) as bar:
-        excluded = [sorted(_union(relevant_passages, shared)) for shared in by_passages]
-        chooser = _Chooser(settings, 0, bar)
-        chooser.fill(negatives, np.arange(len(rows)), query_vectors, passage_vectors, excluded)
-        chooser = _Chooser(settings, len(rows), bar)
-        for lang in dict.fromkeys(row.lang for row in rows):
-            pool = pools[lang] = _QueryPool(rows, lang, cross_vectors)
+        chooser = _Chooser(settings, 0, bar, notes)
+        every_row = np.arange(len(rows))
+        chooser.fill(negatives, every_row, query_vectors, passage_vectors, excluded_passages, "passages")
+        chooser = _Chooser(settings, len(rows), bar, notes)
+        for lang, pool in pools.items():
             lang_rows = np.array([i for i, row in enumerate(rows) if row.lang == lang])
-            excluded = [pool.columns_of(_union(relevant_queries, by_queries[i])) for i in lang_rows]
-            chooser.fill(queries, lang_rows, passage_vectors[positive_columns[lang_rows]], pool.vectors, excluded)
+            anchors = passage_vectors[positive_columns[lang_rows]]
+            excluded = [excluded_queries[i] for i in lang_rows]
+            chooser.fill(queries, lang_rows, anchors, pool.vectors, excluded, f"queries in {lang}")
 
     complete = negatives.complete & queries.complete
-    result = MiningResult([], negatives.select(complete), queries.select(complete), [])
-    names = training_columns(n, n)
+    result = MiningResult([], negatives.select(complete), queries.select(complete), [], notes)
     chosen = zip(complete.tolist(), negatives.columns.tolist(), queries.columns.tolist(), strict=True)
     for row, (is_complete, passage_columns, query_columns) in zip(rows, chosen, strict=True):
-        if not is_complete:
+        if is_complete:
+            texts = [passages[j] for j in passage_columns], [pools[row.lang].texts[j] for j in query_columns]
+            result.records.append(_training_row(row, *texts))
+        else:
             result.left_out.append(row.id)
-            continue
-        query_texts = pools[row.lang].texts
-        values = [row.query, row.passage, *(passages[j] for j in passage_columns)]
-        values += [row.cross_query, *(query_texts[j] for j in query_columns)]
-        ids = {"lang": row.lang, "id": row.id, "passage_id": row.passage_id}
-        result.records.append(dict(zip(names, values, strict=True)) | ids)
     if not result.records:
         raise InputError(
             f"None of the {len(rows)} rows has {settings.num_negatives} candidates on both sides; give more rows, "
@@ -197,6 +208,13 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
             "num_negatives",
         )
     return result
+
+
+def _training_row(row: ParallelRow, passages: list[str], queries: list[str]) -> dict[str, Any]:
+    """A row with its negatives."""
+    values = [row.query, row.passage, *passages, row.cross_query, *queries]
+    ids = {"lang": row.lang, "id": row.id, "passage_id": row.passage_id}
+    return dict(zip(training_columns(len(passages), len(queries)), values, strict=True)) | ids
 
 
 def _shared_by_passages(row: ParallelRow) -> list[Shared]:
@@ -245,10 +263,11 @@ class _Chooser:
         settings: Window, margins and number of negatives.
         offset: Added to the row's number for the random draw, so that the two sides draw different ranks.
         bar: Counts the rows.
+        notes: Gets a sentence for each window that is fitted to its pool.
     """
 
-    def __init__(self, settings: MiningSettings, offset: int, bar: tqdm) -> None:
-        self.settings, self.offset, self.bar = settings, offset, bar
+    def __init__(self, settings: MiningSettings, offset: int, bar: tqdm, notes: list[str]) -> None:
+        self.settings, self.offset, self.bar, self.notes = settings, offset, bar, notes
 
     def fill(
         self,
@@ -257,6 +276,7 @@ class _Chooser:
         anchors: np.ndarray,
         candidates: np.ndarray,
         excluded: list[list[int]],
+        pool: str,
     ) -> None:
         """Choose the negatives of some rows and enter them.
 
@@ -266,8 +286,10 @@ class _Chooser:
             anchors: Vectors for which the candidates are ranked, shape (num_rows, dim).
             candidates: Vectors of the candidates, shape (num_candidates, dim).
             excluded: For each row, the columns of candidates that must not be negatives.
+            pool: What the candidates are, for notes.
         """
-        settings = self.settings
+        settings, notes = fit_window(self.settings, pool, len(candidates) - 1)
+        self.notes += notes
         limits = score_limits(side.positives[rows], settings)
         for begin in range(0, len(rows), ANCHORS_AT_ONCE):
             block = slice(begin, begin + ANCHORS_AT_ONCE)

@@ -19,12 +19,14 @@ class MiningSettings(Settings):
     }
 
     num_negatives: int = Field(5, ge=1)
-    """Number of negative passages per row, and number of negative queries per row."""
+    """Number of negative passages per row, and number of negative queries per row. It is lowered, with a notice, if
+    most rows have fewer candidates."""
     range_min: int = Field(30, ge=0)
     """Skip this many of the best candidates: they are likely false negatives."""
     range_max: int = Field(100, ge=1)
-    """Choose among the best candidates up to this rank; lower ranks are easy negatives. A row with too few candidates
-    left takes the nearest ranks outside."""
+    """Choose among the best candidates up to this rank; lower ranks are easy negatives. A window that ends
+    beyond the last candidate is scaled, with a notice. A row with too few candidates left takes the nearest ranks
+    outside."""
     absolute_margin: float | None = None
     """A negative must score at least this much lower than the positive. None: no such limit."""
     relative_margin: float | None = Field(None, ge=0, le=1)

@@ -183,14 +183,50 @@ def test_the_seed_decides():
     assert mine(rows)[0].records != mine(rows, seed=1)[0].records
 
 
-def test_a_small_pool_widens_the_window_and_says_so():
-    mined, _ = mine(make_rows(), range_min=50, range_max=60)
-    assert mined.passages.widened.sum() == mined.queries.widened.sum() == 20
-    assert mined.summary()["negative passages"]["rows with widened window"] == 20
-    # Nine other passages; the nearest ranks to a window from 50 on are the last.
-    last, _ = mine(make_rows(), range_min=50, range_max=60, sampling="top", num_negatives=1)
-    first, _ = mine(make_rows(), range_min=0, range_max=60, sampling="top", num_negatives=1)
-    assert all(a["negative_1"] != b["negative_1"] for a, b in zip(last.records, first.records, strict=True))
+def test_a_window_beyond_the_pool_is_scaled_and_says_so():
+    rows = make_rows()  # 10 passages, 20 queries
+    mined, _ = mine(rows, range_min=50, range_max=100)
+    assert mined.notes == [
+        "A row has at most 9 other passages as candidates: range_min 50 -> 5, range_max 100 -> 9.",
+        "A row has at most 19 other queries in sw as candidates: range_min 50 -> 10, range_max 100 -> 19.",
+    ]
+    assert not mined.passages.widened.any()
+    exact, _ = mine(rows, range_min=5, range_max=9)
+    columns = ["negative_1", "negative_2"]
+    assert [[r[c] for c in columns] for r in mined.records] == [[r[c] for c in columns] for r in exact.records]
+    inside, _ = mine(rows, range_min=5, range_max=9)
+    assert inside.notes == []
+
+
+def test_each_language_has_its_own_window():
+    rows = make_rows(40, ("sw",)) + make_rows(12, ("de",))
+    mined, _ = mine(rows, range_min=5, range_max=19, sampling="top")
+    notice = "A row has at most 11 other queries in de as candidates: range_min 5 -> 3, range_max 19 -> 11."
+    assert mined.notes == [notice]
+    alone, _ = mine(rows[:40], range_min=5, range_max=19, sampling="top")
+    sides = ["neg_query_1", "neg_query_2"]
+    assert [[r[c] for c in sides] for r in mined.records[:40]] == [[r[c] for c in sides] for r in alone.records]
+
+
+def test_more_negatives_than_most_rows_have_candidates_are_fitted():
+    rows = make_rows(8)  # each has 3 other passages and 6 other queries
+    mined, _ = mine(rows, num_negatives=5, range_min=0, range_max=10)
+    assert mined.notes[0] == "Most rows have no more than 3 candidates: num_negatives 5 -> 3."
+    assert [sum(name.startswith("negative_") for name in record) for record in mined.records] == [3] * 8
+    # Few rows in a language do not cost the others their negatives: they are left out, by name.
+    both = make_rows(20) + make_rows(4, ("de",))
+    mined, _ = mine(both, num_negatives=4, range_min=0)
+    assert mined.left_out == ["de0", "de1", "de2", "de3"]
+    assert "negative_4" in mined.records[0]
+
+
+def test_margins_widen_the_window_of_their_rows():
+    for margin in np.linspace(0.0, 0.05, 50):
+        mined, _ = mine(make_rows(), absolute_margin=margin, range_min=0, range_max=3)
+        if mined.passages.widened.any():
+            break
+    assert mined.passages.widened.any()
+    assert mined.summary()["negative passages"]["rows with widened window"] == mined.passages.widened.sum()
 
 
 def test_rows_without_enough_candidates_are_left_out_by_name():
