@@ -119,7 +119,7 @@ def test_bad_rows(run, tmp_path, tiny_folder):
     write_jsonl(tmp_path / "null.jsonl", [good, {**good, "id": "2", "passage": None}])
     refused(mine(tmp_path / "null.jsonl"), "null.jsonl, line 2", "'passage' is null")
     (tmp_path / "latin.jsonl").write_bytes(b'{"query": "a"}\n{"query": "\xe4"}\n')
-    refused(mine(tmp_path / "latin.jsonl"), "latin.jsonl, line 1")
+    refused(mine(tmp_path / "latin.jsonl"), "latin.jsonl, line 2", "UTF-8")
     (tmp_path / "latin.jsonl").write_bytes(json.dumps(good).encode() + b'\n{"query": "\xe4"}\n')
     refused(mine(tmp_path / "latin.jsonl"), "latin.jsonl, line 2", "UTF-8")
     write_jsonl(tmp_path / "twice.jsonl", [good, good])
