@@ -2,20 +2,27 @@
 
 Each encoder and prompt has a folder with safetensors files. A file holds `keys`, the SHA-256 of texts, and their
 `vectors`. Files are added and never changed, so several processes may share a cache. A file whose content does not
-match the checksum in its header is removed, and its texts are encoded again.
+match the checksum in its header is removed, and its texts are encoded again. A cache is a help and no need: where it
+cannot be read or written, texts are encoded.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from clear_ir.data.files import hash_of
+from clear_ir.data.files import hash_of, reason_of
+
+#: Seconds after which a file that is not complete is taken for that of a killed run. Writing one takes seconds.
+ABANDONED = 24 * 3600.0
 
 
 def default_cache() -> Path:
@@ -38,8 +45,10 @@ class EmbeddingCache:
 
     def __init__(self, root: Path, *parts: str) -> None:
         self.folder = root / hash_of(*parts)[:32]
-        #: Damaged files that were removed.
+        #: Damaged files; they were removed, where that was possible.
         self.damaged: list[str] = []
+        #: Why embeddings could not be written.
+        self.unwritable: str | None = None
 
     def get(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """Look up texts.
@@ -55,10 +64,14 @@ class EmbeddingCache:
         for path in sorted(self.folder.glob("*.safetensors")):
             if len(vector_of) == len(text_of_key):
                 break
-            content = _read(path)
+            try:
+                content = _read(path)
+            except OSError:
+                continue  # another process has just removed it, or it may not be read
             if content is None:
-                path.unlink(missing_ok=True)
                 self.damaged.append(str(path))
+                with suppress(OSError):
+                    path.unlink()
                 continue
             keys, vectors = content
             for row, key in enumerate(keys):
@@ -67,35 +80,56 @@ class EmbeddingCache:
         return vector_of
 
     def add(self, texts: Sequence[str], vectors: np.ndarray) -> None:
-        """Write embeddings to the cache.
+        """Write embeddings to the cache. If that fails, `unwritable` says why, and nothing more is written.
 
         Args:
             texts: The texts.
             vectors: Shape (num_texts, dim), float32.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        if not len(texts):
+        if not len(texts) or self.unwritable:
             return
         keys = np.frombuffer(b"".join(map(_key, texts)), np.uint8).reshape(len(texts), 32)
         vectors = np.ascontiguousarray(vectors, np.float32)
-        self.folder.mkdir(parents=True, exist_ok=True)
         checksum = _checksum(keys, vectors)
-        partial = self.folder / f"{checksum[:32]}.{os.getpid()}.partial"
-        save_file({"keys": keys, "vectors": vectors}, partial, {"sha256": checksum})
-        partial.replace(self.folder / f"{checksum[:32]}.safetensors")
+        # Not the process id: processes in containers that share a cache may have the same.
+        partial = self.folder / f"{checksum[:32]}.{secrets.token_hex(8)}.partial"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._remove_abandoned()
+            save_file({"keys": keys, "vectors": vectors}, partial, {"sha256": checksum})
+            partial.replace(self.folder / f"{checksum[:32]}.safetensors")
+        except (OSError, SafetensorError) as error:
+            self.unwritable = reason_of(error)
+            with suppress(OSError):
+                partial.unlink()
+
+    def _remove_abandoned(self) -> None:
+        """Remove what killed runs left half-written."""
+        for path in self.folder.glob("*.partial"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Keys and vectors of one file; None if it is damaged."""
+    """Keys and vectors of one file; None if it is damaged.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "numpy") as file:
             keys, vectors = file.get_tensor("keys"), file.get_tensor("vectors")
-            intact = _checksum(keys, vectors) == (file.metadata() or {}).get("sha256")
-    except (SafetensorError, OSError):
+            checksum = (file.metadata() or {}).get("sha256")
+    except (SafetensorError, AttributeError, TypeError, ValueError):  # the last three of types that NumPy lacks
         return None
+    # The checksum is of shapes and bytes, which the types in a damaged header may read as other numbers.
+    intact = (keys.dtype, vectors.dtype) == (np.uint8, np.float32) and _checksum(keys, vectors) == checksum
     return (keys, vectors) if intact else None
 
 

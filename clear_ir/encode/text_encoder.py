@@ -124,6 +124,12 @@ class TextEncoder:
                     unsaved, saved_at = [], time.monotonic()
         if store and unsaved:
             store.add(unsaved, np.stack([vectors[text] for text in unsaved]))
+        if store and store.unwritable:
+            warnings.warn(
+                f"The embeddings cannot be kept in {self.cache} ({store.unwritable}); they will be encoded again next "
+                "time. Give another cache, or none.",
+                stacklevel=2,
+            )
         if not distinct:
             return np.empty((0, self.model.get_embedding_dimension() or 0), np.float32)
         return np.stack([vectors[text] for text in texts])

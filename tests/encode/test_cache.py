@@ -1,4 +1,8 @@
+import multiprocessing
+import os
+import random
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -172,3 +176,98 @@ def test_where_the_cache_lies(monkeypatch, tmp_path):
     monkeypatch.delenv("CLEAR_IR_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache().parts[-2:] == ("clear-ir", "embeddings")
+
+
+def test_any_damage_is_found(tmp_path):
+    """Bytes of a file are changed, cut off and added at random; right vectors or none are read."""
+    vectors = np.arange(12, dtype=np.float32).reshape(3, 4)
+    EmbeddingCache(tmp_path, "a").add(TEXTS[:3], vectors)
+    [file] = tmp_path.rglob("*.safetensors")
+    whole, draw = file.read_bytes(), random.Random(0)
+    damages = [b"", whole[:8], whole.replace(b"F32", b"I32"), whole.replace(b'"U8"', b'"F8_E4M3"')]
+    for _ in range(300):
+        data = bytearray(whole)
+        data[draw.randrange(len(data))] = draw.randrange(256)
+        damages.append(bytes(data[: draw.choice([len(data), draw.randrange(len(data))])]))
+    for data in damages:
+        file.write_bytes(data)
+        found = EmbeddingCache(tmp_path, "a").get(TEXTS[:3])
+        for text, vector in found.items():
+            np.testing.assert_array_equal(vector, vectors[TEXTS.index(text)])
+        assert bool(found) == file.exists()
+
+
+@pytest.mark.parametrize("obstacle", ["file", "full", "read-only"])
+def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path, count, obstacle, monkeypatch):
+    cache = tmp_path / "cache"
+    encoder = make_encoder(double=False)
+    expected = quiet(encoder).encode(TEXTS, "query")
+    if obstacle == "file":
+        cache.write_text("x")
+    elif obstacle == "full":
+
+        def fail(tensors, path, metadata):
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("safetensors.numpy.save_file", fail)
+    else:
+        monkeypatch.setattr("pathlib.Path.mkdir", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "no")))
+    with pytest.warns(UserWarning, match=f"cannot be kept in {cache}.*encoded again next time"):
+        vectors, seen = count(encoder, TEXTS, cache)
+    np.testing.assert_array_equal(vectors, expected)
+    assert len(seen) == 3
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_damaged_file_that_cannot_be_removed_is_passed_over(tmp_path, count):
+    encoder = make_encoder(double=False)
+    expected, _ = count(encoder, TEXTS, tmp_path)
+    [file] = tmp_path.rglob("*.safetensors")
+    file.unlink()
+    file.mkdir()
+    (file.parent / "gone.safetensors").symlink_to(tmp_path / "nowhere")  # as if another process had just removed it
+    vectors, seen = count(encoder, TEXTS[:2], tmp_path)
+    assert len(seen) == 2
+    np.testing.assert_array_equal(vectors, expected[:2])
+
+
+def test_what_killed_runs_left_half_written_is_removed_after_a_day(tmp_path):
+    cache = EmbeddingCache(tmp_path, "a")
+    cache.folder.mkdir()
+    for name, age in (("old", 2 * 86400), ("new", 60)):
+        (cache.folder / f"{name}.partial").touch()
+        os.utime(cache.folder / f"{name}.partial", times=(time.time() - age,) * 2)
+    cache.add(["a"], np.zeros((1, 4), np.float32))
+    assert [path.name for path in cache.folder.glob("*.partial")] == ["new.partial"]
+
+
+def _fill(root, worker):
+    """Add and read the same texts again and again, as two runs with one cache do."""
+    for i in range(60):
+        texts = [f"{i // 2} {k}" for k in range(20)]
+        vectors = np.stack([np.full(8, hash_number(text), np.float32) for text in texts])
+        cache = EmbeddingCache(root, "a")
+        found = cache.get(texts)
+        assert not cache.damaged
+        assert all((vector == hash_number(text)).all() for text, vector in found.items())
+        cache.add(texts, vectors)
+        assert not cache.unwritable
+
+
+def hash_number(text):
+    return sum(map(ord, text)) % 1000
+
+
+def test_two_processes_with_one_cache(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_fill, args=(tmp_path, k)) for k in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    texts = [f"{i // 2} {k}" for i in range(60) for k in range(20)]
+    found = EmbeddingCache(tmp_path, "a").get(texts)
+    assert set(found) == set(texts)
+    assert not list(tmp_path.rglob("*.partial"))
