@@ -27,6 +27,11 @@ _RESERVED = {
     "zxx": "no language",
 }
 
+#: Languages of data sets that go by the two-letter code of a wider language, beyond those of CLDR.
+_WIDER = {"fuv": "ff", "pbt": "ps", "ydd": "yi"}
+#: Parts of a script that stand for the whole one.
+_WHOLE_SCRIPT = {"Hang": "Kore", "Hira": "Jpan"}
+
 
 def is_english(lang: str) -> bool:
     """Whether a language code means English: `en`, `eng`, `en-US`, `eng_Latn`, `English`."""
@@ -78,6 +83,8 @@ def _shortest_tag(code: str) -> str | None:
     wider = language.prefer_macrolanguage()
     if len(language.language) > 2 and wider.language and len(wider.language) == 2:
         language = wider
+    if language.language in _WIDER:
+        language = language.update_dict({"language": _WIDER[language.language]})
     return _without_usual(language).to_tag()
 
 
@@ -90,6 +97,8 @@ def _without_usual(language: Language) -> Language:
     if name not in LIKELY_SUBTAGS:  # Its usual script is not known; such a language has one.
         return language.update_dict({"script": None})
     script, region = language.maximize().script, language.territory
+    if script in _WHOLE_SCRIPT:
+        script = _WHOLE_SCRIPT[script]
     if region == Language.make(name, script=script).maximize().territory:
         region = None
     if script == Language.make(name, territory=region).maximize().script:

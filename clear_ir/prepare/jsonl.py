@@ -50,7 +50,7 @@ def load_jsonl(
         InputError: If the file cannot be used, lacks a language, or nothing is left to train on.
     """
     parallel, rejected = read_parallel_rows(rows, mapping, lang)
-    langs = choose_langs(langs, sorted({row.lang for row in parallel}), f"{rows} has no rows in language")
+    langs = list(choose_langs(langs, sorted({row.lang for row in parallel}), f"{rows} has no rows in language"))
     passages: dict[str, Text] = {}
     for row in parallel:
         passage = passages.setdefault(row.passage_id, Text(row.passage_id, row.passage, "en"))
