@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from clear_ir.data.files import InputError
-from clear_ir.data.languages import language_tag
+from clear_ir.data.languages import language_tag, similar_tag
 
 
 def with_english(langs: Iterable[str]) -> list[str]:
@@ -38,7 +38,7 @@ def choose_langs(
         elif lang in tag_of:
             named = [lang]
         else:
-            tag = language_tag(lang, "The language", "langs")
+            tag = _tag_of_asked(lang, tag_of)
             named = [code for code, other in tag_of.items() if other == tag]
             if not named:
                 known = ", ".join(sorted(set(tag_of.values())))
@@ -48,6 +48,16 @@ def choose_langs(
                 other = chosen[tag_of[code]]
                 raise InputError(f"{other} and {code} are both {tag_of[code]}; ask for one of the two.", "langs")
     return chosen
+
+
+def _tag_of_asked(lang: str, tag_of: Mapping[str, str]) -> str:
+    """The tag of a language asked for; what is no code stays as it is, unless one of the data set's was meant."""
+    try:
+        return language_tag(lang, "The language", "langs")
+    except InputError:
+        if similar_tag(lang) in tag_of.values():
+            raise
+        return lang
 
 
 def tags_of(codes: Iterable[str], tags: Mapping[str, str]) -> dict[str, str]:

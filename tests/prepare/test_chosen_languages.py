@@ -38,6 +38,8 @@ def test_a_code_of_the_data_set_itself_is_that_one():
 def test_what_is_no_language_is_no_language_of_the_data_set():
     with pytest.raises(InputError, match="The language is 'German', which is no language code; did you mean de?"):
         choose_langs(["German"], ["de"], "None has")
+    with pytest.raises(InputError, match="None has 'German'; choose among fr"):
+        choose_langs(["German"], ["fra"], "None has")
     with pytest.raises(InputError, match="None has 'fr'; choose among de, en"):
         choose_langs(["fra"], ["deu", "eng", "notes"], "None has")
 
