@@ -60,6 +60,7 @@ def run_quickstart(
 
         _print_stage(3, "Evaluating the base encoder")
         base = evaluate_model(encoder, prepared.collection, MINILM)
+        base.origin = {"model": MINILM, "data": str(out / "collection")}
         write_results(folder / "results" / "base", base)
 
         _print_stage(4, "Training with the CLEAR loss")
@@ -68,6 +69,7 @@ def run_quickstart(
         _print_stage(5, "Evaluating the trained encoder")
         trained = encoder.with_model(load_encoder(str(folder / "model")))
         after = evaluate_model(trained, prepared.collection, f"{MINILM} + CLEAR")
+        after.origin = base.origin | {"model": str(out / "model"), "base": MINILM}
         write_results(folder / "results" / "clear", after, train_log=folder / "model" / "train_log.jsonl")
 
         _print_stage(6, "Comparing and reporting")

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from clear_ir.cli.output import print_json
+from clear_ir.cli.next_command import after_compare
+from clear_ir.cli.output import print_json, print_result
 from clear_ir.cli.shared_options import AsJson
 
 
@@ -34,5 +35,4 @@ def compare(
     typer.echo(summary_table(*models, comparison.summaries).markdown())
     for warning in comparison.base.few_questions:
         typer.echo(warning)
-    results = " ".join(map(str, [base, *others]))
-    typer.echo(f"nDCG@10 x 100. Next: clear-ir report {results} --data COLLECTION --out REPORT")
+    print_result("nDCG@10 x 100.", after_compare([base, *others], comparison.base.origin))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clear_ir.cli.next_command import after_evaluate, origin_of
 from clear_ir.cli.output import print_json, print_result
 from clear_ir.cli.settings_as_flags import Flags, takes
 from clear_ir.cli.shared_options import (
@@ -25,6 +26,7 @@ from clear_ir.encode.settings import EncodingSettings
 
 if TYPE_CHECKING:
     from clear_ir.encode.text_encoder import TextEncoder
+    from clear_ir.evaluate.results import Results
 
 
 @takes(encode=EncodingSettings)
@@ -87,12 +89,12 @@ def evaluate(
     from clear_ir.evaluate.evaluation import evaluate_model
     from clear_ir.evaluate.results import RESULTS_FILE, write_results
     from clear_ir.report.json_documents import evaluation_document
-    from clear_ir.report.tables import measures_table, mixed_table, summary_table
 
     with hold_output(out, RESULTS_FILE, overwrite):
         collection = read_collection(data, split or default_split(data), strict)
         encoder = load()
         results = evaluate_model(encoder, collection, name)
+        results.origin = origin_of(model, data, trust_remote_code)
         log = Path(model) / "train_log.jsonl"
         write_results(out, results, overwrite, log if log.exists() else None)
     if as_json:
@@ -100,12 +102,20 @@ def evaluate(
         return
     for note in collection.notes:
         typer.echo(note)
+    _print_tables(results)
+    if encoder.cache:
+        typer.echo(f"The embeddings are cached in {encoder.cache} for later runs; --no-cache switches this off.")
+    used = {"data": data, "split": split, "recipe": recipe, "trust_remote_code": trust_remote_code}
+    print_result(f"Results: {out}", after_evaluate(out, used))
+
+
+def _print_tables(results: Results) -> None:
+    """Print the scores, and a warning where they rest on few questions."""
+    from clear_ir.report.tables import measures_table, mixed_table, summary_table
+
     typer.echo(measures_table([results]).markdown())
     if results.mixed:
         typer.echo(mixed_table([results]).markdown())
     typer.echo(summary_table(results, [], []).markdown())
     for warning in results.few_questions:
         typer.echo(warning)
-    if encoder.cache:
-        typer.echo(f"The embeddings are cached in {encoder.cache} for later runs; --no-cache switches this off.")
-    print_result(f"Results: {out}", f"clear-ir compare BASE {out}")

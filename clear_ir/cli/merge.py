@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clear_ir.cli.next_command import after_merge
 from clear_ir.cli.output import print_json, print_result
 from clear_ir.cli.settings_as_flags import Flags, takes
 from clear_ir.cli.shared_options import AsJson, Overwrite, Recipe, Remote, Split, default_split
@@ -72,7 +73,7 @@ def merge(
         typer.echo(_table(points, best).markdown())
         typer.echo(f"* the best mean across languages among the weights that lose at most {limit:g} points in English.")
     result = f"Model, merge.json and merge.svg: {out}" if points else f"Model merged with weight {best:g}: {out}"
-    print_result(result, f"clear-ir evaluate --model {out} --data TEST_COLLECTION --out RESULTS")
+    print_result(result, after_merge(out, data, {"recipe": recipe, "trust_remote_code": trust_remote_code}))
 
 
 def _table(points: list[MergePoint], best: float) -> Table:

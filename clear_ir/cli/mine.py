@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from clear_ir.cli.next_command import after_mine
 from clear_ir.cli.output import join_first, print_json, print_result, print_summary
 from clear_ir.cli.settings_as_flags import Flags, takes
 from clear_ir.cli.shared_options import AsJson, Map, ModelOrRecipe, Overwrite, Recipe, Remote, model_name, parse_mapping
@@ -50,6 +51,5 @@ def mine(
     print_summary(mined.summary())
     if mined.left_out:
         typer.echo(f"Rows left out because they have too few candidates: {join_first(mined.left_out)}")
-    print_result(
-        f"{len(mined.records)} training rows: {out}", f"clear-ir train --model {name} --rows {out} --out MODEL"
-    )
+    used = {"model": model, "recipe": recipe, "trust_remote_code": trust_remote_code}
+    print_result(f"{len(mined.records)} training rows: {out}", after_mine(out, used))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clear_ir.cli.next_command import after_prepare
 from clear_ir.cli.output import join_first, print_result
 from clear_ir.cli.settings_as_flags import Commands, options_of, values_of
 from clear_ir.cli.shared_options import Overwrite
@@ -130,10 +131,7 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
     if prepared.translations:
         typer.echo(f"Translations, for train --translations: {out / 'translations.jsonl'}")
     if not prepared.rows:
-        print_result("No training rows.", f"clear-ir evaluate --model MODEL --data {out / 'collection'} --out RESULTS")
+        print_result("No training rows.", after_prepare(out, has_rows=False))
         return
     by_lang = ", ".join(f"{count} {lang}" for lang, count in counts.items())
-    print_result(
-        f"Training rows: {out / 'rows.jsonl'} ({by_lang})",
-        f"clear-ir mine --model MODEL --rows {out / 'rows.jsonl'} --out {out / 'train.jsonl'}",
-    )
+    print_result(f"Training rows: {out / 'rows.jsonl'} ({by_lang})", after_prepare(out))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from clear_ir.cli.next_command import after_report
 from clear_ir.cli.output import print_result
 from clear_ir.cli.shared_options import Overwrite
 
@@ -33,4 +34,5 @@ def report(
     render_report(out, first, rest, {model: log for model, log in logs.items() if log}, overwrite, collection)
     if rest and not collection:
         typer.echo("With --data COLLECTION the report shows the queries that gained and lost most.")
-    print_result(f"Report: {out / REPORT_FILE} and {out / 'report.md'}")
+    next_command = after_report(first.origin, [result.origin for result in rest], data)
+    print_result(f"Report: {out / REPORT_FILE} and {out / 'report.md'}", next_command)

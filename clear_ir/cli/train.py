@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from clear_ir.cli.next_command import after_train
 from clear_ir.cli.output import print_result
 from clear_ir.cli.settings_as_flags import Flags, takes
 from clear_ir.cli.shared_options import Map, ModelOrRecipe, Overwrite, Recipe, Remote, model_name, parse_mapping
+from clear_ir.encode.settings import EncodingSettings
 from clear_ir.train.settings import TrainingSettings
 
 
@@ -52,9 +54,10 @@ def train(
         translations=read_translations(translations) if translations else [],
     )
     _print_log(log, chosen.train)
-    print_result(
-        f"Model, recipe and training log: {out}", f"clear-ir evaluate --model {out} --data COLLECTION --out RESULTS"
-    )
+    # Only a recipe that sets how texts are encoded matters when the model is evaluated.
+    encoding = recipe if chosen.encode != EncodingSettings() else None
+    used = {"recipe": encoding, "trust_remote_code": trust_remote_code}
+    print_result(f"Model, recipe and training log: {out}", after_train(out, rows, used))
 
 
 def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:

@@ -15,8 +15,9 @@ from clear_ir.encode.known_prompts import add_known_prompts
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-#: The name of the encoder that the extra `quickstart` installs.
+#: The name of the encoder that the extra `quickstart` installs. Only clear-ir knows it; the second is the hub's.
 MINILM = "minilm"
+MINILM_ON_THE_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 #: SHA-256 of the official all-MiniLM-L6-v2 `model.safetensors`.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -58,6 +59,8 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
             local_files_only=path.is_dir(),
         )
         add_known_prompts(model, name)
+        if name == MINILM:
+            model.model_card_data.base_model = MINILM_ON_THE_HUB  # for the card of a model that is trained from it
         return model
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = reason_of(error)

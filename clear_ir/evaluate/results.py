@@ -97,6 +97,8 @@ class Results:
         map: Coordinates of parallel texts, see `clear_ir.evaluate.space.map_texts`.
         seconds: How long it took.
         details: Versions and settings.
+        origin: What was named to evaluate: `model`, `data`, the `base` that the model was made from, if clear-ir made
+            it, and `trust_remote_code` if it was allowed. Commands to run next name them.
         folder: Where it was read from, for the runs, which stay on disk.
     """
 
@@ -112,6 +114,7 @@ class Results:
     map: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     details: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
 
     @property
@@ -151,6 +154,7 @@ def write_results(folder: Path, results: Results, overwrite: bool = False, train
         "scores": {results.split: [_entry(name, result) for name, result in results.all_directions]},
         "space": results.space,
         **results.details,
+        "origin": results.origin,
     }
     with new_folder(folder, RESULTS_FILE, overwrite) as partial:
         if train_log:
@@ -235,6 +239,7 @@ def read_results(folder: Path) -> Results:
             document["space"],
             json.loads((folder / "map.json").read_text(encoding="utf-8")),
             document["evaluation_time"],
+            origin=document.get("origin", {}),
             folder=folder,
         )
     except InputError:

@@ -20,7 +20,7 @@ import yaml
 from clear_ir.data.files import InputError, hash_of
 from clear_ir.data.output_files import check_new, put_in_place, write_jsonl, write_text
 from clear_ir.data.rows import TrainingRows, Translation
-from clear_ir.encode.model_loading import load_encoder, prompt_of
+from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.distillation import distil_model, read_distilled
@@ -96,7 +96,9 @@ def train_model(
         if settings.distil_steps:
             if not folder.distilled.exists():
                 distil_model(model, [*_query_translations(data), *translations], settings, folder.distilled)
+            base_model = model.model_card_data.base_model
             model = load_encoder(str(folder.distilled), trust_remote_code)
+            model.model_card_data.base_model = base_model
         trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator)
         cut = measure_cut(model, data)
         if sentence := describe_cut(cut):
@@ -142,6 +144,8 @@ def _recipe(
     """The recipe of the run as YAML: model, settings, and hashes of the data. A resumed run must have the same."""
     rows_hash = hash_of(*(value for record in rows.records for value in record.values()))
     lines = [f"# clear-ir {version('clear-ir')}, {len(rows.records)} training rows with SHA-256 {rows_hash}"]
+    if model_name == MINILM:
+        lines.append(f"# {MINILM} is clear-ir's name for {MINILM_ON_THE_HUB}; other programs do not know it")
     if translations:
         hashed = hash_of(*(text for pair in translations for text in (pair.english, pair.translation)))
         lines.append(f"# {len(translations)} translations with SHA-256 {hashed}")

@@ -50,6 +50,16 @@ def test_every_loss_trains_and_records_its_recipe(tmp_path, tiny_folder, loss, c
     assert [json.loads(line) for line in (tmp_path / "m" / "train_log.jsonl").read_text().splitlines()] == log
 
 
+def test_the_records_of_a_model_from_minilm_say_what_that_is(tmp_path, tiny_folder, monkeypatch):
+    monkeypatch.setattr("clear_ir.encode.model_loading._minilm_folder", lambda: tiny_folder)
+    train_model("minilm", make_training_rows(), settings(max_steps=2, distil_steps=2, dev_share=0.0), tmp_path / "m")
+    hub_name = "sentence-transformers/all-MiniLM-L6-v2"
+    assert f"base_model: {hub_name}" in (tmp_path / "m" / "README.md").read_text()
+    recipe = (tmp_path / "m" / "recipe.yaml").read_text()
+    assert f"# minilm is clear-ir's name for {hub_name}" in recipe
+    assert load_recipe(str(tmp_path / "m" / "recipe.yaml")).model == "minilm"
+
+
 def test_terms_and_dev_scores_are_logged_at_every_step(tmp_path, tiny_folder):
     log = train_model(str(tiny_folder), make_training_rows(), settings(gamma=0.1), tmp_path / "m")
     steps = [entry for entry in log if "loss" in entry]

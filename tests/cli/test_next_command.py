@@ -1,0 +1,81 @@
+"""The command that each command prints at its end is pasted into a shell, from own rows to a merged model."""
+
+import subprocess
+
+import pytest
+
+from clear_ir.cli.next_command import command
+from clear_ir.data.output_files import write_jsonl
+
+#: A shell function in place of the program: it writes the words that the shell hands to it.
+AS_WORDS = "clear-ir() { printf '%s\\0' \"$@\"; }; "
+
+
+def pasted(shown):
+    """The words that a shell makes of a printed command."""
+    done = subprocess.run(["bash", "-c", AS_WORDS + shown], capture_output=True, text=True, check=True)
+    return done.stdout.split("\0")[:-1]
+
+
+def next_command(result):
+    """The command that a command's output ends with; None if it ends otherwise."""
+    code, out, err = result
+    assert code == 0, err
+    last = out.splitlines()[-1]
+    return last.removeprefix("Next: ") if last.startswith("Next: clear-ir ") else None
+
+
+@pytest.mark.parametrize("where", ['it\'s "my $HOME" `data`', "-data"])
+def test_every_printed_command_works_when_it_is_pasted(run, tmp_path, tiny_folder, monkeypatch, where):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"query": f"what {i}", "passage": f"moon {i}", "cross_query": f"nini {i}", "lang": "sw"} for i in range(60)]
+    write_jsonl(tmp_path / "own rows.jsonl", rows)
+    prepare = ["prepare", "jsonl", "--rows", "own rows.jsonl", "--dev-share", "0.1", "--out", where]
+    shown, chain = next_command(run(*prepare)), []
+    while shown:
+        chain.append(shown.split()[1])
+        words = [str(tiny_folder) if word == "MODEL" else word for word in pasted(shown)]
+        assert not [word for word in words if word.isupper()], "MODEL is all that the program cannot know"
+        if words[0] == "train":
+            words += ["--max-steps", "2", "--batch-size", "8"]
+        if words[0] == "merge":
+            words += ["--weights", "0,1"]
+        shown = next_command(run(*words))
+    assert chain == "mine train evaluate evaluate compare report merge evaluate compare report".split()
+    place = tmp_path / where
+    assert sorted(path.name for path in (place / "results").iterdir()) == ["base", "model", "model-merged"]
+    assert (place / "report" / "report.html").exists()
+    assert (place / "report-2" / "report.html").exists(), "a path that is taken is not proposed"
+
+
+def test_a_recipe_that_was_used_is_named_again(run, tmp_path, tiny_folder):
+    write_jsonl(
+        tmp_path / "rows.jsonl",
+        [{"query": f"q {i}", "passage": f"p {i}", "cross_query": f"c {i}", "lang": "sw"} for i in range(20)],
+    )
+    recipe = tmp_path / "my recipe.yaml"
+    recipe.write_text(
+        f"model: {tiny_folder}\nencode: {{precision: bf16}}\nmine: {{num_negatives: 1, range_min: 0}}\n"
+        "train: {max_steps: 2, batch_size: 4}\n"
+    )
+    shown = next_command(
+        run("mine", "--recipe", recipe, "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "train.jsonl")
+    )
+    words = [
+        "train",
+        "--recipe",
+        str(recipe),
+        "--rows",
+        str(tmp_path / "train.jsonl"),
+        "--out",
+        str(tmp_path / "model"),
+    ]
+    assert pasted(shown) == words
+    words = pasted(next_command(run(*words)))
+    assert words[words.index("--recipe") + 1] == str(recipe), "it says how texts are encoded"
+    assert words[words.index("--data") + 1] == "COLLECTION", "nothing was prepared beside the rows"
+
+
+def test_words_are_quoted_and_cannot_be_taken_for_options():
+    shown = command("merge", "-base", "~/a b", data="$x", trust_remote_code=True, recipe=None, split=False)
+    assert pasted(shown) == ["merge", "./-base", "~/a b", "--data", "$x", "--trust-remote-code"]
