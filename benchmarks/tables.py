@@ -253,7 +253,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "baselines": baselines_table,
     "mteb-speed": mteb_table,
     "quickstart": quickstart_table,
-    "afriqa-ha": lambda: adaptation_table("afriqa-ha"),
+    "afriqa-hau": lambda: adaptation_table("afriqa-hau"),
     "atlas": atlas_table,
     "terms": terms_table,
     **{f"settings-{stage}": partial(settings_table, model) for stage, model in STAGES.items()},

@@ -89,7 +89,7 @@ def run_quickstart(
     print("nDCG@10 x 100; in brackets the change; * marks p < .05 (paired permutation test, Holm).")
     print(f"Report: {out / 'report' / REPORT_FILE} (the quickstart took {seconds:.0f} s)")
     print(f"Model: {out / 'model'} (load it with SentenceTransformer)")
-    print("Next, your own data: clear-ir prepare jsonl --rows FILE --map query=COLUMN --out DIR")
+    print("Next, your own data: clear-ir prepare rows --rows FILE --map query=COLUMN --out DIR")
     return differences
 
 

@@ -50,7 +50,7 @@ def made(tmp_path, tiny_folder, run):
         assert code == 0, err
         return out
 
-    called("prepare", "jsonl", "--rows", tmp_path / "rows.jsonl", "--out", data)
+    called("prepare", "rows", "--rows", tmp_path / "rows.jsonl", "--out", data)
     mined = called("mine", "--model", tiny_folder, "--rows", data / "rows.jsonl", "--out", data / "train.jsonl",
                    "--num-negatives", "1", "--range-min", "1", "--json")  # fmt: skip
     called("train", "--model", tiny_folder, "--rows", data / "train.jsonl", "--out", model, "--max-steps", "2",

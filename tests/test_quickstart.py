@@ -20,4 +20,4 @@ def test_every_stage_runs_and_something_is_learned(tmp_path, monkeypatch, capsys
     shown = capsys.readouterr().out
     assert "| q-ha.p-en |" in shown
     assert f"{tmp_path / 'q' / 'report' / 'report.html'}" in shown
-    assert "Next, your own data: clear-ir prepare jsonl" in shown
+    assert "Next, your own data: clear-ir prepare rows" in shown

@@ -36,8 +36,9 @@ def mine(
     from clear_ir.recipes.recipe import load_recipe
 
     chosen = load_recipe(recipe, flags)
+    notes: list[str] = []
     with hold_output(out, overwrite=overwrite):
-        parallel, rejected = read_parallel_rows(rows, parse_mapping(mapping))
+        parallel, rejected = read_parallel_rows(rows, parse_mapping(mapping), notes=notes)
         rejected.raise_first()
         name = model_name(model, chosen.model)
         encoder = TextEncoder.from_settings(load_encoder(name, trust_remote_code), chosen.encode)
@@ -46,7 +47,7 @@ def mine(
     if as_json:
         print_json(mined.summary() | {"left out": mined.left_out, "fitted": mined.notes, "out": str(out)})
         return
-    for note in mined.notes:
+    for note in (*notes, *mined.notes):
         typer.echo(note)
     print_summary(mined.summary())
     if mined.left_out:

@@ -35,9 +35,9 @@ class DataSetCommands(Commands):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of one data set; None if there is no such data set."""
-        from clear_ir.prepare.registry import data_sets
+        from clear_ir.prepare.registry import find_data_set
 
-        data_set = data_sets().get(cmd_name)
+        data_set = find_data_set(cmd_name)
         return command_of(data_set) if data_set else None
 
 

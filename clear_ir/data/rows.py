@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clear_ir.data.collection_files import check_id
-from clear_ir.data.files import InputError, hash_of
-from clear_ir.data.languages import is_english
+from clear_ir.data.column_names import Columns, choose_columns, no_column
+from clear_ir.data.files import InputError, Record, hash_of
+from clear_ir.data.languages import is_english, language_tag
+from clear_ir.data.nested import flatten_languages, passages_of
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.records import read_records
-from clear_ir.data.texts import text_key, text_of
+from clear_ir.data.texts import BrokenText, text_key, text_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,6 +33,19 @@ PARALLEL_COLUMNS = ("id", "query", "passage", "passage_id", "cross_query", "lang
 
 #: What the numbered columns of negative passages and negative queries begin with.
 PREFIXES = ("negative", "neg_query")
+
+#: Our name of each role in `clear_ir.data.column_names.ROLES`, and of what else a row can have.
+PARALLEL_NAMES = {column: column for column in PARALLEL_COLUMNS}
+TRAINING_NAMES = PARALLEL_NAMES | {"query": "anchor", "passage": "positive", "cross_query": "cross_anchor"}
+
+#: Names of negatives: lists of passages, lists of queries, and one passage.
+NEGATIVES = {
+    **dict.fromkeys(("neg", "negs", "negative", "negatives", "negative_passages", "hard_negatives"), "negatives"),
+    **dict.fromkeys(("neg_queries", "negative_queries"), "neg_queries"),
+}
+_NUMBERED = re.compile(r"(negative|neg_query)_\d+")
+
+_SAMPLE = 200  # records, from which columns are guessed
 
 #: The CLEAR authors' example file has these names. Ours are those of their README.
 AUTHORS_NAMES = {"en_question": "anchor", "paragraphs": "positive", "lang_question": "cross_anchor"}
@@ -77,60 +93,149 @@ class RejectedRecords:
 
 
 def read_parallel_rows(
-    path: Path, mapping: Mapping[str, str] | None = None, lang: str | None = None
+    path: Path, mapping: Mapping[str, str] | None = None, lang: str | None = None, notes: list[str] | None = None
 ) -> tuple[list[ParallelRow], RejectedRecords]:
     """Read parallel rows from any file that `clear_ir.data.records.read_records` reads.
+
+    Columns that are not mapped are found by their names, see `clear_ir.data.column_names.choose_columns`. If a record
+    has several passages, as in FlagEmbedding's and Tevatron's formats, each becomes a row.
 
     Args:
         path: The file.
         mapping: Our name of a column to the file's, where they differ: `{"query": "question_en"}`.
         lang: Language code of all rows, for a file without such a column. None: the column `lang` has it.
+        notes: Gets a sentence for what was guessed: encoding, delimiter, columns.
 
     Returns:
         The rows, and the records that were left out because a field is null or empty.
 
     Raises:
-        InputError: If a column is missing from the file, or two rows have one id.
+        InputError: If a column is missing from the file, could be any of several, or holds no texts; a language is no
+            code; or two rows have one id.
     """
-    names = {column: column for column in PARALLEL_COLUMNS} | dict(mapping or {})
-    if unknown := set(names) - set(PARALLEL_COLUMNS):
+    notes = [] if notes is None else notes
+    lang = language_tag(lang, "The language", "lang") if lang else None
+    if unknown := set(mapping or {}) - set(PARALLEL_COLUMNS):
         raise InputError(
             f"The mapping names {sorted(unknown)[0]!r}; map one of {', '.join(PARALLEL_COLUMNS)}.", "mapping"
         )
-    rows: list[ParallelRow] = []
-    rejected = RejectedRecords()
-    where_of_id: dict[str, str] = {}
-    needed = ["query", "passage", "cross_query"] + ([] if lang else ["lang"])
-    for number, (where, record) in enumerate(read_records(path), start=1):
-        missing = [names[column] for column in needed if names[column] not in record]
-        if missing:
-            lacks = _no_column(where, missing[0], record)
-            if missing[0] == "lang":
-                raise InputError(f"{lacks}; give the language of all rows, or map its column.", "lang", "mapping")
-            raise InputError(f"{lacks}; map the column that holds it.", "mapping")
-        texts = {column: _field(record, names[column], where) for column in needed}
-        if empty := [names[column] for column, text in texts.items() if text is None]:
-            rejected.add(where, f"{empty[0]!r} is null or empty")
-            continue
-        values = {column: text for column, text in texts.items() if text is not None}
-        row_lang = lang or values["lang"]
-        if is_english(row_lang):
-            rejected.add(where, f"its language is {row_lang!r}, but the target language is not English")
-            continue
-        row_id = _field(record, names["id"], where) or f"{row_lang}-{number}"
-        check_id(row_id, f"{where}: the {names['id']}")
-        if row_id in where_of_id:
-            raise InputError(f"{where}: the id {row_id!r} was already used in {where_of_id[row_id]}; make ids unique.")
-        where_of_id[row_id] = where
-        passage_id = _field(record, names["passage_id"], where) or "p-" + hash_of(text_key(values["passage"]))[:12]
-        check_id(passage_id, f"{where}: the {names['passage_id']}")
-        rows.append(
-            ParallelRow(row_id, values["query"], values["passage"], passage_id, values["cross_query"], row_lang)
-        )
-    if not rows:
-        where, reason = rejected.reasons[0]
+    records, columns = _records_and_columns(path, mapping or {}, PARALLEL_NAMES, notes)
+    lang = lang or columns.lang
+    reader = _ParallelReader(columns.names, lang)
+    first = True
+    for number, (where, record) in enumerate(records, start=1):
+        if first:
+            _check_columns(where, record, columns.names, reader.needed)
+            first = False
+        reader.read(number, where, record)
+    if not reader.rows:
+        where, reason = reader.rejected.reasons[0]
         raise InputError(f"{path} holds no usable row; the first is {where}: {reason}.")
-    return rows, rejected
+    return reader.rows, reader.rejected
+
+
+def _records_and_columns(
+    path: Path, mapping: Mapping[str, str], our_names: Mapping[str, str], notes: list[str]
+) -> tuple[Iterator[Record], Columns]:
+    """The records of a file with objects of languages spread, and where their columns are."""
+    records = ((where, flatten_languages(record)) for where, record in read_records(path, notes))
+    sample = list(islice(records, _SAMPLE))
+    columns = choose_columns(sample[0][0], [record for _, record in sample], mapping, our_names)
+    if columns.note:
+        notes.append(columns.note)
+    return chain(sample, records), columns
+
+
+def _check_columns(where: str, record: Mapping[str, Any], names: Mapping[str, str], needed: Sequence[str]) -> None:
+    """Refuse a file that lacks a column.
+
+    Raises:
+        InputError: If none of its columns is one that is needed.
+    """
+    missing = [column for column in needed if column not in names]
+    if not missing:
+        return
+    lacks = no_column(where, missing[0], record)
+    if missing[0] == "lang":
+        raise InputError(f"{lacks}; give the language of all rows, or map its column.", "lang", "mapping")
+    if missing[0] in ("cross_query", "cross_anchor"):
+        raise InputError(
+            f"{lacks}; it holds the query in the target language: translate the queries, or map the column that holds "
+            "them.",
+            "mapping",
+        )
+    headless = not names and any(len(str(name).split()) > 3 for name in record)
+    hint = "; if the file has no header, put a line with the names of the columns at its beginning" if headless else ""
+    raise InputError(f"{lacks}; map the column that holds it{hint}.", "mapping")
+
+
+class _ParallelReader:
+    """Makes parallel rows of records.
+
+    Args:
+        names: Our names of columns to those of the file.
+        lang: Language of all rows; None if a column has it.
+    """
+
+    def __init__(self, names: Mapping[str, str], lang: str | None) -> None:
+        self.names, self.lang = names, lang
+        self.needed = ["query", "passage", "cross_query"] + ([] if lang else ["lang"])
+        self.rows: list[ParallelRow] = []
+        self.rejected = RejectedRecords()
+        self._where_of_id: dict[str, str] = {}
+
+    def read(self, number: int, where: str, record: Mapping[str, Any]) -> None:
+        """Make a row of each passage of a record, or leave the record out.
+
+        Args:
+            number: Number of the record.
+            where: Its place.
+            record: The record.
+        """
+        try:
+            texts = {column: self._text(record, column, where) for column in self.needed if column != "passage"}
+            name = self.names["passage"]
+            place = f"{where}: {name!r}"
+            passages = [text_of(passage, place) for passage in passages_of(record.get(name), place)]
+        except BrokenText as error:
+            self.rejected.add(where, str(error).removeprefix(f"{where}: "))
+            return
+        empty = [self.names[column] for column, text in texts.items() if text is None]
+        if not any(passages):
+            empty.append(name)
+        if empty:
+            self.rejected.add(where, f"{empty[0]!r} is null or empty")
+            return
+        values = {column: text for column, text in texts.items() if text is not None}
+        lang = self.lang or language_tag(values["lang"], f"{where}: {self.names['lang']!r}")
+        if is_english(lang):
+            said = values.get("lang", lang)
+            self.rejected.add(where, f"its language is {said!r}, but the target language is not English")
+            return
+        self._add(number, where, record, values | {"lang": lang}, [text for text in passages if text])
+
+    def _add(
+        self, number: int, where: str, record: Mapping[str, Any], values: Mapping[str, str], passages: list[str]
+    ) -> None:
+        """Add a row for each passage."""
+        record_id = self._text(record, "id", where) or f"{values['lang']}-{number}"
+        passage_id = self._text(record, "passage_id", where) if len(passages) == 1 else None
+        for count, passage in enumerate(passages, start=1):
+            row_id = record_id if count == 1 else f"{record_id}-{count}"
+            check_id(row_id, f"{where}: the {self.names.get('id', 'id')}")
+            if row_id in self._where_of_id:
+                place = self._where_of_id[row_id]
+                raise InputError(f"{where}: the id {row_id!r} was already used in {place}; make ids unique.")
+            self._where_of_id[row_id] = where
+            of_passage = passage_id or "p-" + hash_of(text_key(passage))[:12]
+            check_id(of_passage, f"{where}: the {self.names.get('passage_id', 'passage_id')}")
+            self.rows.append(
+                ParallelRow(row_id, values["query"], passage, of_passage, values["cross_query"], values["lang"])
+            )
+
+    def _text(self, record: Mapping[str, Any], column: str, where: str) -> str | None:
+        name = self.names.get(column, column)
+        return text_of(record.get(name), f"{where}: {name!r}")
 
 
 def write_parallel_rows(path: Path, rows: Iterable[ParallelRow]) -> None:
@@ -155,7 +260,7 @@ def read_translations(path: Path) -> list[Translation]:
         texts = {}
         for column in ("english", "translation"):
             if column not in record:
-                lacks = _no_column(where, column, record)
+                lacks = no_column(where, column, record)
                 raise InputError(f"{lacks}; name the columns english, translation.")
             text = _field(record, column, where)
             if text is None:
@@ -201,14 +306,9 @@ def columns_of(dataset: Dataset) -> list[str]:
     where = "The dataset"
     wanted = training_columns(*(_count(where, _numbered(tuple(named), prefix), prefix) for prefix in PREFIXES))
     if missing := [name for name in wanted if name not in named]:
-        lacks = _no_column(where, missing[0], dataset.column_names)
+        lacks = no_column(where, missing[0], dataset.column_names)
         raise InputError(f"{lacks}; rename the column that holds it.")
     return [named[name] for name in wanted]
-
-
-def _no_column(where: str, column: str, names: Iterable[str]) -> str:
-    """The beginning of the sentence that says so."""
-    return f"{where}: no column {column!r} among {', '.join(map(str, names))}"
 
 
 def _our_name(name: str, rename: Mapping[str, str]) -> str:
@@ -237,8 +337,11 @@ class TrainingRows:
 def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> TrainingRows:
     """Read training rows whose columns have our names, the CLEAR authors' names, or names that the user maps.
 
+    FlagEmbedding's lists `pos` and `neg`, Tevatron's lists of passages, and the triplets of sentence-transformers are
+    understood where a column has the query in the target language. Each positive becomes a row.
+
     Args:
-        path: JSON Lines, CSV, Parquet or a saved `datasets` folder.
+        path: Any file that `clear_ir.data.records.read_records` reads.
         mapping: Our name of a column to the file's, where they differ: `{"anchor": "question"}`.
 
     Returns:
@@ -249,42 +352,82 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
         InputError: If a column is missing, a field is null or empty, or a row's negatives are not numbered from 1
             without gaps.
     """
-    by_hand = mapping or {}
-    rename = AUTHORS_NAMES | {theirs: ours for ours, theirs in by_hand.items()}
+    notes: list[str] = []
+    rows, columns = _records_and_columns(path, mapping or {}, TRAINING_NAMES, notes)
     records: list[dict[str, str]] = []
     sizes: list[tuple[int, int]] = []
-    for where, raw in read_records(path):
-        named = {name: _our_name(name, rename) for name in raw}
-        # A column that is mapped by hand wins over one that has our name.
-        record = {ours: raw[name] for name, ours in named.items() if by_hand.get(ours, name) == name}
-        negatives, queries = (_count_texts(where, record, prefix) for prefix in PREFIXES)
-        sizes.append((negatives, queries))
-        columns = training_columns(negatives, queries)
-        for column in columns:
-            if column not in record:
-                raise InputError(f"{_no_column(where, column, raw)}; map the column that holds it.", "mapping")
-            if _field(record, column, where) is None:
-                raise InputError(f"{where}: {column!r} is null or empty; fix the row or remove it.")
-        names = [*columns, *(name for name in ("lang", "id", "passage_id") if record.get(name) is not None)]
-        records.append({name: str(record[name]) for name in names})
+    needed = training_columns(0, 0)
+    ours_of: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for where, raw in rows:
+        names = tuple(raw)
+        if names not in ours_of:
+            ours_of[names] = _training_names(names, columns.names)
+            _check_columns(where, raw, dict(ours_of[names]), needed)
+        for record, size in _training_records(where, raw, ours_of[names]):
+            records.append(record)
+            sizes.append(size)
     if not records:
         raise InputError(f"{path} holds no rows; give at least one.")
-    return _of_one_size(records, sizes)
+    return _of_one_size(records, sizes, notes)
 
 
-def _of_one_size(records: list[dict[str, str]], sizes: list[tuple[int, int]]) -> TrainingRows:
+def _training_names(names: Sequence[str], found: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Our name and the file's of each column that is read. `negatives` and `neg_queries` are lists."""
+    ours_to_theirs = {ours: theirs for ours, theirs in found.items() if theirs in names}
+    for name in names:
+        ours = _our_name(name, NEGATIVES)
+        if name not in found.values() and (ours in NEGATIVES.values() or _NUMBERED.fullmatch(ours)):
+            ours_to_theirs.setdefault(ours, name)
+    return list(ours_to_theirs.items())
+
+
+def _training_records(
+    where: str, raw: Mapping[str, Any], names: Sequence[tuple[str, str]]
+) -> Iterator[tuple[dict[str, str], tuple[int, int]]]:
+    """The rows of a record, one for each positive, with their numbers of negative passages and of negative queries."""
+    texts: dict[str, str | None] = {}
+    positives: list[str | None] = []
+    for ours, theirs in names:
+        value, place = raw[theirs], f"{where}: {theirs!r}"
+        if ours == "positive":
+            positives = [_whole_text(passage, place) for passage in passages_of(value, place)]
+        elif ours in NEGATIVES.values():
+            prefix = "negative" if ours == "negatives" else "neg_query"
+            for number, text in enumerate(passages_of([] if value is None else value, place), start=1):
+                texts[f"{prefix}_{number}"] = _whole_text(text, place)
+        else:
+            texts[ours] = _whole_text(value, place)
+    negatives, queries = (_count_texts(where, texts, prefix) for prefix in PREFIXES)
+    columns = training_columns(negatives, queries)
+    extra = [name for name in ("lang", "id", "passage_id") if texts.get(name) is not None]
+    for positive in positives or [None]:
+        texts["positive"] = positive
+        record = {name: text for name in (*columns, *extra) if (text := texts[name]) is not None}
+        if len(record) < len(columns) + len(extra):
+            lacking = next(name for name in columns if texts[name] is None)
+            raise InputError(f"{where}: {dict(names).get(lacking, lacking)!r} is null or empty; fix or remove the row.")
+        yield record, (negatives, queries)
+
+
+def _whole_text(value: Any, where: str) -> str | None:
+    """A field as text with the white space around it; None for null and for an empty text."""
+    text = text_of(value, where)
+    return value if text is not None and isinstance(value, str) else text
+
+
+def _of_one_size(records: list[dict[str, str]], sizes: list[tuple[int, int]], notes: list[str]) -> TrainingRows:
     """The rows with as many negatives as most of them have, and notes on what that drops.
 
     Args:
         records: The rows.
         sizes: How many negative passages and negative queries each has.
+        notes: What is known about the rows already.
     """
     size = max(Counter(sizes).items(), key=lambda item: (item[1], item[0]))[0]
     columns = training_columns(*size)
     dropped = set(training_columns(*map(max, zip(*sizes, strict=True)))) - set(columns)
     kept = [record for record in records if all(column in record for column in columns)]
     longer = sum(not dropped.isdisjoint(record) for record in kept)
-    notes = []
     most = f"Most rows have {size[0]} negative passages and {size[1]} negative queries."
     if left_out := len(records) - len(kept):
         notes.append(f"{most} Rows with fewer are left out: {left_out} of {len(records)}.")
@@ -294,10 +437,10 @@ def _of_one_size(records: list[dict[str, str]], sizes: list[tuple[int, int]]) ->
     return TrainingRows(columns, *size, kept, notes)
 
 
-def _count_texts(where: str, record: Mapping[str, Any], prefix: str) -> int:
-    """How many columns `prefix_1`, `prefix_2`, ... a record has, up to the last that is not null."""
-    numbered = _numbered(tuple(record), prefix)
-    last = max((number for number, name in numbered if _field(record, name, where) is not None), default=0)
+def _count_texts(where: str, texts: Mapping[str, str | None], prefix: str) -> int:
+    """How many columns `prefix_1`, `prefix_2`, ... there are, up to the last that is not null."""
+    numbered = _numbered(tuple(texts), prefix)
+    last = max((number for number, name in numbered if texts[name] is not None), default=0)
     return _count(where, [pair for pair in numbered if pair[0] <= last], prefix)
 
 

@@ -31,6 +31,7 @@ class DataSet:
         example: Arguments of an example, as they follow the name on the command line.
         load: The loader. Its parameters are the options of the command: each is typed
             `Annotated[..., Field(description=...)]`, and the description is the help.
+        aliases: Other names of its command. No list shows them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class DataSet:
     licence: str
     example: str
     load: Callable[..., Prepared]
+    aliases: tuple[str, ...] = ()
 
     @cached_property
     def options(self) -> type[BaseModel]:
@@ -94,3 +96,8 @@ def data_sets() -> dict[str, DataSet]:
     for module in pkgutil.iter_modules(package.__path__):
         import_module(f"clear_ir.prepare.{module.name}")
     return dict(sorted(DATA_SETS.items()))
+
+
+def find_data_set(name: str) -> DataSet | None:
+    """The data set of a command: by its name or another name of it; None if there is none."""
+    return next((each for each in data_sets().values() if name in (each.name, *each.aliases)), None)

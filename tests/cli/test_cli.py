@@ -27,7 +27,7 @@ def own_rows(tmp_path):
 
 def test_all_stages_on_own_data(run, tmp_path, own_rows, tiny_folder):
     data, train = tmp_path / "data", tmp_path / "train.jsonl"
-    code, out, _ = run("prepare", "jsonl", "--rows", own_rows, "--out", data)
+    code, out, _ = run("prepare", "rows", "--rows", own_rows, "--out", data)
     assert code == 0
     assert f"Next: clear-ir mine --model MODEL --rows {data / 'rows.jsonl'}" in out
     code, out, _ = run(
@@ -72,7 +72,7 @@ def test_all_stages_on_own_data(run, tmp_path, own_rows, tiny_folder):
 
 def test_own_data_with_a_dev_collection(run, tmp_path, own_rows, tiny_folder):
     data = tmp_path / "data"
-    code, out, _ = run("prepare", "jsonl", "--rows", own_rows, "--dev-share", "0.3", "--out", data)
+    code, out, _ = run("prepare", "rows", "--rows", own_rows, "--dev-share", "0.3", "--out", data)
     assert code == 0
     dev = data / "dev" / "collection"
     assert f"Dev collection, to choose settings by: {dev} (" in out
@@ -97,7 +97,7 @@ def test_prepare_real_data_on_small_files(run, tmp_path):
     refused(
         run("prepare", "afriqa", "--data", folder, "--langs", "hau,xyz", "--out", tmp_path / "o2"),
         "'xyz'",
-        "choose among ha",
+        "choose among hau",
     )
     refused(run("prepare", "afriqa", "--data", folder, "--langs", "hau", "--out", tmp_path / "out"), "--overwrite")
     again = run("prepare", "afriqa", "--data", folder, "--langs", "hau", "--out", tmp_path / "out", "--overwrite")
@@ -128,7 +128,7 @@ def test_bad_rows(run, tmp_path, tiny_folder):
     refused(mine(tmp_path / "few.jsonl"), "None of the 1 rows")
     assert not out.exists()
     refused(
-        run("prepare", "jsonl", "--rows", tmp_path / "twice.jsonl", "--out", tmp_path / "o", "--map", "query"), "--map"
+        run("prepare", "rows", "--rows", tmp_path / "twice.jsonl", "--out", tmp_path / "o", "--map", "query"), "--map"
     )
     assert not (tmp_path / "o").exists()
 
@@ -171,7 +171,7 @@ def test_bad_recipe_model_and_collection(run, tmp_path, own_rows, tiny_folder):
 def test_a_folder_of_other_files_is_never_replaced(run, tmp_path, own_rows):
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "letter.txt").write_text("dear")
-    refused(run("prepare", "jsonl", "--rows", own_rows, "--out", tmp_path / "letters", "--overwrite"), "did not make")
+    refused(run("prepare", "rows", "--rows", own_rows, "--out", tmp_path / "letters", "--overwrite"), "did not make")
     assert (tmp_path / "letters" / "letter.txt").read_text() == "dear"
 
 

@@ -115,13 +115,13 @@ def test_errors_name_the_flag_to_change(run, tmp_path):
     refused(run("prepare", "atlas", "--judge", "x", *out), "--judge is 'x'; choose among test, dev.")
     refused(run("prepare", "atlas", "--langs", ",", *out), "No language is named")
     refused(run("prepare", "mlqa", "--data", tmp_path, "--langs", "de", *out), "holds no files of MLQA", "(--data).")
-    refused(run("prepare", "xor-tydi", "--data", tmp_path / "x", "--langs", "fi", *out), "no folder", "(--data).")
+    refused(run("prepare", "xor-tydi", "--data", tmp_path / "x", "--langs", "fi", *out), "(--data, --langs).")
     refused(run("prepare", "xquad", "--data", "google/xquad", "--langs", "de", *out), "(--judge test|dev|all).")
     write_jsonl(tmp_path / "rows.jsonl", [{"query": "a", "passage": "b", "cross_query": "c"}])
     rows = ["--rows", tmp_path / "rows.jsonl"]
-    refused(run("prepare", "jsonl", *rows, *out), "'lang'", "(--lang, --map OURS=THEIRS).")
-    refused(run("prepare", "jsonl", *rows, *out, "--lang", "sw"), "nothing is left to train on", "(--test-share).")
-    refused(run("prepare", "jsonl", *rows, *out, "--test-share", "1"), "--test-share is 1.0")
+    refused(run("prepare", "rows", *rows, *out), "'lang'", "(--lang, --map OURS=THEIRS).")
+    refused(run("prepare", "rows", *rows, *out, "--lang", "sw"), "nothing is left to train on", "(--test-share).")
+    refused(run("prepare", "rows", *rows, *out, "--test-share", "1"), "--test-share is 1.0")
     # mine has --map, but not --lang.
     refused(run("mine", "--model", "x", *rows, *out), "map its column (--map).")
     (tmp_path / "out").mkdir()
@@ -132,10 +132,27 @@ def test_errors_name_the_flag_to_change(run, tmp_path):
 def test_columns_are_mapped(run, tmp_path):
     write_jsonl(tmp_path / "rows.jsonl", [{"q": f"a {i}", "passage": f"b {i}", "frage": f"c {i}"} for i in range(5)])
     flags = ["--map", "query=q", "--map", "cross_query=frage", "--lang", "de", "--test-share", "0"]
-    code, text, _ = run("prepare", "jsonl", "--rows", tmp_path / "rows.jsonl", *flags, "--out", tmp_path / "out")
+    code, text, _ = run("prepare", "rows", "--rows", tmp_path / "rows.jsonl", *flags, "--out", tmp_path / "out")
     assert code == 0
     assert "(5 de)" in text
     assert not (tmp_path / "out" / "collection").exists()
+
+
+def test_columns_are_guessed_and_named_and_the_old_name_of_the_command_stays(run, tmp_path):
+    lines = [f"Where is moon {i}?;Moon {i} is far away.;Wo steht Mond {i}?" for i in range(9)]
+    (tmp_path / "a.csv").write_text("\n".join(["Question;Context;question_de", *lines]))
+    for name in ("rows", "jsonl"):
+        code, text, _ = run("prepare", name, "--rows", tmp_path / "a.csv", "--out", tmp_path / name)
+        assert code == 0
+        assert "Columns: query = Question, passage = Context, cross_query = question_de, lang = de." in text
+        assert "fields are separated by a semicolon" in text
+    assert (tmp_path / "rows/rows.jsonl").read_bytes() == (tmp_path / "jsonl/rows.jsonl").read_bytes()
+    assert "│ jsonl " not in run("prepare", "--help")[1]
+    refused(
+        run("prepare", "rows", "--rows", tmp_path / "a.csv", "--map", "query=x", "--out", tmp_path / "o"),
+        "no column 'x' among Question, Context, question_de",
+        "(--map OURS=THEIRS).",
+    )
 
 
 def test_help_of_prepare_loads_nothing_heavy():

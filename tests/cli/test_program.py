@@ -118,7 +118,7 @@ def test_a_reader_that_has_enough_and_a_full_disk_behind_the_output(tmp_path):
 def test_errors_of_the_system_name_the_path(run, tmp_path):
     name = "x" * 300
     refused(run("prepare", "atlas", "--out", tmp_path / name), f"{tmp_path / name} cannot be used: File name too long")
-    refused(run("prepare", "jsonl", "--rows", tmp_path, "--out", tmp_path / "o"), str(tmp_path))
+    refused(run("prepare", "rows", "--rows", tmp_path, "--out", tmp_path / "o"), str(tmp_path))
     (tmp_path / "file").touch()
     refused(run("prepare", "atlas", "--out", tmp_path / "file" / "o"), f"because {tmp_path / 'file'} is a file")
 

@@ -51,7 +51,10 @@ def test_null_fields_are_left_out_and_strict_makes_them_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"query": "a", "passage": "b"}], "line 1: no column 'cross_query' among query, passage; map the column"),
+        (
+            [{"query": "a", "passage": "b"}],
+            "line 1: no column 'cross_query' among query, passage; it holds the query in the target",
+        ),
         ([{"query": "a", "passage": "b", "cross_query": "c"}], "no column 'lang' .* give the language"),
         ([parallel(), parallel()], "line 2: the id '1' was already used"),
         ([parallel(query=None)], "no usable row"),
@@ -142,8 +145,8 @@ def test_nan_is_null_zero_is_text_and_lists_are_no_text(tmp_path):
     read, rejected = read_parallel_rows(tmp_path / "a.jsonl")
     assert [row.query for row in read] == ["what", "0"]
     assert [reason for _, reason in rejected.reasons] == ["'passage' is null or empty"]
-    write_jsonl(tmp_path / "b.jsonl", [parallel(passage=["the moon", "the sun"])])
-    with pytest.raises(InputError, match="line 1: 'passage' holds a list and not one text"):
+    write_jsonl(tmp_path / "b.jsonl", [parallel(query=["who", "what"])])
+    with pytest.raises(InputError, match="line 1: 'query' holds a list and not one text"):
         read_parallel_rows(tmp_path / "b.jsonl")
     write_jsonl(tmp_path / "c.jsonl", [training(negative_1={"text": "x"})])
     with pytest.raises(InputError, match="line 1: 'negative_1' holds a dict and not one text"):
@@ -200,3 +203,132 @@ def test_rows_with_other_numbers_of_negatives_are_counted_and_one_does_not_short
 def test_rows_of_one_size_have_no_notes(tmp_path):
     write_jsonl(tmp_path / "t.jsonl", [training(2), training(2)])
     assert read_training_rows(tmp_path / "t.jsonl").notes == []
+
+
+@pytest.mark.parametrize("text", ["half of \ud83d", "\udc00"])
+def test_half_a_character_is_left_out_with_its_line_or_refused(tmp_path, text):
+    write_jsonl(tmp_path / "a.jsonl", [parallel(), parallel(id="2", query=text)])
+    rows, rejected = read_parallel_rows(tmp_path / "a.jsonl")
+    assert len(rows) == 1
+    [(where, reason)] = rejected.reasons
+    assert where.endswith("line 2")
+    assert "'query' holds \\ud" in reason
+    write_jsonl(tmp_path / "t.jsonl", [training(), training(negative_2=text)])
+    with pytest.raises(InputError, match=r"line 2: 'negative_2' holds \\ud"):
+        read_training_rows(tmp_path / "t.jsonl")
+
+
+def test_values_that_are_no_text(tmp_path):
+    write_jsonl(
+        tmp_path / "a.jsonl", [parallel(query=False), parallel(id="2", query="0"), parallel(id="3", query=True)]
+    )
+    assert [row.query for row in read_parallel_rows(tmp_path / "a.jsonl")[0]] == ["False", "0", "True"]
+    write_jsonl(tmp_path / "b.jsonl", [parallel(passage=float("inf"))])
+    with pytest.raises(InputError, match="'passage' holds inf, which is no text"):
+        read_parallel_rows(tmp_path / "b.jsonl")
+
+
+def test_a_language_is_written_as_its_tag_and_others_are_no_language(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [parallel(lang="deu_Latn"), parallel(id="2", lang="DE")])
+    assert [row.lang for row in read_parallel_rows(tmp_path / "a.jsonl")[0]] == ["de", "de"]
+    write_jsonl(tmp_path / "b.jsonl", [parallel(), parallel(id="2", lang="German")])
+    with pytest.raises(InputError, match="line 2: 'lang' is 'German', which is no language code; did you mean de"):
+        read_parallel_rows(tmp_path / "b.jsonl")
+    with pytest.raises(InputError, match="did you mean de") as refused:
+        read_parallel_rows(tmp_path / "b.jsonl", lang="German")
+    assert refused.value.settings == ("lang",)
+
+
+P1, P2 = {"docid": "1", "title": "Moon", "text": "It is far."}, {"docid": "2", "title": "", "text": "It is near."}
+
+
+@pytest.mark.parametrize(
+    ("record", "passages"),
+    [
+        (
+            {"query": "Where is it?", "pos": ["It is far.", "It is near."], "neg": ["No."]},
+            ["It is far.", "It is near."],
+        ),
+        (
+            {"query": "Where is it?", "positive_passages": [P1, P2], "negative_passages": []},
+            ["Moon It is far.", "It is near."],
+        ),
+        ({"anchor": "Where is it?", "positive": "It is far.", "negative": "No."}, ["It is far."]),
+        ({"query": "Where is it?", "passage": ["It is far.", None, "It is near."]}, ["It is far.", "It is near."]),
+        ({"query": "Where is it?", "passage": {"title": "Moon", "text": "It is far."}}, ["Moon It is far."]),
+        ({"en_question": "Where is it?", "paragraphs": "It is far.", "neg_1": "No."}, ["It is far."]),
+    ],
+)
+@pytest.mark.parametrize("cross", ["cross_query", "lang_question", "question_de"])
+def test_each_passage_of_a_known_format_is_a_row(tmp_path, record, passages, cross):
+    write_jsonl(tmp_path / "a.jsonl", [{**record, cross: "Wo ist das?"}] * 2)
+    rows, rejected = read_parallel_rows(tmp_path / "a.jsonl", lang="de")
+    assert [row.passage for row in rows] == passages * 2
+    assert {(row.query, row.cross_query, row.lang) for row in rows} == {("Where is it?", "Wo ist das?", "de")}
+    assert len({row.id for row in rows}) == len(rows)
+    assert len({row.passage_id for row in rows}) == len(passages)
+    assert not rejected.reasons
+
+
+@pytest.mark.parametrize(
+    ("passage", "message"),
+    [
+        ({"id": 1}, "'passage' holds an object with id; give a text, or an object with text"),
+        ([["a"]], "'passage' holds a list of lists; give a list of texts, as FlagEmbedding does"),
+    ],
+)
+def test_objects_and_lists_that_are_no_passages(tmp_path, passage, message):
+    write_jsonl(tmp_path / "a.jsonl", [parallel(passage=passage)])
+    with pytest.raises(InputError, match=message):
+        read_parallel_rows(tmp_path / "a.jsonl")
+
+
+def test_a_record_without_any_passage_is_left_out(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [parallel(), parallel(id="2", passage=[])])
+    assert [reason for _, reason in read_parallel_rows(tmp_path / "a.jsonl")[1].reasons] == [
+        "'passage' is null or empty"
+    ]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {
+            "query": "Who is it?",
+            "pos": ["She."],
+            "neg": ["He.", "They."],
+            "pos_scores": [1.0],
+            "prompt": "Find it now.",
+        },
+        {
+            "query": "Who is it?",
+            "positive_passages": [{"text": "She."}],
+            "negative_passages": [{"text": "He."}, {"text": "They."}],
+        },
+        {"anchor": "Who is it?", "positive": "She.", "negative_1": "He.", "negative_2": "They."},
+        {"anchor": "Who is it?", "positive": "She.", "negative": ["He.", "They."]},
+        {"en_question": "Who is it?", "paragraphs": "She.", "neg_1": "He.", "neg_2": "They."},
+    ],
+)
+@pytest.mark.parametrize("cross", ["cross_anchor", "lang_question", "cross_query", "question_de"])
+def test_training_rows_of_known_formats(tmp_path, record, cross):
+    write_jsonl(tmp_path / "t.jsonl", [{**record, cross: "Wer ist das?", "neg_queries": ["Wo ist er?"]}])
+    rows = read_training_rows(tmp_path / "t.jsonl")
+    assert [rows.records[0][column] for column in rows.columns] == [
+        "Who is it?", "She.", "He.", "They.", "Wer ist das?", "Wo ist er?",
+    ]  # fmt: skip
+    assert len(rows.records[0]) == len(rows.columns)
+
+
+def test_each_positive_is_a_training_row(tmp_path):
+    record = {"query": "Who is it?", "pos": ["She.", "Ann."], "neg": ["He."], "cross_query": "Wer ist das?"}
+    write_jsonl(tmp_path / "t.jsonl", [record])
+    rows = read_training_rows(tmp_path / "t.jsonl")
+    assert [(row["positive"], row["negative_1"]) for row in rows.records] == [("She.", "He."), ("Ann.", "He.")]
+
+
+@pytest.mark.parametrize("read", [read_parallel_rows, read_training_rows])
+def test_formats_without_a_translated_query_say_what_is_lacking(tmp_path, read):
+    write_jsonl(tmp_path / "t.jsonl", [{"query": "Who is it?", "pos": ["She."], "neg": ["He."]}])
+    with pytest.raises(InputError, match="it holds the query in the target language: translate the queries, or map"):
+        read(tmp_path / "t.jsonl")

@@ -17,12 +17,12 @@ from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
 
 
-def load_jsonl(
-    rows: Annotated[Path, Field(description="JSON Lines, CSV, Parquet or a saved datasets folder.")],
+def load_rows(
+    rows: Annotated[Path, Field(description="File of JSON, CSV, TSV, Excel or Parquet, or a saved datasets folder.")],
     mapping: Annotated[
         Mapping[str, str] | None,
         Field(
-            description="One of our columns and its name in the file, where the two differ; repeat for more.",
+            description="One of our columns and its name in the file, where it is not guessed right; repeat for more.",
             json_schema_extra={"flag": "--map"},
         ),
     ] = None,
@@ -39,8 +39,8 @@ def load_jsonl(
 ) -> Prepared:
     """Load parallel rows and hold out a share of the passages to test on, and one to choose settings by.
 
-    The file has the columns `query`, `passage` and `cross_query`, and may have `lang`, `id` and
-    `passage_id`.
+    The file has the columns `query`, `passage` and `cross_query`, and may have `lang`, `id` and `passage_id`. Other
+    names are guessed, see `clear_ir.data.column_names.choose_columns`.
 
     Returns:
         Rows, and two collections whose pool is all passages of the file: test and dev. There is none where its share
@@ -49,8 +49,9 @@ def load_jsonl(
     Raises:
         InputError: If the file cannot be used, lacks a language, or nothing is left to train on.
     """
-    parallel, rejected = read_parallel_rows(rows, mapping, lang)
-    langs = list(choose_langs(langs, sorted({row.lang for row in parallel}), f"{rows} has no rows in language"))
+    notes: list[str] = []
+    parallel, rejected = read_parallel_rows(rows, mapping, lang, notes)
+    langs = choose_langs(langs, sorted({row.lang for row in parallel}), f"{rows} has no rows in language")
     passages: dict[str, Text] = {}
     for row in parallel:
         passage = passages.setdefault(row.passage_id, Text(row.passage_id, row.passage, "en"))
@@ -71,7 +72,7 @@ def load_jsonl(
         split: collect_questions(rows.stem, passages.values(), map(_asked, held), split) if held else None
         for split, held in (("test", test), ("dev", dev))
     }
-    return Prepared(train, collections["test"], rejected, dev=collections["dev"])
+    return Prepared(train, collections["test"], rejected, notes, dev=collections["dev"])
 
 
 def _hold_out(rows: Sequence[ParallelRow], share: float, seed: int) -> tuple[list[ParallelRow], list[ParallelRow]]:
@@ -84,14 +85,15 @@ def _asked(row: ParallelRow) -> Asked:
 
 register(
     DataSet(
-        name="jsonl",
+        name="rows",
+        aliases=("jsonl",),
         title="Your data",
-        what="query, passage, cross_query (and lang, id, passage_id) from JSON Lines, CSV or Parquet",
+        what="query, passage, cross_query (and lang, id, passage_id) from JSON, CSV, TSV, Excel or Parquet",
         rows=True,
         directions="q-en.p-en, q-L.p-en",
         source="",
         licence="",
-        example="--rows pairs.csv --map query=question_en --map cross_query=question_sw --lang sw --out data",
-        load=load_jsonl,
+        example="--rows pairs.csv --map query=question --map cross_query=question_sw --lang sw --out data",
+        load=load_rows,
     )
 )
