@@ -1,6 +1,6 @@
 """Add one language to an encoder: InfoNCE baselines and CLEAR against the base, with the same data, steps and seed.
 
-    python -m benchmarks.adaptation afriqa --data DIR --lang hau --out benchmarks/results/afriqa-hau.json
+    python -m benchmarks.adaptation afriqa --data DIR --lang ha --out benchmarks/results/afriqa-ha.json
     python -m benchmarks.adaptation xquad --data DIR --lang de --out benchmarks/results/xquad-de.json
 
 The model and the results of each objective stay in `runs/`, so a run that was stopped goes on with the next one.

@@ -47,8 +47,8 @@ def main() -> int:
     collections = (
         load_xquad(given.xquad, ["de"], "all").collection,
         load_xquad(given.xquad, ["de"], "test").collection,
-        load_afriqa(given.afriqa, ["hau"]).collection,
-        load_afriqa(given.afriqa, ["swa"]).collection,
+        load_afriqa(given.afriqa, ["ha"]).collection,
+        load_afriqa(given.afriqa, ["sw"]).collection,
     )
     with tempfile.TemporaryDirectory() as cache:  # the collections share passages
         for collection in collections:

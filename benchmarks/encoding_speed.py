@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     encoder = load_encoder("minilm")
-    rows = load_afriqa(given.afriqa, ["hau", "ibo", "kin", "zul"]).rows
+    rows = load_afriqa(given.afriqa, ["ha", "ig", "rw", "zu"]).rows
     texts = {
         "passages": list(dict.fromkeys(row.passage for row in rows))[:600],
         "queries": list(dict.fromkeys(text for row in rows for text in (row.query, row.cross_query)))[:1200],

@@ -121,8 +121,8 @@ def main() -> None:
     model = cast(SentenceTransformer, encoder)  # it has all attributes of an encoder that mining uses
     document = {"embeddings given": compare(model, rows, given.rounds)}
     if given.afriqa:
-        real = load_afriqa(given.afriqa, ["hau", "ibo"]).rows
-        document["with encoding, AfriQA hau and ibo"] = compare(load_encoder("minilm"), real, max(1, given.rounds // 2))
+        real = load_afriqa(given.afriqa, ["ha", "ig"]).rows
+        document["with encoding, AfriQA ha and ig"] = compare(load_encoder("minilm"), real, max(1, given.rounds // 2))
     settings = SETTINGS.model_dump(include={"num_negatives", "range_min", "range_max"})
     write_json(given.out, {**document, "settings": settings, **measured_with("sentence-transformers")})
     print(json.dumps({name: figures["ratio"] for name, figures in document.items()}))

@@ -253,7 +253,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "baselines": baselines_table,
     "mteb-speed": mteb_table,
     "quickstart": quickstart_table,
-    "afriqa-hau": lambda: adaptation_table("afriqa-hau"),
+    "afriqa-ha": lambda: adaptation_table("afriqa-ha"),
     "atlas": atlas_table,
     "terms": terms_table,
     **{f"settings-{stage}": partial(settings_table, model) for stage, model in STAGES.items()},

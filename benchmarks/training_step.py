@@ -229,7 +229,7 @@ def mined_rows(given: argparse.Namespace, model: SentenceTransformer, negatives:
     """Rows of all languages. They are mined once and stored in the folder of the runs."""
     path = given.runs / f"afriqa-step-n{negatives}.jsonl"
     if not path.exists():
-        rows = load_afriqa(given.afriqa, ["hau", "ibo", "kin", "zul"]).rows
+        rows = load_afriqa(given.afriqa, ["ha", "ig", "rw", "zu"]).rows
         settings = MiningSettings(num_negatives=negatives, range_min=10, range_max=60)
         write_jsonl(path, mine_hard_negatives(TextEncoder(model.eval()), rows, settings).records)
         model.train()

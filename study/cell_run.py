@@ -139,9 +139,10 @@ def prepare_data(data: str, stage: StageName, matrix: Matrix, folders: Folders) 
     """
     plan = matrix.data[data]
     langs = [*plan.langs, *plan.unseen]
-    prepared = load_afriqa(folders.afriqa, langs, stage)
     if plan.dataset == "xquad":
         prepared = load_xquad(folders.xquad, langs, stage)
+    else:
+        prepared = load_afriqa(folders.afriqa, langs, stage)
     collection = _collection_of(prepared, data)
     if stage == "dev":
         collection = _small_pool(prepared, collection)

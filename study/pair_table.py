@@ -21,7 +21,7 @@ PAIRS = (
     ("afriqa", _DEFAULT, "clear + cross + guard"),
     ("afriqa", "clear, KL detached", "clear"),
     ("afriqa", "infonce-both + guard", "infonce-both"),
-    ("afriqa afriqa-hau afriqa-zul xquad-de", _DISTILLED, _DEFAULT),
+    ("afriqa afriqa-ha afriqa-zu xquad-de", _DISTILLED, _DEFAULT),
     ("afriqa", "distil on queries, then infonce", "infonce"),
     ("afriqa", _DEFAULT + _LONG, _DEFAULT),
     ("afriqa", "infonce" + _LONG, "infonce"),

@@ -47,7 +47,7 @@ def name_flags(error: InputError, parameters: Iterable[Any]) -> str:
 
     Returns:
         The sentence. If it starts with the setting's name, the flag replaces the name: `--judge is 'x'; ...`. Else
-        the flags are at the end: `... has no language 'xyz'; choose among hau, ibo (--langs).`
+        the flags are at the end: `... has no language 'xyz'; choose among ha, ig (--langs).`
     """
     options = {parameter.name: parameter for parameter in parameters if parameter.opts[0].startswith("--")}
     sentence, flags = str(error), []

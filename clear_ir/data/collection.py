@@ -20,7 +20,7 @@ class Text:
     Args:
         id: Unique among the queries or among the passages, without white space.
         text: The text, without the title.
-        lang: Language code.
+        lang: Language, as `clear_ir.data.languages.language_tag` writes it.
         title: Title of a passage; empty for queries.
         parallel_id: Equal for translations of one text.
     """

@@ -4,8 +4,9 @@
     queries.jsonl     {"_id", "text", "lang"}
     qrels/test.tsv    query-id, corpus-id, score, with a header line
 
-`lang` and `parallel_id` are our additions to BEIR. Without `lang` a text is English, so a plain BEIR folder is
-all English. `parallel_id` is equal for translations of one text. A text without it gets its `_id`.
+`lang` and `parallel_id` are our additions to BEIR. `lang` is any code of a language: `deu_Latn` is read as `de`.
+Without it a text is English, so a plain BEIR folder is all English. `parallel_id` is equal for translations of one
+text. A text without it gets its `_id`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from clear_ir.data.collection import Collection, Qrels, Text
 from clear_ir.data.files import InputError, not_utf8, open_bytes, or_packed, read_jsonl
+from clear_ir.data.languages import language_tag
 from clear_ir.data.output_files import write_jsonl, write_text
 from clear_ir.data.texts import text_of
 
@@ -40,7 +42,7 @@ def read_collection(folder: Path, split: str = "test", strict: bool = False) -> 
 
     Raises:
         InputError: If a file is missing or empty, a query has no text, a passage has no text field, an id is used twice
-            or contains white space, or no passage is judged relevant.
+            or contains white space, a `lang` is no code of a language, or no passage is judged relevant.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give one with corpus.jsonl, queries.jsonl and qrels/{split}.tsv.")
@@ -122,7 +124,8 @@ def _read_texts(path: Path, may_be_empty: bool) -> dict[str, Text]:
             raise InputError(f"{where}: the _id {text_id!r} is used a second time; make ids unique.")
         text, title = (str(record[name]) if values[name] else "" for name in ("text", "title"))
         parallel_id = text_of(record.get("parallel_id"), f"{where}: 'parallel_id'") or text_id
-        texts[text_id] = Text(text_id, text, values["lang"] or "en", title, parallel_id)
+        lang = language_tag(values["lang"], f"{where}: 'lang'") if values["lang"] else "en"
+        texts[text_id] = Text(text_id, text, lang, title, parallel_id)
     return texts
 
 

@@ -27,6 +27,11 @@ _RESERVED = {
     "zxx": "no language",
 }
 
+#: Languages of data sets that go by the two-letter code of a wider language, beyond those of CLDR.
+_WIDER = {"fuv": "ff", "pbt": "ps", "ydd": "yi"}
+#: Parts of a script that stand for the whole one.
+_WHOLE_SCRIPT = {"Hang": "Kore", "Hira": "Jpan"}
+
 
 def is_english(lang: str) -> bool:
     """Whether a language code means English: `en`, `eng`, `en-US`, `eng_Latn`, `English`."""
@@ -57,10 +62,35 @@ def language_tag(code: str, where: str, *settings: str) -> str:
         raise InputError(f"{where} is {code!r}, which stands for {meaning}; give the code of one language.", *settings)
     tag = _shortest_tag(code)
     if tag is None:
-        similar = _similar(code)
+        similar = similar_tag(code)
         advice = f"did you mean {similar}?" if similar else "give a BCP 47 tag, such as de or zh-Hant."
         raise InputError(f"{where} is {code!r}, which is no language code; {advice}", *settings)
     return tag
+
+
+def similar_tag(code: str) -> str | None:
+    """The tag that somebody may have meant who wrote no code.
+
+    Args:
+        code: A country, or a language's English name, perhaps misspelled.
+
+    Returns:
+        The tag; None if nothing is similar.
+    """
+    from langcodes import Language
+    from langcodes.registry_parser import parse_registry
+
+    if not code.isalpha():
+        return None
+    if len(code) == 2 and (country := Language.make(territory=code.upper())).is_valid():
+        return country.maximize().language
+    name_of: dict[str, str] = {}
+    for record in parse_registry():  # type: ignore[no-untyped-call]
+        if record["Type"] == "language" and "Deprecated" not in record:
+            for name in record["Description"]:
+                name_of.setdefault(name.lower(), record["Subtag"])  # Languages with two letters come first.
+    matches = difflib.get_close_matches(code.lower(), name_of, n=1, cutoff=0.85)
+    return _shortest_tag(name_of[matches[0]]) if matches else None
 
 
 @lru_cache(maxsize=1024)  # a file has few languages and many rows
@@ -78,6 +108,8 @@ def _shortest_tag(code: str) -> str | None:
     wider = language.prefer_macrolanguage()
     if len(language.language) > 2 and wider.language and len(wider.language) == 2:
         language = wider
+    if language.language in _WIDER:
+        language = language.update_dict({"language": _WIDER[language.language]})
     return _without_usual(language).to_tag()
 
 
@@ -90,26 +122,10 @@ def _without_usual(language: Language) -> Language:
     if name not in LIKELY_SUBTAGS:  # Its usual script is not known; such a language has one.
         return language.update_dict({"script": None})
     script, region = language.maximize().script, language.territory
+    if script in _WHOLE_SCRIPT:
+        script = _WHOLE_SCRIPT[script]
     if region == Language.make(name, script=script).maximize().territory:
         region = None
     if script == Language.make(name, territory=region).maximize().script:
         script = None
     return language.update_dict({"script": script, "territory": region})
-
-
-def _similar(code: str) -> str | None:
-    """The tag that somebody meant who wrote a country, or a language's English name, perhaps misspelled."""
-    from langcodes import Language
-    from langcodes.registry_parser import parse_registry
-
-    if not code.isalpha():
-        return None
-    if len(code) == 2 and (country := Language.make(territory=code.upper())).is_valid():
-        return country.maximize().language
-    name_of: dict[str, str] = {}
-    for record in parse_registry():  # type: ignore[no-untyped-call]
-        if record["Type"] == "language" and "Deprecated" not in record:
-            for name in record["Description"]:
-                name_of.setdefault(name.lower(), record["Subtag"])  # Languages with two letters come first.
-    matches = difflib.get_close_matches(code.lower(), name_of, n=1, cutoff=0.85)
-    return _shortest_tag(name_of[matches[0]]) if matches else None

@@ -16,6 +16,7 @@ from typing import Any
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import Direction, parse_direction
 from clear_ir.data.files import InputError, reason_of
+from clear_ir.data.languages import language_tag
 from clear_ir.data.output_files import check_new, new_folder, write_json
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.measures import mteb_measures
@@ -24,15 +25,6 @@ from clear_ir.evaluate.results import MTEB_FILE
 #: Which side mteb's metadata name first where a subset has two languages. docs/mteb.md says how each was checked.
 PASSAGE_FIRST = ("BelebeleRetrieval", "MLQARetrieval", "XPQARetrieval")
 QUERY_FIRST = ("CUREv1", "mFollowIRCrossLingual")
-
-# Languages that we call by the two-letter code of their macrolanguage.
-_SINGLE = {
-    "als": "sq", "arb": "ar", "ayr": "ay", "azj": "az", "cmn": "zh", "ekk": "et", "fuv": "ff", "gaz": "om", "khk": "mn",
-    "lvs": "lv", "npi": "ne", "ory": "or", "pbt": "ps", "pes": "fa", "plt": "mg", "swh": "sw", "uzn": "uz", "ydd": "yi",
-    "zsm": "ms",
-}  # fmt: skip
-# Scripts that we do not name, since mteb's data write the language in no other script.
-_ALSO_USUAL = ("jpn-Hira", "kor-Kore", "orm-Latn")
 
 
 def evaluate_mteb(
@@ -88,8 +80,7 @@ def evaluate_mteb(
     finally:
         if bars_were_shown:
             bars.enable_progress_bar()
-    names = {code_of(lang): lang for lang in langs or [] if lang.isalpha()}
-    entries = [entry for task, result in zip(chosen, results, strict=True) for entry in _entries(task, result, names)]
+    entries = [entry for task, result in zip(chosen, results, strict=True) for entry in _entries(task, result)]
     meta = model.mteb_model_meta
     document = {"model_name": meta.name, "model_revision": meta.revision, "mteb_version": mteb.__version__}
     with new_folder(out, MTEB_FILE, overwrite) as partial:
@@ -99,10 +90,10 @@ def evaluate_mteb(
     return entries
 
 
-def _entries(task: Any, result: Any, names: dict[str, str]) -> Iterable[dict[str, Any]]:
+def _entries(task: Any, result: Any) -> Iterable[dict[str, Any]]:
     for split, scores in result.scores.items():
         for score in scores:
-            direction = direction_in(task.metadata, score["hf_subset"], names)
+            direction = direction_in(task.metadata, score["hf_subset"])
             yield {
                 "task": result.task_name,
                 "split": split,
@@ -302,22 +293,21 @@ def direction_of(task: str, subset: str) -> Direction | None:
         similar = difflib.get_close_matches(subset, subsets, n=3, cutoff=0.5)
         hint = f"near it are {', '.join(similar)}" if similar else f"it has {_abridged(subsets, 5)}"
         raise InputError(f"{task} has no subset {subset!r}; {hint}.")
-    return direction_in(metadata, subset, {})
+    return direction_in(metadata, subset)
 
 
-def direction_in(metadata: Any, subset: str, names: dict[str, str]) -> Direction | None:
+def direction_in(metadata: Any, subset: str) -> Direction | None:
     """As `direction_of`, from a task's metadata.
 
     Args:
         metadata: Of the task.
         subset: One of its subsets.
-        names: Names for languages, by code; other languages are called by their code.
 
     Returns:
         The direction, if it is known.
     """
     codes = [code_of(lang) for lang in metadata.hf_subsets_to_langscripts[subset]]
-    first, last = (names.get(code, code) for code in (codes[0], codes[-1]))
+    first, last = codes[0], codes[-1]
     if len(set(codes)) == 1:
         return Direction(first, first)
     if metadata.name in PASSAGE_FIRST:
@@ -353,13 +343,9 @@ def _language_data(name: str) -> dict[str, str]:
 
 
 def code_of(lang: str) -> str:
-    """Our code of a language in any spelling: `de` for `deu`, `deu-Latn` and `deu_Latn`."""
-    base, _, script = lang.replace("_", "-").partition("-")
-    short = {long: short for short, long in _language_data("iso_639_1_to_3").items()} | _SINGLE
-    long = _language_data("iso_639_1_to_3").get(base, base)
-    usual = _language_data("iso_639_3_to_default_script").get(long, script)
-    code = short.get(base, base)
-    return code if not script or script == usual or f"{long}-{script}" in _ALSO_USUAL else f"{code}-{script}"
+    """Our tag of a language: `de` for `deu-Latn`. Programming languages, which mteb has too, keep their name."""
+    base, _, script = lang.partition("-")
+    return base if script == "Code" else language_tag(lang, "The language", "langs")
 
 
 def langscript_of(lang: str) -> str:

@@ -41,15 +41,15 @@ def load_atlas(
     """
     train, judged = load_split("train"), load_split(judge)
     known = sorted({query.lang for query in train.queries.values()} - {"en"})
-    langs = choose_langs(langs, known, "Atlas has no language")
+    chosen = choose_langs(langs, known, "Atlas has no language")
     english = {query.parallel_id: query for query in train.queries.values() if query.lang == "en"}
     rows = []
     for query in train.queries.values():
-        if query.lang in langs:
+        if query.lang in chosen:
             source = english[query.parallel_id]
             [passage] = [train.passages[p] for p in train.qrels[source.id] if train.passages[p].lang == "en"]
             rows.append(ParallelRow(query.id, source.text, passage.full_text, passage.id, query.text, query.lang))
-    return Prepared(rows, _keep_langs(judged, {"en", *langs}))
+    return Prepared(rows, _keep_langs(judged, {"en", *chosen}))
 
 
 def load_split(split: Literal["train", "dev", "test"]) -> Collection:

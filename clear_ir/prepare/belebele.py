@@ -1,13 +1,13 @@
 """Belebele (Bandarkar et al. 2024, arXiv 2308.16884): 900 questions on 488 passages, parallel in 122 languages.
 
-Reads `<code>.jsonl` of facebookresearch/belebele. The codes are those of FLORES-200, such as `hau_Latn`. English,
-`eng_Latn`, is called `en` here. `link` and `question_number` identify a question. For testing only.
+Reads `<code>.jsonl` of facebookresearch/belebele. The codes are those of FLORES-200, such as `hau_Latn`. `link` and
+`question_number` identify a question. For testing only.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,12 +15,28 @@ from pydantic import Field
 
 from clear_ir.data.collection import Collection, Qrels, Text, parallel_text
 from clear_ir.data.files import InputError, hash_of, read_jsonl
-from clear_ir.prepare.languages import choose_langs, collection_name, refuse_all, with_english
+from clear_ir.prepare.languages import choose_langs, collection_name, with_english
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
-from clear_ir.prepare.source import check_files, hub_records, is_local
+from clear_ir.prepare.release import find_files
+from clear_ir.prepare.shared_options import Langs
+from clear_ir.prepare.source import hub_records, is_local
 
-ENGLISH = "eng_Latn"
+FILE = re.compile(r"([a-z]{3}_[A-Z][a-z]{3})\.jsonl")
+#: The languages of Belebele on the hub.
+ON_THE_HUB = """
+    acm_Arab afr_Latn als_Latn amh_Ethi apc_Arab arb_Arab arb_Latn ars_Arab ary_Arab arz_Arab asm_Beng azj_Latn
+    bam_Latn ben_Beng ben_Latn bod_Tibt bul_Cyrl cat_Latn ceb_Latn ces_Latn ckb_Arab dan_Latn deu_Latn ell_Grek
+    eng_Latn est_Latn eus_Latn fin_Latn fra_Latn fuv_Latn gaz_Latn grn_Latn guj_Gujr hat_Latn hau_Latn heb_Hebr
+    hin_Deva hin_Latn hrv_Latn hun_Latn hye_Armn ibo_Latn ilo_Latn ind_Latn isl_Latn ita_Latn jav_Latn jpn_Jpan
+    kac_Latn kan_Knda kat_Geor kaz_Cyrl kea_Latn khk_Cyrl khm_Khmr kin_Latn kir_Cyrl kor_Hang lao_Laoo lin_Latn
+    lit_Latn lug_Latn luo_Latn lvs_Latn mal_Mlym mar_Deva mkd_Cyrl mlt_Latn mri_Latn mya_Mymr nld_Latn nob_Latn
+    npi_Deva npi_Latn nso_Latn nya_Latn ory_Orya pan_Guru pbt_Arab pes_Arab plt_Latn pol_Latn por_Latn ron_Latn
+    rus_Cyrl shn_Mymr sin_Latn sin_Sinh slk_Latn slv_Latn sna_Latn snd_Arab som_Latn sot_Latn spa_Latn srp_Cyrl
+    ssw_Latn sun_Latn swe_Latn swh_Latn tam_Taml tel_Telu tgk_Cyrl tgl_Latn tha_Thai tir_Ethi tsn_Latn tso_Latn
+    tur_Latn ukr_Cyrl urd_Arab urd_Latn uzn_Latn vie_Latn war_Latn wol_Latn xho_Latn yor_Latn zho_Hans zho_Hant
+    zsm_Latn zul_Latn
+"""
 FIELDS = ("link", "question_number", "flores_passage", "question")
 
 #: What identifies a question: its link and its number.
@@ -29,11 +45,9 @@ Key = tuple[str, str]
 
 def load_belebele(
     data: Annotated[str | Path, Field(description="Folder with eng_Latn.jsonl and others, or facebook/belebele.")],
-    langs: Annotated[Sequence[str], Field(description="FLORES-200 codes beside English, such as hau_Latn; or all.")],
+    langs: Langs,
 ) -> Prepared:
     """Load Belebele as retrieval: a question searches all passages of a language.
-
-    `langs="all"` needs a folder.
 
     Returns:
         No rows; a collection with questions and passages in all languages.
@@ -41,14 +55,12 @@ def load_belebele(
     Raises:
         InputError: If a language or a field is missing, or the hub cannot be reached.
     """
-    langs = with_english(lang for lang in langs if lang != ENGLISH)
+    files: dict[str, Path] = {}
     if is_local(data):
-        known = sorted("en" if path.stem == ENGLISH else path.stem for path in Path(data).glob("*_*.jsonl"))
-        check_files(data, known, "Belebele", "eng_Latn.jsonl")
-        langs = choose_langs(langs, known, f"Belebele in {data} has no language")
-    else:
-        refuse_all(langs, "Belebele")
-    records = {lang: _records(data, lang) for lang in langs}
+        files = {match[1]: path for match, path in find_files(data, FILE, "Belebele", "eng_Latn.jsonl").items()}
+    chosen = choose_langs(with_english(langs), files or ON_THE_HUB.split(), f"Belebele in {data} has no language")
+    records = {lang: _records(data, files.get(code), code) for lang, code in chosen.items()}
+    langs = list(chosen)
     counts = {lang: Counter(key for key, _ in keyed) for lang, keyed in records.items()}
     shared = [key for key, _ in records["en"] if all(counts[lang][key] == 1 for lang in langs)]
     if not shared:
@@ -74,10 +86,9 @@ def load_belebele(
     return Prepared(collection=Collection(collection_name("belebele", langs), passages, queries, qrels), notes=notes)
 
 
-def _records(data: Path | str, lang: str) -> list[tuple[Key, dict[str, Any]]]:
-    code = ENGLISH if lang == "en" else lang
-    if is_local(data):
-        records = list(read_jsonl(Path(data) / f"{code}.jsonl"))
+def _records(data: Path | str, file: Path | None, code: str) -> list[tuple[Key, dict[str, Any]]]:
+    if file:
+        records = list(read_jsonl(file))
     else:
         records = [(f"{data} ({code}), record {i}", r) for i, r in enumerate(hub_records(str(data), code, "test"), 1)]
     for where, record in records:
@@ -96,7 +107,7 @@ register(
         directions="all k x k",
         source="github.com/facebookresearch/belebele",
         licence="CC BY-SA 4.0",
-        example="--data facebook/belebele --langs hau_Latn,swh_Latn --out belebele",
+        example="--data facebook/belebele --langs ha,sw --out belebele",
         load=load_belebele,
     )
 )

@@ -13,14 +13,19 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from clear_ir.data.collection import Collection, Qrels, Text, parallel_text
-from clear_ir.data.files import hash_of
-from clear_ir.prepare.languages import choose_langs, collection_name, refuse_all, with_english
+from clear_ir.data.files import InputError, hash_of
+from clear_ir.prepare.languages import choose_langs, collection_name, with_english
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.release import find_files
 from clear_ir.prepare.shared_options import Judge, Langs
-from clear_ir.prepare.source import check_files, hub_records, is_local, read_squad, squad_from_records
+from clear_ir.prepare.source import hub_records, is_local, read_squad, squad_from_records
 
-FILE = re.compile(r"(test|dev)-context-(\w+)-question-(\w+)\.json")
+FILE = {split: re.compile(rf"{split}-context-(\w+)-question-(\w+)\.json") for split in ("test", "dev")}
+#: Language of the contexts, language of the questions.
+Files = dict[tuple[str, str], Path]
+#: The languages of MLQA on the hub.
+ON_THE_HUB = ("ar", "de", "en", "es", "hi", "vi", "zh")
 
 
 def load_mlqa(
@@ -32,28 +37,24 @@ def load_mlqa(
 ) -> Prepared:
     """Load MLQA as retrieval: a question searches all contexts of a language.
 
-    `langs="all"` needs a folder.
-
     Returns:
         No rows; a collection in which the pool of a language is every context of its files.
 
     Raises:
         InputError: If a file is missing or has another format, or the hub cannot be reached.
     """
-    langs = with_english(langs)
+    files: Files = {}
     if is_local(data):
-        names = [match.groups() for path in Path(data).glob("*.json") if (match := FILE.fullmatch(path.name))]
-        known = sorted({query_lang for split, _, query_lang in names if split == judge})
-        check_files(data, known, "MLQA", f"{judge}-context-en-question-en.json")
-        langs = choose_langs(langs, known, f"MLQA in {data} has no language")
-    else:
-        refuse_all(langs, "MLQA")
+        found = find_files(data, FILE[judge], "MLQA", f"{judge}-context-en-question-en.json")
+        files = {(match[1], match[2]): path for match, path in found.items()}
+    codes = sorted({query_lang for _, query_lang in files}) or ON_THE_HUB
+    chosen = choose_langs(with_english(langs), codes, f"MLQA in {data} has no language")
     passages: dict[str, Text] = {}
     queries: dict[str, Text] = {}
     qrels: Qrels = {}
-    for context_lang in langs:
-        for query_lang in langs:
-            for paragraph in _paragraphs(data, context_lang, query_lang, judge):
+    for context_lang, context_code in chosen.items():
+        for query_lang, query_code in chosen.items():
+            for paragraph in _paragraphs(data, files, (context_code, query_code), judge):
                 # Contexts are not parallel: those of other languages hold more or less than the English one.
                 passage_id = f"{hash_of(paragraph['context'])[:12]}@{context_lang}"
                 passages.setdefault(passage_id, Text(passage_id, paragraph["context"], context_lang))
@@ -61,15 +62,19 @@ def load_mlqa(
                     query = parallel_text(question["id"], query_lang, question["question"].strip())
                     queries.setdefault(query.id, query)
                     qrels.setdefault(query.id, {})[passage_id] = 1
-    return Prepared(collection=Collection(collection_name("mlqa", langs), passages, queries, qrels, judge))
+    return Prepared(collection=Collection(collection_name("mlqa", chosen), passages, queries, qrels, judge))
 
 
-def _paragraphs(data: Path | str, context_lang: str, query_lang: str, judge: str) -> list[dict[str, Any]]:
-    if is_local(data):
-        articles = read_squad(Path(data) / f"{judge}-context-{context_lang}-question-{query_lang}.json")
+def _paragraphs(data: Path | str, files: Files, codes: tuple[str, str], judge: str) -> list[dict[str, Any]]:
+    context_code, query_code = codes
+    if codes in files:
+        articles = read_squad(files[codes])
+    elif files:
+        name = f"{judge}-context-{context_code}-question-{query_code}.json"
+        raise InputError(f"{data} holds no {name}; check the folder and the languages.", "data", "langs")
     else:
         split = "test" if judge == "test" else "validation"
-        articles = squad_from_records(hub_records(str(data), f"mlqa.{context_lang}.{query_lang}", split))
+        articles = squad_from_records(hub_records(str(data), f"mlqa.{context_code}.{query_code}", split))
     return [paragraph for article in articles for paragraph in article]
 
 

@@ -16,20 +16,18 @@ from pydantic import Field
 
 from clear_ir.data.collection import Collection, Qrels, Text, parallel_text
 from clear_ir.data.files import InputError
+from clear_ir.data.languages import is_english
 from clear_ir.data.rows import Translation
 from clear_ir.prepare.languages import choose_langs, collection_name, with_english
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.release import find_files
 from clear_ir.prepare.shared_options import Langs
-from clear_ir.prepare.source import check_files
 
 FILE = re.compile(r"newstest2019-(?:src|ref)\.(\S+)\.txt")
-#: Languages that other data sets here call by two letters; the rest keep the file's code.
-SHORT = {
-    "eng": "en", "arb": "ar", "deu": "de", "ell": "el", "hin": "hi", "ron": "ro", "rus": "ru", "spa": "es", "tha": "th",
-    "tur": "tr", "vie": "vi", "zho-CN": "zh", "fra": "fr", "jpn": "ja", "kor": "ko", "fin": "fi", "ben": "bn",
-    "tel": "te", "ind": "id",
-}  # fmt: skip
+ENGLISH = "eng"
+#: `por` is the Portuguese of Portugal, beside `por-BR`.
+TAGS = {"por": "pt-PT"}
 
 
 def load_ntrex(
@@ -38,8 +36,8 @@ def load_ntrex(
 ) -> Prepared:
     """Load NTREX as bitext retrieval.
 
-    Languages go by the code of their file, such as `deu`, or by two letters. The same sentence may stand on several
-    lines, in either language. Then the translations of each of these lines are relevant for all of them.
+    The same sentence may stand on several lines, in either language. Then the translations of each of these lines are
+    relevant for all of them. English is the source; its British, American and Indian versions are left out.
 
     Returns:
         No rows; a collection whose directions all cross languages; and the lines as translations.
@@ -47,11 +45,11 @@ def load_ntrex(
     Raises:
         InputError: If a language is missing, or the files differ in their number of lines.
     """
-    files = {match[1]: path for path in sorted(data.glob("*.txt")) if (match := FILE.fullmatch(path.name))}
-    check_files(data, files, "NTREX", "newstest2019-src.eng.txt")
-    paths = {SHORT.get(code, code): path for code, path in files.items()}
-    asked = with_english(SHORT.get(lang, lang) for lang in langs)
-    langs = choose_langs(asked, sorted(paths), f"NTREX in {data} has no language")
+    found = find_files(data, FILE, "NTREX", "newstest2019-src.eng.txt")
+    files = {match[1]: path for match, path in found.items() if match[1] == ENGLISH or not is_english(match[1])}
+    chosen = choose_langs(with_english(langs), files, f"NTREX in {data} has no language", TAGS)
+    paths = {lang: files[code] for lang, code in chosen.items()}
+    langs = list(chosen)
     lines = {lang: _read_lines(paths[lang]) for lang in langs}
     for lang in langs:
         if len(lines[lang]) != len(lines["en"]):
@@ -112,7 +110,7 @@ register(
         directions="all pairs of two languages",
         source="github.com/MicrosoftTranslator/NTREX",
         licence="CC BY-SA 4.0",
-        example="--data NTREX --langs de,hau --out ntrex",
+        example="--data NTREX --langs de,ha --out ntrex",
         load=load_ntrex,
     )
 )

@@ -51,7 +51,7 @@ def load_rows(
     """
     notes: list[str] = []
     parallel, rejected = read_parallel_rows(rows, mapping, lang, notes)
-    langs = choose_langs(langs, sorted({row.lang for row in parallel}), f"{rows} has no rows in language")
+    langs = list(choose_langs(langs, sorted({row.lang for row in parallel}), f"{rows} has no rows in language"))
     passages: dict[str, Text] = {}
     for row in parallel:
         passage = passages.setdefault(row.passage_id, Text(row.passage_id, row.passage, "en"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -100,21 +99,3 @@ def squad_from_records(records: list[dict[str, Any]]) -> list[list[dict[str, Any
             paragraphs.append({"context": record["context"], "qas": []})
         paragraphs[-1]["qas"].append(record)
     return [paragraphs]
-
-
-def check_files(data: Path | str, files: Collection[object], title: str, example: str) -> None:
-    """Refuse a folder without files of the data set.
-
-    Args:
-        data: The folder, for the error.
-        files: The files that match, or their languages.
-        title: Name of the data set, for the error.
-        example: Name of one of its files, for the error.
-
-    Raises:
-        InputError: If there are none.
-    """
-    if not files:
-        raise InputError(
-            f"{data} holds no files of {title}, such as {example}; give the folder that holds them.", "data"
-        )

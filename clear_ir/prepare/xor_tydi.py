@@ -7,6 +7,7 @@ searches Wikipedia. For testing only: the release has no English questions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +16,11 @@ from pydantic import Field
 
 from clear_ir.data.collection import Collection, Qrels, Text
 from clear_ir.data.files import InputError, hash_of
+from clear_ir.data.languages import language_tag
 from clear_ir.prepare.languages import choose_langs, collection_name
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.release import find_files
 from clear_ir.prepare.source import read_squad
 
 FILE = "gp_squad_dev_data.json"
@@ -36,7 +39,7 @@ def load_xor_tydi(
     Raises:
         InputError: If the file is missing, has another format, or lacks a language.
     """
-    path = data / FILE if data.is_dir() else data
+    path = data if data.is_file() else next(iter(find_files(data, re.compile(FILE), "XOR-TyDi", FILE).values()))
     passages: dict[str, Text] = {}
     queries: dict[str, Text] = {}
     qrels: Qrels = {}
@@ -49,13 +52,14 @@ def load_xor_tydi(
                     raise InputError(
                         f"{path}, article {number}: a question has no 'lang'; this is no file of XOR-TyDi.", "data"
                     )
+                lang = language_tag(str(question["lang"]), f"{path}, article {number}: the 'lang' of a question")
                 query_id = str(question["id"])
-                queries.setdefault(query_id, Text(query_id, question["question"].strip(), question["lang"]))
+                queries.setdefault(query_id, Text(query_id, question["question"].strip(), lang))
                 qrels.setdefault(query_id, {})[passage_id] = 1
-    langs = choose_langs(langs, sorted({query.lang for query in queries.values()}), f"{path} has no questions in")
-    queries = {query_id: query for query_id, query in queries.items() if query.lang in langs}
+    chosen = choose_langs(langs, sorted({query.lang for query in queries.values()}), f"{path} has no questions in")
+    queries = {query_id: query for query_id, query in queries.items() if query.lang in chosen}
     collection = Collection(
-        collection_name("xor-tydi-gold-pool", langs),
+        collection_name("xor-tydi-gold-pool", chosen),
         passages,
         queries,
         {query_id: qrels[query_id] for query_id in queries},

@@ -7,6 +7,7 @@ languages pair.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,11 +16,16 @@ from pydantic import Field
 from clear_ir.data.collection import Collection, Qrels, Text, parallel_text
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
-from clear_ir.prepare.languages import choose_langs, collection_name, refuse_all, with_english
+from clear_ir.prepare.languages import choose_langs, collection_name, with_english
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.release import find_files
 from clear_ir.prepare.shared_options import Langs
-from clear_ir.prepare.source import check_files, hub_records, is_local, read_squad, squad_from_records
+from clear_ir.prepare.source import hub_records, is_local, read_squad, squad_from_records
+
+FILE = re.compile(r"xquad\.([\w-]+)\.json")
+#: The languages of XQuAD on the hub.
+ON_THE_HUB = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
 
 #: For each article its paragraphs.
 Articles = list[list[dict[str, Any]]]
@@ -41,8 +47,7 @@ def load_xquad(
 
     With `judge="test"` the collection has articles 0, 4, 8, ... and the rows are the rest. With `"dev"`, for
     choosing settings, the collection has articles 1, 5, 9, ... and the rows are 2, 3, 6, 7, ... With `"all"` the
-    collection has all 1190 questions and there are no rows. XQuAD on the hub has no articles: it needs `judge="all"`
-    and the names of the languages.
+    collection has all 1190 questions and there are no rows. XQuAD on the hub has no articles: it needs `judge="all"`.
 
     Returns:
         Rows and a collection, with queries and passages in English and each language.
@@ -82,17 +87,18 @@ def load_xquad(
 def _read_articles(data: str | Path, langs: list[str], judge: str) -> dict[str, Articles]:
     """The articles of each language, English first; all languages have the same questions."""
     if is_local(data):
-        known = sorted(path.name.split(".")[1] for path in Path(data).glob("xquad.*.json"))
-        check_files(data, known, "XQuAD", "xquad.en.json")
-        langs = choose_langs(langs, known, f"XQuAD in {data} has no language")
-        articles = {lang: read_squad(Path(data) / f"xquad.{lang}.json") for lang in langs}
+        files = {match[1]: path for match, path in find_files(data, FILE, "XQuAD", "xquad.en.json").items()}
+        chosen = choose_langs(langs, files, f"XQuAD in {data} has no language")
+        articles = {lang: read_squad(files[code]) for lang, code in chosen.items()}
     elif judge != "all":
         raise InputError("XQuAD on the hub has no articles to split by; only 'all' can be judged.", "judge")
     else:
-        refuse_all(langs, "XQuAD")
-        records = {lang: hub_records(str(data), f"xquad.{lang}", "validation") for lang in langs}
-        articles = {lang: squad_from_records(records[lang]) for lang in langs}
-    for lang in langs:
+        chosen = choose_langs(langs, ON_THE_HUB, f"{data} has no language")
+        articles = {
+            lang: squad_from_records(hub_records(str(data), f"xquad.{code}", "validation"))
+            for lang, code in chosen.items()
+        }
+    for lang in articles:
         if _question_ids(articles[lang]) != _question_ids(articles["en"]):
             raise InputError(
                 f"{data}: {lang} does not run parallel to English, id by id; download both from one release.", "data"

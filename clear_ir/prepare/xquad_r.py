@@ -6,6 +6,7 @@ Reads `<lang>.json` of google-research-datasets/lareqa: SQuAD's format, each par
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +17,11 @@ from clear_ir.data.files import InputError
 from clear_ir.prepare.languages import choose_langs, collection_name, with_english
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
+from clear_ir.prepare.release import find_files
 from clear_ir.prepare.shared_options import Langs
-from clear_ir.prepare.source import check_files, read_squad
+from clear_ir.prepare.source import read_squad
+
+FILE = re.compile(r"([a-z]{2})\.json")
 
 
 def load_xquad_r(
@@ -32,15 +36,16 @@ def load_xquad_r(
     Raises:
         InputError: If a file is missing, lacks sentences, or does not run parallel to the English one.
     """
-    known = sorted(path.stem for path in data.glob("??.json"))
-    check_files(data, known, "XQuAD-R", "en.json")
-    langs = choose_langs(with_english(langs), known, f"XQuAD-R in {data} has no language")
+    # The release has folders of other data sets beside that of XQuAD-R, with files of the same names.
+    folder = next((path for path in (data / "xquad-r", *data.glob("*/xquad-r")) if path.is_dir()), data)
+    files = {match[1]: path for match, path in find_files(folder, FILE, "XQuAD-R", "en.json").items()}
+    chosen = choose_langs(with_english(langs), files, f"XQuAD-R in {data} has no language")
     passages: dict[str, Text] = {}
     queries: dict[str, Text] = {}
     relevant: Qrels = {}  # for each question, in whatever language
     questions: dict[str, list[str]] = {}
-    for lang in langs:
-        path, questions[lang] = data / f"{lang}.json", []
+    for lang, code in chosen.items():
+        path, questions[lang] = files[code], []
         for a, article in enumerate(read_squad(path)):
             for p, paragraph in enumerate(article):
                 where = f"{path}, article {a + 1}, paragraph {p + 1}"
@@ -59,7 +64,7 @@ def load_xquad_r(
         if sorted(questions[lang]) != sorted(questions["en"]):
             raise InputError(f"{path} has other questions than en.json; download both from one release.", "data")
     qrels = {query.id: dict(relevant[query.parallel_id]) for query in queries.values()}
-    return Prepared(collection=Collection(collection_name("xquad-r", langs), passages, queries, qrels))
+    return Prepared(collection=Collection(collection_name("xquad-r", chosen), passages, queries, qrels))
 
 
 def _field(record: dict[str, Any], name: str, where: str) -> list[Any]:

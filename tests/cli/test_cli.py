@@ -97,7 +97,7 @@ def test_prepare_real_data_on_small_files(run, tmp_path):
     refused(
         run("prepare", "afriqa", "--data", folder, "--langs", "hau,xyz", "--out", tmp_path / "o2"),
         "'xyz'",
-        "choose among hau",
+        "choose among ha",
     )
     refused(run("prepare", "afriqa", "--data", folder, "--langs", "hau", "--out", tmp_path / "out"), "--overwrite")
     again = run("prepare", "afriqa", "--data", folder, "--langs", "hau", "--out", tmp_path / "out", "--overwrite")

@@ -115,7 +115,7 @@ def test_errors_name_the_flag_to_change(run, tmp_path):
     refused(run("prepare", "atlas", "--judge", "x", *out), "--judge is 'x'; choose among test, dev.")
     refused(run("prepare", "atlas", "--langs", ",", *out), "No language is named")
     refused(run("prepare", "mlqa", "--data", tmp_path, "--langs", "de", *out), "holds no files of MLQA", "(--data).")
-    refused(run("prepare", "xor-tydi", "--data", tmp_path / "x", "--langs", "fi", *out), "(--data, --langs).")
+    refused(run("prepare", "xor-tydi", "--data", tmp_path / "x", "--langs", "fi", *out), "no folder", "(--data).")
     refused(run("prepare", "xquad", "--data", "google/xquad", "--langs", "de", *out), "(--judge test|dev|all).")
     write_jsonl(tmp_path / "rows.jsonl", [{"query": "a", "passage": "b", "cross_query": "c"}])
     rows = ["--rows", tmp_path / "rows.jsonl"]

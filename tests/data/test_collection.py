@@ -174,3 +174,16 @@ def test_packed_files_are_read(tmp_path):
     (tmp_path / "corpus.jsonl.gz").write_bytes(b"no gzip")
     with pytest.raises(InputError, match="cannot be unpacked"):
         read_collection(tmp_path)
+
+
+def test_languages_of_a_collection_have_one_code(tmp_path):
+    write_jsonl(tmp_path / "corpus.jsonl", [{"_id": "d", "text": "x", "lang": "eng_Latn"}])
+    queries = [{"_id": f"q{i}", "text": "y", "lang": lang} for i, lang in enumerate(["deu_Latn", "ger", "EN"])]
+    write_jsonl(tmp_path / "queries.jsonl", queries)
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("".join(f"q{i}\td\t1\n" for i in range(3)))
+    assert list(map(str, read_collection(tmp_path).directions)) == ["q-en.p-en", "q-de.p-en"]
+    for lang, message in (("all", "stands for all languages"), ("German", "no language code; did you mean de?")):
+        write_jsonl(tmp_path / "corpus.jsonl", [{"_id": "d", "text": "x", "lang": lang}])
+        with pytest.raises(InputError, match=rf"corpus.jsonl, line 1: 'lang' is '{lang}', which .*{message}"):
+            read_collection(tmp_path)

@@ -39,7 +39,7 @@ def test_afriqa_never_trains_on_a_test_passage(afriqa):
     assert len(prepared.rejected.reasons) == 1
     assert prepared.notes == ["1 training rows dropped: their passage is a test passage."]
     assert sorted(p.text for p in prepared.collection.passages.values()) == ["a", "b", "c", "d", "e", "tested"]
-    assert list(map(str, prepared.collection.directions)) == ["q-en.p-en", "q-hau.p-en"]
+    assert list(map(str, prepared.collection.directions)) == ["q-en.p-en", "q-ha.p-en"]
 
 
 def test_afriqa_judged_on_dev_does_not_see_test(afriqa):
@@ -50,9 +50,14 @@ def test_afriqa_judged_on_dev_does_not_see_test(afriqa):
 
 def test_afriqa_languages(afriqa):
     assert load_afriqa(afriqa, ["swa"]).rows == []
-    with pytest.raises(InputError, match="no language 'fon'; choose among hau, swa"):
+    with pytest.raises(InputError, match="The passages of fon in AfriQA are French; only English passages are sup"):
         load_afriqa(afriqa, ["fon"])
-    with pytest.raises(InputError, match="holds no files of AfriQA") as refused:
+    with pytest.raises(InputError, match="no language 'ig'; choose among fon, ha, sw"):
+        load_afriqa(afriqa, ["ibo"])
+    everything = load_afriqa(afriqa, ["all"])
+    assert everything.collection.name == "afriqa-ha-sw"
+    assert everything.notes[0] == "Left out: fon, whose passages are French."
+    with pytest.raises(InputError, match="There is no folder .*none") as refused:
         load_afriqa(afriqa / "none", ["hau"])
     assert refused.value.settings == ("data",)
 
@@ -134,7 +139,7 @@ def test_own_data_has_a_dev_split_that_shares_nothing_with_the_others(tmp_path):
 def test_real_afriqa(shared_data):
     prepared = load_afriqa(shared_data / "afriqa", ["hau", "kin"])
     assert len(prepared.collection.passages) == 3187
-    assert sum(query.lang == "hau" for query in prepared.collection.queries.values()) == 300
+    assert sum(query.lang == "ha" for query in prepared.collection.queries.values()) == 300
     tested = {p for judged in prepared.collection.qrels.values() for p in judged}
     assert not tested & {row.passage_id for row in prepared.rows}
     assert len(prepared.rejected.reasons) == 82

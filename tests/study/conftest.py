@@ -44,11 +44,11 @@ class TinyStudy:
             "figure": list(OBJECTIVES),
             "objectives": OBJECTIVES,
             "data": {
-                "afriqa-hau": {"title": "Hausa", "dataset": "afriqa", "langs": ["hau"], "max_steps": 2, "dev_steps": 2}
+                "afriqa-ha": {"title": "Hausa", "dataset": "afriqa", "langs": ["ha"], "max_steps": 2, "dev_steps": 2}
             },
             "stages": [
-                {"name": "dev", "data": ["afriqa-hau"], "seeds": [0], "learning_rates": [1e-3, 1e-2]},
-                {"name": "test", "data": ["afriqa-hau"], "seeds": [0, 1]},
+                {"name": "dev", "data": ["afriqa-ha"], "seeds": [0], "learning_rates": [1e-3, 1e-2]},
+                {"name": "test", "data": ["afriqa-ha"], "seeds": [0, 1]},
             ],
         }
         for stage in self.matrix["stages"]:

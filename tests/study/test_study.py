@@ -34,13 +34,13 @@ def test_a_study_from_the_first_cell_to_the_tables(study, tmp_path, capsys):
     assert "15 cells of this stage to go" in capsys.readouterr().out
     run.main([*study.arguments(), "--minutes", "60"])
     made = sorted((tmp_path / "results").glob("*.json"))
-    assert [path.name for path in made] == ["dev-afriqa-hau.json", "test-afriqa-hau.json"]
+    assert [path.name for path in made] == ["dev-afriqa-ha.json", "test-afriqa-ha.json"]
     documents = {path.stem: json.loads(path.read_text())["cells"] for path in made}
     objectives = study.matrix["objectives"]
     assert sum(map(len, documents.values())) == len(experiment.cells) == (1 + 2 * len(objectives)) * 2
     assert all(experiment.results.has(cell) for cell in experiment.cells)
     assert not [path for path in (tmp_path / "runs").iterdir() if path.is_dir()], "models and checkpoints are gone"
-    cells = documents["test-afriqa-hau"]
+    cells = documents["test-afriqa-ha"]
     scores = {name: json.dumps(cell["scores"]) for name, cell in cells.items()}
     assert len({scores[f"{name}, seed 0"] for name in ("base", "infonce", "distil on queries")}) == 3
     trained = cells["clear + cross + guard, seed 1"]
@@ -58,19 +58,17 @@ def test_a_study_from_the_first_cell_to_the_tables(study, tmp_path, capsys):
 
     assert "15 of 15" in progress_table(experiment)
     assert re.search(r"\| distil on queries, then clear +\| +0\.01 ", dev_table(experiment))
-    table = objective_table(experiment, "afriqa-hau")
+    table = objective_table(experiment, "afriqa-ha")
     assert "the strongest baseline on dev" in table
     assert table.count("; p ") >= 2 * (len(objectives) - 1)
-    assert language_table(experiment, "afriqa-hau").count("\n") == table.count("\n")
-    lead = re.search(r"\| afriqa-hau \| clear \+ cross \+ guard +\| +([^|]+?) +\|", default_table(experiment))
+    assert language_table(experiment, "afriqa-ha").count("\n") == table.count("\n")
+    lead = re.search(r"\| afriqa-ha \| clear \+ cross \+ guard +\| +([^|]+?) +\|", default_table(experiment))
     assert lead
     summary = summary_table(experiment)
     assert re.search(rf"\| Hausa .* \| +{re.escape(lead[1])} \| .* x \d+\.\d \|", summary), summary
-    gained = re.search(r"q-hau.p-en \| +([\d.]+) \| +([+-][\d.]+) % \(", gain_table(experiment))
+    gained = re.search(r"q-ha.p-en \| +([\d.]+) \| +([+-][\d.]+) % \(", gain_table(experiment))
     default, infonce = (
-        np.mean(
-            [experiment.results.means(Cell("test", "afriqa-hau", name, seed), "1")["q-hau.p-en"] for seed in (0, 1)]
-        )
+        np.mean([experiment.results.means(Cell("test", "afriqa-ha", name, seed), "1")["q-ha.p-en"] for seed in (0, 1)])
         for name in ("clear + cross + guard", "infonce")
     )
     assert gained, gain_table(experiment)
@@ -80,14 +78,14 @@ def test_a_study_from_the_first_cell_to_the_tables(study, tmp_path, capsys):
     assert precision_table(experiment) == "Not run yet."
     assert "infonce-both" in merging_figure(experiment)
     assert re.search(r"in training, passages too, are cut at *\| 16 tokens", setting_table(experiment))
-    assert re.search(r"\| test +\| afriqa-hau +\| Hausa +\| +36 \| +2 \| +12 \|", data_table(experiment))
+    assert re.search(r"\| test +\| afriqa-ha +\| Hausa +\| +36 \| +2 \| +12 \|", data_table(experiment))
     assert "0.3 forward + 0.3 reverse + 0.1 KL + 0.3 cross + 0.5 guard" in objective_settings_table(experiment)
 
 
 def test_a_killed_study_keeps_its_cells_and_goes_on_from_the_checkpoint(study, tmp_path, monkeypatch):
     objectives = {"objectives": ["infonce"]}
     study.matrix["stages"] = [study.matrix["stages"][0] | {"learning_rates": [1e-3]} | objectives]
-    study.matrix["data"]["afriqa-hau"]["dev_steps"] = 12
+    study.matrix["data"]["afriqa-ha"]["dev_steps"] = 12
     study.matrix["train"]["eval_steps"] = 2
     experiment = study.experiment()
     base, cell = experiment.cells
@@ -136,21 +134,21 @@ class MeansByRate(ResultFiles):
 
 
 def test_of_level_learning_rates_the_one_that_keeps_more_english_is_chosen(study):
-    means = {1e-3: {"q-en.p-en": 0.9, "q-hau.p-en": 0.400}, 1e-2: {"q-en.p-en": 0.8, "q-hau.p-en": 0.404}}
+    means = {1e-3: {"q-en.p-en": 0.9, "q-ha.p-en": 0.400}, 1e-2: {"q-en.p-en": 0.8, "q-ha.p-en": 0.404}}
     study.matrix["objectives"] |= {"fixed": {"like": "infonce", "learning_rate": 1e-2}}
     experiment = Experiment(parse_matrix(study.matrix), MeansByRate(means))
     assert chosen_learning_rate(experiment, "infonce") == 1e-3
     assert chosen_learning_rate(experiment, "fixed") == 1e-2
-    means[1e-2]["q-hau.p-en"] = 0.406
+    means[1e-2]["q-ha.p-en"] = 0.406
     assert chosen_learning_rate(experiment, "infonce") == 1e-2
 
 
 def test_means_over_seeds_are_those_of_the_questions(study):
     experiment = study.experiment()
     run.main(study.arguments())
-    both = [Cell("test", "afriqa-hau", "infonce", seed) for seed in (0, 1)]
-    expected = sum(experiment.results.means(cell, "1")["q-hau.p-en"] for cell in both) / 2
-    averaged = mean_over_seeds(experiment, both, "1")["q-hau.p-en"]
+    both = [Cell("test", "afriqa-ha", "infonce", seed) for seed in (0, 1)]
+    expected = sum(experiment.results.means(cell, "1")["q-ha.p-en"] for cell in both) / 2
+    averaged = mean_over_seeds(experiment, both, "1")["q-ha.p-en"]
     assert averaged.mean("nDCG@10") == pytest.approx(expected)
     assert len(averaged.per_query) == 12
 
