@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks import generated
 from clear_ir.cli.datasets import data_sets_table
+from clear_ir.cli.recipe import recipes_table
 from clear_ir.data.settings import Settings, describe_settings
 from clear_ir.loss.terms import TERMS
 from clear_ir.recipes.recipe import STAGES
@@ -245,6 +246,7 @@ def terms_table() -> str:
 #: The tables by their name in the Markdown files. Names that begin with `study-` are those of the study.
 TABLES: dict[str, Callable[[], str]] = {
     "data-sets": data_sets_table,
+    "recipes": recipes_table,
     "training-step": step_table,
     "step-grid": grid_table,
     "search-speed": search_table,

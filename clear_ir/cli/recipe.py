@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from clear_ir.cli.next_command import command
 from clear_ir.cli.output import print_json
 from clear_ir.cli.settings_as_flags import Commands
 from clear_ir.cli.shared_options import AsJson
@@ -21,17 +22,27 @@ recipe = typer.Typer(
 @recipe.command("list", epilog="Example: clear-ir recipe list")
 def list_recipes(as_json: AsJson = False) -> None:
     """List the recipes that ship with clear-ir, each with its encoder."""
-    from clear_ir.recipes.recipe import load_recipe, shipped_recipes
+    if as_json:
+        print_json(_recipes())
+        return
+    typer.echo(recipes_table())
+    typer.echo(f"Next: {command('recipe', 'show', 'small')}")
+
+
+def recipes_table() -> str:
+    """The table of the recipes that ship, in Markdown. The command prints it, and docs/settings.md has it."""
     from clear_ir.report.tables import Table
 
-    rows: list[dict[str, Any]] = [
+    rows = _recipes()
+    return Table(list(rows[0]), [list(map(str, row.values())) for row in rows], num_names=3).markdown()
+
+
+def _recipes() -> list[dict[str, Any]]:
+    from clear_ir.recipes.recipe import load_recipe, shipped_recipes
+
+    return [
         {"recipe": name, "model": load_recipe(name).model, "what": what} for name, what in shipped_recipes().items()
     ]
-    if as_json:
-        print_json(rows)
-        return
-    typer.echo(Table(list(rows[0]), [list(map(str, row.values())) for row in rows], num_names=3).markdown())
-    typer.echo("Next: clear-ir recipe show NAME")
 
 
 @recipe.command(epilog="Example: clear-ir recipe show small > mine.yaml")

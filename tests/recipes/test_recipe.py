@@ -29,19 +29,55 @@ def test_the_small_recipe_has_the_default_objective():
     assert (train.weights, train.divergence) == (default.weights, default.divergence)
 
 
-@pytest.mark.parametrize("name", ["multilingual-e5", "gte"])
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("bge-m3", "BAAI/bge-m3"),
+        ("multilingual-e5-small", "intfloat/multilingual-e5-small"),
+        ("multilingual-e5-base", "intfloat/multilingual-e5-base"),
+        ("multilingual-e5-large", "intfloat/multilingual-e5-large"),
+        ("gte-multilingual-base", "Alibaba-NLP/gte-multilingual-base"),
+        ("qwen3-embedding-0.6b", "Qwen/Qwen3-Embedding-0.6B"),
+        ("embeddinggemma-300m", "google/embeddinggemma-300m"),
+    ],
+)
+def test_a_model_s_recipe_has_the_default_objective_and_says_what_was_measured(name, model):
+    recipe, default = load_recipe(name), TrainingSettings()
+    assert recipe.model == model
+    train = recipe.train
+    assert (train.loss, train.weights, train.divergence) == ("clear", default.weights, default.divergence)
+    assert (train.cached, train.mini_batch_num_tokens, train.max_seq_length) == (True, "auto", 512)
+    assert "measured" in (SHIPPED / f"{name}.yaml").read_text()
+    assert f"| {name} " in (SHIPPED.parent.parent / "docs" / "settings.md").read_text()
+
+
+def test_the_recipe_of_embeddinggemma_never_trains_in_float16():
+    assert load_recipe("embeddinggemma-300m").train.precision == "bf16"
+
+
+@pytest.mark.parametrize("name", ["paper-multilingual-e5", "paper-gte"])
 def test_the_papers_other_encoders_get_the_papers_settings(name):
     assert load_recipe(name).train == load_recipe("paper").train
     assert load_recipe(name).mine == load_recipe("paper").mine
 
 
 @pytest.mark.parametrize(
-    ("name", "architecture"), [("paper", "XLMRoberta"), ("multilingual-e5", "XLMRoberta"), ("gte", "Gte")]
+    ("name", "architecture"),
+    [
+        ("paper", "XLMRoberta"),
+        ("paper-multilingual-e5", "XLMRoberta"),
+        ("paper-gte", "Gte"),
+        ("multilingual-e5-small", "Bert"),
+        ("gte-multilingual-base", "Gte"),
+        ("qwen3-embedding-0.6b", "Qwen3"),
+        ("embeddinggemma-300m", "Gemma3Text"),
+    ],
 )
 def test_recipes_train_a_tiny_model_of_their_architecture(tmp_path, name, architecture):
     if not hasattr(transformers, f"{architecture}Model"):
         pytest.skip(f"transformers {transformers.__version__} has no {architecture}Model")
     tokenizer = make_encoder().tokenizer
+    is_decoder = architecture in ("Qwen3", "Gemma3Text")
     config = getattr(transformers, f"{architecture}Config")(
         vocab_size=len(tokenizer),
         hidden_size=32,
@@ -50,15 +86,19 @@ def test_recipes_train_a_tiny_model_of_their_architecture(tmp_path, name, archit
         intermediate_size=64,
         max_position_embeddings=514,
         pad_token_id=0,
+        **({"num_key_value_heads": 2, "head_dim": 8} if is_decoder else {}),
     )
     torch.manual_seed(0)
     getattr(transformers, f"{architecture}Model")(config).save_pretrained(tmp_path / "transformer")
     tokenizer.save_pretrained(tmp_path / "transformer")
-    modules = [Transformer(str(tmp_path / "transformer")), Pooling(32, pooling_mode="cls")]
+    modules = [Transformer(str(tmp_path / "transformer")), Pooling(32, pooling_mode="mean" if is_decoder else "cls")]
     encoder = SentenceTransformer(modules=modules, device="cpu")
     recipe = load_recipe(name)
     add_known_prompts(encoder, recipe.model)
-    assert encoder.prompts["query"] == ("query: " if name == "multilingual-e5" else "")
+    families = {"multilingual-e5": "query: ", "qwen3": "Instruct: ", "embeddinggemma": "task: search result | query: "}
+    expected = next((prompt for family, prompt in families.items() if family in name), "")
+    assert encoder.prompts["query"].startswith(expected)
+    assert bool(encoder.prompts["query"]) == bool(expected)
     encoder.save_pretrained(str(tmp_path / "base"))
     short = recipe.train.model_copy(update={"batch_size": 8, "max_steps": 3, "precision": "fp32", "eval_steps": 3})
     log = train_model(str(tmp_path / "base"), make_training_rows(n=5), short, tmp_path / "m")

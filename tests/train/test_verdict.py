@@ -70,7 +70,7 @@ def test_a_verdict_by_hand():
     assert judge_run(Judge, [{"step": 0}], 0, False) == {}
 
 
-def test_what_is_cut_is_measured_and_said(tmp_path, tiny_folder, caplog):
+def test_what_is_cut_is_measured_and_said(tmp_path, tiny_folder, caplog, monkeypatch):
     encoder = make_encoder(double=False)
     data = split_rows(make_training_rows(), settings())
     encoder.max_seq_length = 7
@@ -79,6 +79,10 @@ def test_what_is_cut_is_measured_and_said(tmp_path, tiny_folder, caplog):
     cut = measure_cut(encoder, data)
     assert cut == {"max_seq_length": 4, "passages_cut": 1.0, "tokens_unseen": pytest.approx(3 / 7)}
     assert "max_seq_length 4 cuts 100% of the passages: 43% of their tokens are never seen" in describe_cut(cut)
+    monkeypatch.setattr("clear_ir.train.verdict.CUT_SAMPLE", 20)
+    sampled = measure_cut(encoder, data)
+    assert sampled == cut | {"sample_of": len(set(data.dataset["positive"]) | set(data.dataset["negative_1"]))}
+    assert f"100% of the passages (a sample of 20 of {sampled['sample_of']} was counted): 43%" in describe_cut(sampled)
     short = settings(max_seq_length=8, max_steps=2)
     rows = make_training_rows()
     for record in rows.records:
