@@ -84,10 +84,13 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold bytes that are no UTF-8
+    if os.environ.get("RANK", "0") != "0":
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, of several processes the first speaks
     try:
         code = app(standalone_mode=False, prog_name="clear-ir")
     except InputError as error:
-        typer.echo(f"clear-ir: {error}", err=True)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one sentence from each machine
+            typer.echo(f"clear-ir: {error}", err=True)
         sys.exit(2)
     except UsageError as error:
         asked_for_help = type(error).__name__ == "NoArgsIsHelpError"

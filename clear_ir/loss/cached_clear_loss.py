@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from clear_ir.loss.clear_loss import CLEARLoss, PackedBatch
@@ -157,8 +158,14 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
 
     def _fits_one_pass(self, packed: PackedColumns, parts: list[list[dict[str, Any]]]) -> bool:
         """Whether the batch is a single mini-batch, so that a cache would save no memory."""
-        # Not if MatryoshkaLoss has replaced calculate_loss on this object: its version needs the cache.
-        return "calculate_loss" not in vars(self) and packed.merged == [True] and len(parts[0]) == 1
+        # Not if MatryoshkaLoss has replaced calculate_loss on this object: its version needs the cache. And not if
+        # processes exchange gradients: all must do so at the same points, but each has a batch of its own.
+        return (
+            "calculate_loss" not in vars(self)
+            and not isinstance(self.model, DistributedDataParallel)
+            and packed.merged == [True]
+            and len(parts[0]) == 1
+        )
 
     def embed_minibatch(
         self,

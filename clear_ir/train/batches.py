@@ -11,6 +11,8 @@ from datasets import Dataset
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from transformers import TrainerCallback
 
+from clear_ir.train import processes
+
 #: Columns in which no text may be twice in a batch. Negatives may: the loss masks a negative that is the positive of
 #: the row.
 DISTINCT_COLUMNS = ("anchor", "positive")
@@ -42,6 +44,10 @@ def rows_by_lang(langs: Sequence[str], sampling: Sampling, temperature: float) -
 class LanguageBatchSampler(DefaultBatchSampler):
     """Full batches in which no anchor and no positive is twice.
 
+    If several processes train together, a batch has `batch_size` rows for each of them, and no text is twice in all of
+    it. It comes as one part for each process, in their order, as accelerate deals batches out. One process with
+    `batch_size` times as large has the same batches.
+
     An epoch has each language's share of rows, see `rows_by_lang`. No row comes a second time before every row of
     its language came once. A batch that is not full is filled up with random rows, so that no row is dropped because it
     comes last. A row is left out of the epoch if every batch already has a row with its anchor or positive;
@@ -49,7 +55,7 @@ class LanguageBatchSampler(DefaultBatchSampler):
 
     Args:
         dataset: Rows with the columns `anchor` and `positive`, or one of them.
-        batch_size: Rows per batch.
+        batch_size: Rows per batch, of each process.
         drop_last: Not used: all batches are full, unless the rows are too few for one full batch.
         valid_label_columns: Not used.
         generator: Not used: the order depends on `seed` and the epoch.
@@ -58,6 +64,7 @@ class LanguageBatchSampler(DefaultBatchSampler):
         sampling: See `rows_by_lang`.
         temperature: See `rows_by_lang`.
         batch_languages: `mixed`: a batch has rows of any languages. `single`: each batch has one language.
+        num_processes: How many processes train together. None: as many as have joined.
     """
 
     def __init__(  # noqa: PLR0913, the first six are those of DefaultBatchSampler
@@ -73,8 +80,13 @@ class LanguageBatchSampler(DefaultBatchSampler):
         sampling: Sampling = "proportional",
         temperature: float = 0.5,
         batch_languages: BatchLanguages = "mixed",
+        num_processes: int | None = None,
     ) -> None:
         super().__init__(dataset, batch_size, drop_last, valid_label_columns, generator, seed)
+        self.num_processes = num_processes or processes.num_processes()
+        self._rows_per_batch = batch_size * self.num_processes
+        if self.num_processes > 1:
+            self.batch_size = None  # accelerate drops batches of another size than this
         columns = [dataset[name] for name in DISTINCT_COLUMNS if name in dataset.column_names]
         # Each text with the number of its column: an anchor may well be equal to a positive.
         self._texts = [frozenset(enumerate(texts)) for texts in zip(*columns, strict=True)]
@@ -87,16 +99,24 @@ class LanguageBatchSampler(DefaultBatchSampler):
         self.num_left_out = 0
 
     def __len__(self) -> int:
-        """Number of batches per epoch, the same in every epoch."""
-        return sum(-(-sum(self.rows_by_lang[lang] for lang in group) // self.batch_size) for group in self._groups)
+        """Number of batches per epoch, times the number of processes; the same in every epoch."""
+        return self.steps_per_epoch * self.num_processes
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches per epoch, which is the number of optimizer steps."""
+        return sum(-(-sum(self.rows_by_lang[lang] for lang in group) // self._rows_per_batch) for group in self._groups)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The batches of the epoch that `set_epoch` has set."""
+        """The batches of the epoch that `set_epoch` has set; of each, one part for every process."""
         rng = np.random.default_rng([self.seed, self.epoch])
         self.num_left_out = 0
         batches = [batch for group in self._groups for batch in self._batches(group, rng)]
         for i in rng.permutation(len(batches)):
-            yield batches[i]
+            # Parts of one size: the losses of the processes exchange their embeddings.
+            size, too_many = divmod(len(batches[i]), self.num_processes)
+            self.num_left_out += too_many
+            yield from (batches[i][part * size : (part + 1) * size] for part in range(self.num_processes))
 
     def _batches(self, group: list[str], rng: np.random.Generator) -> list[list[int]]:
         """The batches of some languages."""
@@ -106,14 +126,14 @@ class LanguageBatchSampler(DefaultBatchSampler):
         # at the end could join no batch.
         waiting = deque(rng.permutation(drawn).tolist())
         batches = []
-        for _ in range(-(-len(drawn) // self.batch_size)):
+        for _ in range(-(-len(drawn) // self._rows_per_batch)):
             batch, put_off = self._fill([], waiting)
             waiting.extendleft(reversed(put_off))
             batches.append(batch)
         self.num_left_out += len(waiting)
         all_rows = np.concatenate([self._rows[lang] for lang in group])
         return [
-            self._fill(batch, deque(rng.permutation(all_rows).tolist()))[0] if len(batch) < self.batch_size else batch
+            self._fill(batch, deque(rng.permutation(all_rows).tolist()))[0] if len(batch) < self._rows_per_batch else batch
             for batch in batches
         ]
 
@@ -131,7 +151,7 @@ class LanguageBatchSampler(DefaultBatchSampler):
         """
         chosen, put_off = list(batch), []
         texts = set().union(*(self._texts[row] for row in chosen))
-        while waiting and len(chosen) < self.batch_size:
+        while waiting and len(chosen) < self._rows_per_batch:
             row = waiting.popleft()
             if texts.isdisjoint(self._texts[row]):
                 texts |= self._texts[row]
@@ -142,18 +162,21 @@ class LanguageBatchSampler(DefaultBatchSampler):
 
 
 class EpochPlan(TrainerCallback):
-    """Makes the first entry of the training log: an epoch's rows by language, its batches, and the rows left out.
+    """Keeps the sampler at the epoch of the step, and makes the first entry of the training log.
+
+    The entry has an epoch's rows by language, its batches, and the rows left out.
 
     Args:
         sampler: A sampler with the same data, settings and seed as the trainer's.
     """
 
     def __init__(self, sampler: LanguageBatchSampler) -> None:
-        batches = sum(1 for _ in sampler)
+        self.steps_per_epoch = sampler.steps_per_epoch
+        parts = sum(1 for _ in sampler)
         self.entry = {
             "step": 0,
             "rows_by_language": sampler.rows_by_lang,
-            "batches": batches,
+            "batches": parts // sampler.num_processes,
             "rows_left_out": sampler.num_left_out,
         }
 
@@ -161,3 +184,12 @@ class EpochPlan(TrainerCallback):
         """Add the entry, unless a resumed run has it already."""
         if not state.log_history:
             state.log_history.append(self.entry)
+
+    def on_epoch_begin(
+        self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **kwargs: Any
+    ) -> None:
+        """Set the sampler's epoch. With several processes, or after a resume, nobody else reaches it."""
+        sampler = train_dataloader.batch_sampler
+        while not isinstance(sampler, LanguageBatchSampler):  # accelerate wraps it to deal out and to skip batches
+            sampler = sampler.batch_sampler
+        sampler.set_epoch(state.global_step // self.steps_per_epoch)

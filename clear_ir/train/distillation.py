@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from clear_ir.data.output_files import put_in_place, write_json
 from clear_ir.data.rows import Translation
 from clear_ir.loss.dropout import fast_dropout
+from clear_ir.train.processes import num_processes
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.trainer import StepBar, column_prompts, make_arguments
 
@@ -47,7 +48,7 @@ def distil_model(
 
     steps = settings.distil_steps
     # The teacher encodes only the texts that the steps use.
-    count = min(len(pairs), steps * settings.batch_size)
+    count = min(len(pairs), steps * settings.batch_size * num_processes())
     drawn = random.Random(settings.seed).sample(list(pairs), count)
     prompts = column_prompts(model, ["english", "translation"])
     prompt = prompts["english"] if prompts else ""

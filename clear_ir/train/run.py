@@ -24,6 +24,7 @@ from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encode
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.distillation import distil_model, read_distilled
+from clear_ir.train.processes import first_does, join_processes, num_processes
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.trainer import TrainingData, chooses_checkpoint, make_evaluator, make_trainer, split_rows
 from clear_ir.train.verdict import describe_cut, judge_run, measure_cut
@@ -80,11 +81,12 @@ def train_model(
         raise InputError(
             "Translations are for distillation, but distil_steps is 0; set it, for example to 192.", "distil_steps"
         )
+    process = join_processes()
     data = split_rows(rows, settings)
     settings = data.settings
     folder = RunFolder(out, _recipe(model_name, rows, settings, translations))
-    folder.open(resume, overwrite)
-    for note in data.notes:
+    first_does(lambda: folder.open(resume, overwrite))
+    for note in data.notes if process.is_main_process else []:
         logger.warning(note)
     with folder.clean_up_on_error():
         torch.manual_seed(settings.seed)
@@ -101,7 +103,7 @@ def train_model(
             model.model_card_data.base_model = base_model
         trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator)
         cut = measure_cut(model, data)
-        if sentence := describe_cut(cut):
+        if process.is_main_process and (sentence := describe_cut(cut)):
             logger.warning(sentence)
         checkpoint = folder.last_checkpoint()
         with fast_dropout():
@@ -111,7 +113,7 @@ def train_model(
     fitted = {"fitted": data.notes} if data.notes else {}
     plan |= read_distilled(folder.distilled) | fitted | {"cut": cut, "dev": _judge(trainer, model, evaluator)}
     log = [plan, *entries]
-    _write_model(trainer, model, folder, log)
+    first_does(lambda: _write_model(model, folder, log))
     return log
 
 
@@ -141,7 +143,7 @@ def _query_translations(data: TrainingData) -> list[Translation]:
 def _recipe(
     model_name: str, rows: TrainingRows, settings: TrainingSettings, translations: Sequence[Translation]
 ) -> str:
-    """The recipe of the run as YAML: model, settings, and hashes of the data. A resumed run must have the same."""
+    """The recipe of the run as YAML: model, settings, processes, and hashes of the data. A resumed run has the same."""
     rows_hash = hash_of(*(value for record in rows.records for value in record.values()))
     lines = [f"# clear-ir {version('clear-ir')}, {len(rows.records)} training rows with SHA-256 {rows_hash}"]
     if model_name == MINILM:
@@ -149,6 +151,8 @@ def _recipe(
     if translations:
         hashed = hash_of(*(text for pair in translations for text in (pair.english, pair.translation)))
         lines.append(f"# {len(translations)} translations with SHA-256 {hashed}")
+    if (count := num_processes()) > 1:
+        lines.append(f"# {count} processes: {count * settings.batch_size} rows per step")
     document = {"model": model_name, "train": settings.model_dump()}
     return "\n".join([*lines, yaml.safe_dump(document, sort_keys=False)])
 
@@ -204,8 +208,10 @@ class RunFolder:
 
     def last_checkpoint(self) -> Path | None:
         """The last complete checkpoint, if there is one."""
-        # The trainer writes its state last. A checkpoint without it is incomplete: the run was killed while writing.
-        complete = [path.parent for path in self.checkpoints.glob("checkpoint-*/trainer_state.json")]
+        # The trainer writes its state last. A checkpoint without it is incomplete: the run was killed while writing. Of
+        # several processes, each has written the state of its random numbers at some time before or after that.
+        written = [path.parent for path in self.checkpoints.glob("checkpoint-*/trainer_state.json")]
+        complete = [path for path in written if len(list(path.glob("rng_state*.pth"))) >= num_processes()]
         return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
 
     @contextmanager
@@ -214,17 +220,13 @@ class RunFolder:
         try:
             yield
         except BaseException:
-            if not self.resumable:
+            if join_processes().is_main_process and not self.resumable:
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
 
 
-def _write_model(
-    trainer: SentenceTransformerTrainer, model: SentenceTransformer, folder: RunFolder, log: list[dict[str, Any]]
-) -> None:
+def _write_model(model: SentenceTransformer, folder: RunFolder, log: list[dict[str, Any]]) -> None:
     """Write the model folder and remove the folder of the run."""
-    if not trainer.is_world_process_zero():
-        return
     partial = folder.path / "model"
     model.save_pretrained(str(partial))
     prompts = ", ".join(f"{side} {prompt_of(model, side)!r}" for side in ("query", "passage"))

@@ -19,6 +19,7 @@ from clear_ir.data.rows import TrainingRows, hold_out, training_columns
 from clear_ir.encode.model_loading import prompt_of
 from clear_ir.train import verdict
 from clear_ir.train.fitting import fit_settings
+from clear_ir.train.processes import num_processes
 from clear_ir.train.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def make_loss(
         "similarity_fct": dot_score if model.similarity_fn_name == "dot" else cos_sim,
         "scale": settings.scale_for(str(model.similarity_fn_name)),
         "num_negatives": num_negatives,
-        "gather_across_devices": torch.distributed.is_available() and torch.distributed.is_initialized(),
+        "gather_across_devices": num_processes() > 1,
         "false_negative_margin": settings.false_negative_margin,
         "languages": languages,
         "divergence": settings.divergence,
@@ -209,7 +210,8 @@ def make_trainer(
         temperature=settings.temperature,
         batch_languages=settings.batch_languages,
     )
-    steps = settings.max_steps or max(1, round(settings.epochs * len(data.dataset) / settings.batch_size))
+    rows_per_step = settings.batch_size * num_processes()
+    steps = settings.max_steps or max(1, round(settings.epochs * len(data.dataset) / rows_per_step))
     # The first step has the learning rate 0: its checkpoint is the base.
     eval_steps = settings.eval_steps or max(min(2, steps), steps // 10)
     evaluation: dict[str, Any] = {"eval_strategy": "steps" if evaluator else "no"}

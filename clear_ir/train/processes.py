@@ -1,0 +1,52 @@
+"""Several processes that train together, as torchrun starts them: one of them writes, and the others wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+from clear_ir.data.files import InputError
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+
+def join_processes() -> PartialState:
+    """This process among those that train together. At the first call each waits until all are there.
+
+    Returns:
+        Its number, how many there are, and ways to wait. Without torchrun or the like it is the only one.
+    """
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def num_processes() -> int:
+    """How many processes train together; 1 before they are joined."""
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if together else 1
+
+
+def first_does(action: Callable[[], None]) -> None:
+    """Let the first process do something while the others wait.
+
+    Args:
+        action: What it does.
+
+    Raises:
+        InputError: In every process, if it fails with such an error or with one of the system.
+    """
+    from accelerate.utils import broadcast_object_list
+
+    outcome: list[Exception | None] = [None]
+    if join_processes().is_main_process:
+        try:
+            action()
+        except (InputError, OSError) as error:
+            outcome = [error]
+    broadcast_object_list(outcome)
+    if outcome[0] is not None:
+        raise outcome[0]
