@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -84,8 +86,10 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold bytes that are no UTF-8
+    if "RANK" in os.environ:  # one of several processes
+        warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, once for each process
     if os.environ.get("RANK", "0") != "0":
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, of several processes the first speaks
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, the first speaks for all
     try:
         code = app(standalone_mode=False, prog_name="clear-ir")
     except InputError as error:

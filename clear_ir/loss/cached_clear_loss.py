@@ -37,6 +37,11 @@ MIN_NUM_TOKENS = 256
 logger = logging.getLogger(__name__)
 
 
+def _autocast_of(device_type: str) -> tuple[str, torch.dtype, bool]:
+    """The arguments of the autocast that is in force."""
+    return device_type, torch.get_autocast_dtype(device_type), torch.is_autocast_enabled(device_type)
+
+
 class _Replay:
     """Repeats the random numbers and the autocast of a mini-batch's first pass in its second pass.
 
@@ -47,11 +52,7 @@ class _Replay:
     def __init__(self, features: dict[str, Any]) -> None:
         device_type = next(value.device.type for value in features.values() if isinstance(value, Tensor))
         self.random_state = RandContext(*features.values())
-        self.autocast = (
-            device_type,
-            torch.get_autocast_dtype(device_type),
-            torch.is_autocast_enabled(device_type),
-        )
+        self.autocast = _autocast_of(device_type)
 
     def __enter__(self) -> None:
         self._entered = ExitStack()
@@ -76,8 +77,8 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         args: As in `CLEARLoss`, in its order.
         mini_batch_num_tokens: Tokens embedded at once, padding included. This decides how much memory training needs.
             None: 1,024 on a CPU, where more is slower; 8,192 on other devices. `"auto"`: measured on the first batch,
-            logged, and halved whenever memory runs out. The measurement depends on the load of the machine, so two runs
-            may differ in the last digits. Rule of thumb for the memory in half precision: tokens x layers x hidden size
+            logged, and halved whenever memory runs out, in the first pass or the second. The measurement depends on the
+            load of the machine, so two runs may differ in the last digits. Rule of thumb for the memory in half precision: tokens x layers x hidden size
             x 34 bytes (Korthikanti et al., arXiv 2205.05198).
         mini_batch_size: Texts embedded at once, as in sentence-transformers' cached losses. None: count tokens instead.
         show_progress_bar: Show a bar over the mini-batches of each step.
@@ -119,6 +120,13 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         """As `CLEARLoss.forward`. The second pass runs when the returned loss is back-propagated."""
         packed_batch = self._pack(list(sentence_features), labels)
         self._set_num_tokens(packed_batch.packed)
+        loss = self._first_pass(packed_batch, labels)
+        two_passes = torch.is_grad_enabled() and self._packed_batch is packed_batch
+        alone = not isinstance(self.model, DistributedDataParallel)  # otherwise the other processes would wait
+        return self._with_second_chance(loss, packed_batch, labels) if self._auto and two_passes and alone else loss
+
+    def _first_pass(self, packed_batch: PackedBatch, labels: Tensor | None) -> Tensor:
+        """The loss, whose second pass runs when it is back-propagated; or that of one pass, where one is enough."""
         while True:  # until a number of tokens fits into memory
             means = copy.deepcopy(self._means)
             try:
@@ -133,14 +141,52 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
                 self._bar = tqdm(total=total, desc="Embed mini-batches", disable=not self._show_bar)
                 return self.forward_cached(columns, labels)
             except (RuntimeError, MemoryError) as error:
-                if not (self._auto and self.mini_batch_num_tokens and is_out_of_memory(error)):
-                    raise
-                if self.mini_batch_num_tokens <= MIN_NUM_TOKENS:
+                if not self._can_halve(error):
                     raise
             # Nothing else has to be undone: no parameter has a gradient yet, and the embeddings are computed again.
             self._means = means
-            self.mini_batch_num_tokens //= 2
-            logger.warning("mini_batch_num_tokens: out of memory; going on with %d.", self.mini_batch_num_tokens)
+            self._halve()
+
+    def _with_second_chance(self, loss: Tensor, packed_batch: PackedBatch, labels: Tensor | None) -> Tensor:
+        """A loss of the same value. Where memory runs out in its second pass, the step is done again with fewer tokens.
+
+        If there are gradients of an earlier batch, running out of memory stays an error: they could not be told from
+        those of this batch.
+        """
+        autocast = _autocast_of(loss.device.type)
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        chance = loss.detach().requires_grad_()
+
+        def second_pass(gradient: Tensor) -> None:
+            attempt = loss
+            fresh = all(parameter.grad is None for parameter in parameters)
+            while True:
+                try:
+                    attempt.backward(gradient)
+                    return
+                except (RuntimeError, MemoryError) as error:
+                    if not (fresh and self._can_halve(error)):
+                        raise
+                for parameter in parameters:
+                    parameter.grad = None
+                self._halve()
+                means = copy.deepcopy(self._means)
+                with torch.enable_grad(), torch.autocast(*autocast):
+                    attempt = self._first_pass(packed_batch, labels)
+                self._means = means  # the log has the terms of this batch already
+
+        chance.register_hook(second_pass)
+        return chance
+
+    def _can_halve(self, error: BaseException) -> bool:
+        """Whether memory ran out and fewer tokens at once may help."""
+        tokens = self.mini_batch_num_tokens
+        return self._auto and tokens is not None and tokens > MIN_NUM_TOKENS and is_out_of_memory(error)
+
+    def _halve(self) -> None:
+        assert self.mini_batch_num_tokens is not None
+        self.mini_batch_num_tokens //= 2
+        logger.warning("mini_batch_num_tokens: out of memory; going on with %d.", self.mini_batch_num_tokens)
 
     def _set_num_tokens(self, packed: PackedColumns) -> None:
         """Set the number of tokens at the first batch, unless an argument gives it."""

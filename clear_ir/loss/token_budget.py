@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -17,8 +18,10 @@ NUM_TOKENS = {"cpu": 1024, "other": 8192}
 BUDGETS = {"cpu": (512, 1024, 2048, 4096, 8192), "other": (4096, 8192, 16384, 32768, 65536, 131072)}
 #: The smallest budget that reaches this share of the best rate is chosen: a larger one costs memory and gains little.
 GOOD_ENOUGH = 0.95
-#: Share of an accelerator's memory that a trial may fill. The rest is for the optimizer's state, which comes later.
-MAX_MEMORY_SHARE = 0.7
+#: Share of the free memory of an accelerator that training may fill, with the optimizer's state.
+MAX_MEMORY_SHARE = 0.9
+#: Bytes that AdamW keeps for each trained parameter, from its first step on: two numbers of 32 bits.
+OPTIMIZER_BYTES = 8
 
 T = TypeVar("T")
 
@@ -48,7 +51,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 def choose_num_tokens(model: nn.Module, features: dict[str, Any]) -> int:
     """Measure budgets on the longest text of a batch, forward and backward, and choose the smallest fast one.
 
-    This leaves no gradients behind and uses up no random numbers, so training does not change.
+    No trial is larger than the batch, so all together take about as long as three steps. A budget must leave room for
+    the state of AdamW, which comes with the first step. This leaves no gradients behind and uses up no random numbers,
+    so training does not change.
 
     Args:
         model: The encoder.
@@ -62,18 +67,19 @@ def choose_num_tokens(model: nn.Module, features: dict[str, Any]) -> int:
         RuntimeError: If even the smallest budget does not fit into memory.
     """
     device = features["input_ids"].device
+    room = _room(model, device)
     rates: dict[int, float] = {}
-    for budget in for_device(BUDGETS, device):
+    for budget in _worth_trying(for_device(BUDGETS, device), int(features["attention_mask"].sum())):
         try:
-            rate, memory_share = _measure(model, features, budget, device)
+            rate, peak = _measure(model, features, budget, device)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or not rates:
                 raise
             break
-        if memory_share > MAX_MEMORY_SHARE and rates:
+        if peak > room and rates:
             break
         rates[budget] = rate
-        if rate < 0.9 * max(rates.values()):
+        if rate < max(rates.values()):
             break  # larger budgets will not be faster again
     chosen = next(budget for budget, rate in rates.items() if rate >= GOOD_ENOUGH * max(rates.values()))
     measured = ", ".join(f"{budget}: {rate:,.0f} tokens/s" for budget, rate in rates.items())
@@ -81,10 +87,25 @@ def choose_num_tokens(model: nn.Module, features: dict[str, Any]) -> int:
     return chosen
 
 
-def _measure(model: nn.Module, features: dict[str, Any], budget: int, device: torch.device) -> tuple[float, float]:
-    """Tokens per second, and the share of the device's memory in use at the peak (0 on a CPU)."""
+def _worth_trying(budgets: Sequence[int], num_tokens: int) -> list[int]:
+    """The budgets up to the first that holds a whole batch of so many tokens: a larger one is no different."""
+    smaller = [budget for budget in budgets if budget < num_tokens]
+    return list(budgets[: len(smaller) + 1])
+
+
+def _room(model: nn.Module, device: torch.device) -> float:
+    """The bytes of the device that weights, gradients and activations may fill; no limit on a CPU."""
+    if device.type != "cuda":
+        return math.inf
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return MAX_MEMORY_SHARE * free - OPTIMIZER_BYTES * trained
+
+
+def _measure(model: nn.Module, features: dict[str, Any], budget: int, device: torch.device) -> tuple[float, int]:
+    """Tokens per second, and the bytes of the device in use at the peak (0 on a CPU)."""
     length = int(features["attention_mask"][0].sum())
-    rows = max(1, budget // length)
+    rows = min(len(features["input_ids"]), max(1, budget // length))
     # Copies of the longest text: attention costs most per token there, so other mini-batches of this budget need less.
     repeated = {
         name: value[:1, :length].expand(rows, -1).contiguous() if isinstance(value, Tensor) else value
@@ -96,7 +117,7 @@ def _measure(model: nn.Module, features: dict[str, Any], budget: int, device: to
     seconds = []
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with torch.random.fork_rng(devices=[device] if cuda else []):
-        for _ in range(3):
+        for _ in range(2):  # the first one is slower: it makes buffers and code for the shape
             begin = time.perf_counter()
             with torch.enable_grad():
                 # Not backward(): that would add to the parameters' gradients and start DDP's exchange of them.
@@ -105,8 +126,8 @@ def _measure(model: nn.Module, features: dict[str, Any], budget: int, device: to
             if cuda:
                 torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - begin)
-    memory_share = 0.0
+    peak = 0
     if cuda:
-        memory_share = torch.cuda.max_memory_allocated(device) / torch.cuda.get_device_properties(device).total_memory
+        peak = torch.cuda.max_memory_allocated(device)
         torch.cuda.empty_cache()
-    return rows * length / min(seconds), memory_share
+    return rows * length / min(seconds), peak

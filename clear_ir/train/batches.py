@@ -86,7 +86,7 @@ class LanguageBatchSampler(DefaultBatchSampler):
         self.num_processes = num_processes or processes.num_processes()
         self._rows_per_batch = batch_size * self.num_processes
         if self.num_processes > 1:
-            self.batch_size = None  # accelerate drops batches of another size than this
+            self.batch_size = None  # type: ignore[assignment]  # accelerate drops batches of another size than this
         columns = [dataset[name] for name in DISTINCT_COLUMNS if name in dataset.column_names]
         # Each text with the number of its column: an anchor may well be equal to a positive.
         self._texts = [frozenset(enumerate(texts)) for texts in zip(*columns, strict=True)]
@@ -133,7 +133,9 @@ class LanguageBatchSampler(DefaultBatchSampler):
         self.num_left_out += len(waiting)
         all_rows = np.concatenate([self._rows[lang] for lang in group])
         return [
-            self._fill(batch, deque(rng.permutation(all_rows).tolist()))[0] if len(batch) < self._rows_per_batch else batch
+            self._fill(batch, deque(rng.permutation(all_rows).tolist()))[0]
+            if len(batch) < self._rows_per_batch
+            else batch
             for batch in batches
         ]
 
@@ -185,9 +187,7 @@ class EpochPlan(TrainerCallback):
         if not state.log_history:
             state.log_history.append(self.entry)
 
-    def on_epoch_begin(
-        self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **kwargs: Any
-    ) -> None:
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **kwargs: Any) -> None:
         """Set the sampler's epoch. With several processes, or after a resume, nobody else reaches it."""
         sampler = train_dataloader.batch_sampler
         while not isinstance(sampler, LanguageBatchSampler):  # accelerate wraps it to deal out and to skip batches

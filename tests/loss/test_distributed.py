@@ -26,7 +26,7 @@ def test_two_processes_with_gather_equal_one(tmp_path):
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": f"{worker.parent}:{worker.parents[1]}",
+        "PYTHONPATH": os.pathsep.join(map(str, [worker.parent, worker.parents[1], os.environ.get("PYTHONPATH", "")])),
     }
     done = subprocess.run(
         [*command, str(tmp_path / "out.json")],
@@ -42,3 +42,7 @@ def test_two_processes_with_gather_equal_one(tmp_path):
         assert found[name][0] == pytest.approx(value, rel=1e-10), name
         torch.testing.assert_close(torch.tensor(found[name][1], dtype=torch.float64), gradient, rtol=1e-7, atol=1e-9)
     assert found["apart"][0] != pytest.approx(value, rel=1e-3), "gathering changed nothing, so the test shows nothing"
+    sizes, steps = found["few"]
+    assert sizes[0] == 1 < sizes[1], "both cut their batch, so the test shows nothing"
+    assert steps == pytest.approx([steps[0]] * 3)
+    assert steps[0] > 0

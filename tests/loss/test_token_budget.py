@@ -72,12 +72,14 @@ def test_the_default_follows_the_device(encoder):
 class Cramped(torch.nn.Module):
     """An encoder on a device with room for so many tokens: memory cannot be made to run out at will."""
 
-    def __init__(self, encoder, most):
+    def __init__(self, encoder, most, only_with_activations=False):
         super().__init__()
         self.encoder, self.most, self.refused = encoder, most, 0
+        self.only_with_activations = only_with_activations
 
     def forward(self, features):
-        if features["attention_mask"].sum() > self.most:
+        keeps_activations = torch.is_grad_enabled() or not self.only_with_activations
+        if keeps_activations and features["attention_mask"].sum() > self.most:
             self.refused += 1
             raise torch.OutOfMemoryError("out of memory")
         return self.encoder(features)
@@ -106,6 +108,61 @@ def test_out_of_memory_halves_the_budget_and_the_step_is_exact(small, monkeypatc
     torch.testing.assert_close(cramped_gradient, gradient, rtol=1e-9, atol=1e-11)
     # The failed attempts left no trace in the log of the terms.
     assert loss.pop_terms() == pytest.approx(plain.pop_terms())
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_out_of_memory_in_the_second_pass_does_the_step_again(monkeypatch, encoder, caplog, bf16):
+    texts = make_texts(2)
+    plain = CLEARLoss(encoder)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        value, gradient = value_and_gradient(plain, encoder, texts)
+    monkeypatch.setattr("clear_ir.loss.cached_clear_loss.MIN_NUM_TOKENS", 10)
+    loss = CachedCLEARLoss(encoder, mini_batch_num_tokens="auto")
+    loss.model = cramped = Cramped(encoder, most=25, only_with_activations=True)
+    loss.mini_batch_num_tokens = 80
+    encoder.zero_grad()
+    features = features_of(encoder, texts)
+    with caplog.at_level(logging.WARNING, "clear_ir"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            second_value = loss(features)
+        assert cramped.refused == 0
+        (3 * second_value).backward()  # as a scaler of gradients does it
+    assert cramped.refused == 2
+    assert loss.mini_batch_num_tokens == 20
+    found = torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None]) / 3
+    assert second_value.item() == pytest.approx(value, rel=1e-2 if bf16 else 1e-12)
+    torch.testing.assert_close(found, gradient, rtol=1e-7, atol=1e-2 if bf16 else 1e-11)
+    assert loss.pop_terms() == pytest.approx(plain.pop_terms(), rel=1e-2 if bf16 else 1e-9)
+    # A second batch adds to these gradients, so nothing may be undone.
+    loss.mini_batch_num_tokens = 80
+    with pytest.raises(torch.OutOfMemoryError):
+        loss(features).backward()
+
+
+def test_no_trial_is_larger_than_the_batch(encoder, monkeypatch):
+    tried = []
+    measure = budget._measure
+    monkeypatch.setattr(budget, "_measure", lambda *given: tried.append(given[2]) or measure(*given))
+    features = features_of(encoder, [["river desert moon bread bank", "moon"] * 8])[0]
+    assert features["attention_mask"].sum() < 512
+    assert budget.choose_num_tokens(encoder, features) == 512
+    assert tried == [512]
+    assert budget._worth_trying((512, 1024, 2048), 1024) == [512, 1024]
+    assert budget._worth_trying((512, 1024, 2048), 1025) == [512, 1024, 2048]
+
+
+def test_a_budget_leaves_room_for_the_optimizer(small, encoder, monkeypatch):
+    features = features_of(encoder, [["river desert moon bread bank", "moon"] * 8])[0]
+    # Each budget is faster than the one before, and takes a byte for each token.
+    monkeypatch.setattr(budget, "_measure", lambda model, features, tokens, device: (float(tokens), tokens))
+    monkeypatch.setattr(budget, "_room", lambda model, device: 40)
+    assert budget.choose_num_tokens(encoder, features) == 32
+    monkeypatch.undo()
+    cuda = torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10_000_000, 20_000_000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5_000_000)
+    trained = sum(parameter.numel() for parameter in encoder.parameters())
+    assert budget._room(encoder, cuda) == pytest.approx(0.9 * 15_000_000 - 8 * trained)
 
 
 def test_out_of_memory_is_not_hidden_where_nothing_can_be_done(monkeypatch, encoder):

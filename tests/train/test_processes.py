@@ -94,7 +94,8 @@ def test_killed_in_a_later_epoch_two_processes_go_on_with_its_batches(tmp_path, 
     )
     limit = time.monotonic() + 200
     while not (tmp_path / "m.partial/checkpoints/checkpoint-12/trainer_state.json").exists():
-        assert process.poll() is None and time.monotonic() < limit, "the run ended before it could be killed"
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < limit
         time.sleep(0.005)
     workers = psutil.Process(process.pid).children(recursive=True)
     for victim in [psutil.Process(process.pid), *workers]:
