@@ -78,8 +78,8 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         mini_batch_num_tokens: Tokens embedded at once, padding included. This decides how much memory training needs.
             None: 1,024 on a CPU, where more is slower; 8,192 on other devices. `"auto"`: measured on the first batch,
             logged, and halved whenever memory runs out, in the first pass or the second. The measurement depends on the
-            load of the machine, so two runs may differ in the last digits. Rule of thumb for the memory in half precision: tokens x layers x hidden size
-            x 34 bytes (Korthikanti et al., arXiv 2205.05198).
+            load of the machine, so two runs may differ in the last digits. Rule of thumb for the memory in half
+            precision: tokens x layers x hidden size x 34 bytes (Korthikanti et al., arXiv 2205.05198).
         mini_batch_size: Texts embedded at once, as in sentence-transformers' cached losses. None: count tokens instead.
         show_progress_bar: Show a bar over the mini-batches of each step.
         kwargs: As in `CLEARLoss`, by name.
