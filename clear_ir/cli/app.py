@@ -79,8 +79,8 @@ def program(
     """Options of the program, before any command."""
 
 
-def main() -> None:
-    """Run the command line. Bad input ends with one sentence and exit code 2."""
+def _prepare_process() -> None:
+    """Keep libraries quiet, and say what is said once, also if several processes train together."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -90,6 +90,11 @@ def main() -> None:
         warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, once for each process
     if os.environ.get("RANK", "0") != "0":
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, the first speaks for all
+
+
+def main() -> None:
+    """Run the command line. Bad input ends with one sentence and exit code 2."""
+    _prepare_process()
     try:
         code = app(standalone_mode=False, prog_name="clear-ir")
     except InputError as error:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from clear_ir.data.files import InputError
 from clear_ir.train.batches import DISTINCT_COLUMNS
+from clear_ir.train.processes import num_processes
 from clear_ir.train.settings import TrainingSettings
 
 #: A row alone in its batch has no other row to be told from.
@@ -37,6 +38,8 @@ def fit_settings(
     changes: dict[str, int] = {}
     sentences = []
     largest, reason = _largest_batch(rows, langs, settings.batch_languages == "single")
+    if (processes := num_processes()) > 1:  # together they have one batch without a text twice
+        largest, reason = largest // processes, f"{reason}, by {processes} processes"
     if largest < SMALLEST_BATCH:
         raise InputError(
             f"{reason}, too few for a batch of {SMALLEST_BATCH}; give more rows, or hold out fewer.",

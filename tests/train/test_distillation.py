@@ -136,6 +136,6 @@ def test_translations_from_the_command_line(run, tmp_path, tiny_folder):
     write_text(tmp_path / "pairs.csv", "en,sw\nthe river,mto\n")
     refused(run(*train, "--out", tmp_path / "n"), "no column 'english' among en, sw")
     write_text(tmp_path / "pairs.csv", "english,translation\n")
-    refused(run(*train, "--out", tmp_path / "n"), "holds no translation")
+    refused(run(*train, "--out", tmp_path / "n"), "holds no records")
     refused(run(*train, "--out", tmp_path / "n", "--set", "distil_steps=-1"), "distil_steps")
     assert not list(tmp_path.glob("n*"))

@@ -116,3 +116,15 @@ def test_what_the_first_process_refuses_all_refuse_and_one_says(tmp_path, tiny_f
     assert done.stderr.count("holds files that this command did not make") == 1
     assert "exitcode  : 2" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
+
+
+def test_a_batch_fits_the_rows_of_all_processes(tmp_path, tiny_folder):
+    records = make_training_rows().records
+    for i, record in enumerate(records):
+        record["positive"] = records[i % 7]["positive"]
+    write_jsonl(tmp_path / "rows.jsonl", records)
+    done = train(TWO, tiny_folder, tmp_path / "rows.jsonl", tmp_path / "m", 64, "--max-steps", "4")
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = "40 rows (distinct passages: 7) are left for training, by 2 processes: batch_size 64 -> 3."
+    assert done.stderr.count(said) == 1
+    assert len(losses(tmp_path / "m")) == 4
