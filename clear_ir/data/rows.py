@@ -267,8 +267,6 @@ def read_translations(path: Path) -> list[Translation]:
                 raise InputError(f"{where}: {column!r} is null or empty; fix the line or remove it.")
             texts[column] = text
         translations.append(Translation(**texts, lang=_field(record, "lang", where) or "xx"))
-    if not translations:
-        raise InputError(f"{path} holds no translation; give one English text and its translation per line.")
     return translations
 
 
