@@ -19,7 +19,7 @@ from clear_ir.data.collection import Collection, Qrels, Text
 from clear_ir.data.files import InputError, not_utf8, open_bytes, or_packed, read_jsonl
 from clear_ir.data.languages import language_tag
 from clear_ir.data.output_files import write_jsonl, write_text
-from clear_ir.data.texts import text_of
+from clear_ir.data.texts import text_key, text_of
 
 
 def read_collection(folder: Path, split: str = "test", strict: bool = False) -> Collection:
@@ -29,7 +29,8 @@ def read_collection(folder: Path, split: str = "test", strict: bool = False) -> 
     empty; it stays in the pool. A judgment may name a query or a passage that does not exist. The query's is left out.
     A relevant passage that does not exist is a miss, because nobody can find it; in a corpus of several languages it is
     left out, because its language is not known. A query that is itself a document, with one id and text, is left out
-    of its own ranking.
+    of its own ranking. A passage without a judgment that has the text of a relevant one, in the same language, is as
+    relevant: finding either is right.
 
     Args:
         folder: Folder with `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`, each of them also with .gz.
@@ -50,6 +51,7 @@ def read_collection(folder: Path, split: str = "test", strict: bool = False) -> 
     queries = _read_texts(or_packed(folder / "queries.jsonl"), may_be_empty=False)
     path = or_packed(folder / "qrels" / f"{split}.tsv")
     qrels, missing = _read_qrels(path, passages, queries, strict)
+    same_text = _judge_same_texts(passages, qrels)
     judged = {query: queries[query] for query in queries if query in qrels}
     # `clear-ir prepare` writes every collection to a folder named "collection", which says nothing of the data set.
     place = folder.resolve()
@@ -62,6 +64,7 @@ def read_collection(folder: Path, split: str = "test", strict: bool = False) -> 
         "Judgments of queries that are not in queries.jsonl, left out": missing["query"],
         "Judgments of passages that are not in corpus.jsonl, misses where relevant": missing["passage"],
         "Judgments of passages that are not in corpus.jsonl, left out": missing["passage of no language"],
+        "Judgments added, of passages with the text of a relevant one": same_text,
         "Queries that are passages themselves, each left out of its own ranking": themselves,
     }
     collection.notes = [f"{what}: {count}." for what, count in counts.items() if count]
@@ -154,6 +157,36 @@ def _read_qrels(
     if not any(relevance > 0 for judged in qrels.values() for relevance in judged.values()):
         raise InputError(f"{path} judges no passage relevant; give at least one line with a score above 0.")
     return qrels, missing
+
+
+def _judge_same_texts(passages: dict[str, Text], qrels: Qrels) -> int:
+    """Judge passages as those that have their text and language. Texts that are equal by `text_key` are one.
+
+    Args:
+        passages: All passages, by id.
+        qrels: The judgments, to which those of equal texts are added.
+
+    Returns:
+        How many were added.
+    """
+    relevant = {p for judged in qrels.values() for p, relevance in judged.items() if relevance > 0 and p in passages}
+    # Only keys of relevant passages are kept, since a corpus may have millions.
+    ids_of_key: dict[tuple[str, str], list[str]] = {_key(passages[p]): [] for p in relevant if passages[p].full_text}
+    for passage in passages.values():
+        if (ids := ids_of_key.get(_key(passage))) is not None:
+            ids.append(passage.id)
+    same_as = {p: [other for other in ids if other != p] for ids in ids_of_key.values() if len(ids) > 1 for p in ids}
+    added = 0
+    for judged in qrels.values():
+        for passage_id, relevance in list(judged.items()):
+            for other in same_as.get(passage_id, []) if relevance > 0 else []:
+                added += other not in judged
+                judged.setdefault(other, relevance)
+    return added
+
+
+def _key(passage: Text) -> tuple[str, str]:
+    return passage.lang, text_key(passage.full_text)
 
 
 def _judgments(path: Path) -> Iterator[tuple[str, str, str, int]]:

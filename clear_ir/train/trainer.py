@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 from clear_ir.data.collection import Asked, Collection, Text, collect_questions
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import TrainingRows, hold_out, training_columns
+from clear_ir.data.texts import text_key
 from clear_ir.encode.model_loading import prompt_of
 from clear_ir.train import verdict
 from clear_ir.train.fitting import fit_settings
@@ -76,8 +77,9 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
         InputError: If the rows that remain do not fill a batch of two, or a term of the loss needs as many negative
             queries as negative passages and the rows have not.
     """
+    records = _one_wording(rows)
     train, dev = hold_out(
-        rows.records, settings.dev_share, settings.seed, lambda record: (record["positive"], record["anchor"])
+        records, settings.dev_share, settings.seed, lambda record: (record["positive"], record["anchor"])
     )
     langs = [_lang(record) for record in train]
     negatives, queries = rows.num_negatives, rows.num_neg_queries
@@ -95,8 +97,21 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
     languages = sorted(set(langs)) if len(set(langs)) > 1 else []
     if languages:
         table["label"] = [languages.index(lang) for lang in langs]
-    dev_collection = _dev_collection(rows.records, dev) if dev else None
+    dev_collection = _dev_collection(records, dev) if dev else None
     return TrainingData(Dataset.from_dict(table), negatives, langs, languages, dev_collection, settings, notes)
+
+
+def _one_wording(rows: TrainingRows) -> list[dict[str, str]]:
+    """The rows, in which texts that are equal by `text_key` are written as the first of them.
+
+    Batches and the loss find duplicates and known positives by strings and by tokens. Another form of Unicode or other
+    white space would make a text a negative of itself.
+    """
+    first: dict[str, str] = {}
+    return [
+        record | {column: first.setdefault(text_key(record[column]), record[column]) for column in rows.columns}
+        for record in rows.records
+    ]
 
 
 def _lang(record: dict[str, str]) -> str:

@@ -187,3 +187,21 @@ def test_languages_of_a_collection_have_one_code(tmp_path):
         write_jsonl(tmp_path / "corpus.jsonl", [{"_id": "d", "text": "x", "lang": lang}])
         with pytest.raises(InputError, match=rf"corpus.jsonl, line 1: 'lang' is '{lang}', which .*{message}"):
             read_collection(tmp_path)
+
+
+def test_finding_either_of_two_passages_with_one_text_is_right(tmp_path):
+    passages = [
+        ("a", "Z\u00fcrich noir", "fr"),
+        ("b", "Zu\u0308rich  noir", "fr"),
+        ("c", "Z\u00fcrich noir", "en"),
+        ("d", "", "fr"),
+    ]
+    corpus = [
+        {"_id": i, "text": text, "lang": lang} for i, text, lang in (*passages, ("e", "", "fr"), ("f", "x", "fr"))
+    ]
+    queries = [{"_id": i, "text": i, "lang": "en"} for i in ("q", "r")]
+    qrels = "q\ta\t2\nq\td\t1\nq\tf\t0\nr\tb\t1\nr\ta\t0\n"
+    collection = write_beir(tmp_path, corpus, queries, qrels)
+    # Not the text in another language, not empty passages, and no judgment is changed.
+    assert collection.qrels == {"q": {"a": 2, "d": 1, "f": 0, "b": 2}, "r": {"b": 1, "a": 0}}
+    assert "Judgments added, of passages with the text of a relevant one: 1." in collection.notes

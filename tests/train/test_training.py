@@ -351,3 +351,20 @@ def test_prompts_in_training_are_those_of_encoding(prompts, default):
     sides = [quiet(encoder).encode(["river"], side) for side in ("query", "passage")]
     for side, encode in zip(sides, (encoder.encode_query, encoder.encode_document), strict=True):
         np.testing.assert_allclose(side, encode(["river"], normalize_embeddings=True), atol=1e-6)
+
+
+def test_one_text_in_two_forms_of_unicode_is_no_negative_of_itself():
+    rows = make_training_rows(16)
+    plain = split_rows(rows, settings(dev_share=0.0)).dataset
+    for i, record in enumerate(rows.records):
+        record["positive"] = f"Z\u00fcrich number {i // 2}" if i % 2 else f"Zu\u0308rich  number {i // 2}"
+        record["negative_1"] = f" Z\u00fcrich number {i // 2}"
+    rows.records[0] |= {"anchor": plain["anchor"][0].replace(" ", "\u00a0")}
+    rows.records[1] |= {"anchor": plain["anchor"][0]}
+    dataset = split_rows(rows, settings(dev_share=0.0)).dataset
+    assert dataset["positive"] == [f"Zu\u0308rich  number {i // 2}" for i in range(16)]
+    assert dataset["negative_1"] == dataset["positive"]
+    assert dataset["anchor"][0] == dataset["anchor"][1]
+    for batch in LanguageBatchSampler(dataset, batch_size=4):
+        assert len({dataset["positive"][row] for row in batch}) == 4
+    assert dataset["cross_anchor"] == plain["cross_anchor"], "other texts stay as they are"
