@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from clear_ir.data.collection_files import check_id
 from clear_ir.data.column_names import Columns, choose_columns, no_column
 from clear_ir.data.files import InputError, Record, hash_of
-from clear_ir.data.languages import is_english, language_tag
+from clear_ir.data.languages import UNKNOWN, is_english, language_tag
 from clear_ir.data.nested import flatten_languages, passages_of
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.records import read_records
@@ -69,7 +69,7 @@ class Translation:
 
     english: str
     translation: str
-    lang: str = "xx"
+    lang: str = UNKNOWN
 
 
 @dataclass
@@ -253,7 +253,8 @@ def read_translations(path: Path) -> list[Translation]:
         The translations.
 
     Raises:
-        InputError: If a column is missing, a text is null or empty, or there are no translations.
+        InputError: If a column is missing, a text is null or empty, a language is no code, or there are no
+            translations.
     """
     translations = []
     for where, record in read_records(path):
@@ -266,7 +267,7 @@ def read_translations(path: Path) -> list[Translation]:
             if text is None:
                 raise InputError(f"{where}: {column!r} is null or empty; fix the line or remove it.")
             texts[column] = text
-        translations.append(Translation(**texts, lang=_field(record, "lang", where) or "xx"))
+        translations.append(Translation(**texts, lang=_lang(record.get("lang"), f"{where}: 'lang'") or UNKNOWN))
     return translations
 
 
@@ -347,8 +348,8 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
         the file: rows with fewer are left out, and what others have beyond that is dropped. The notes count both.
 
     Raises:
-        InputError: If a column is missing, a field is null or empty, or a row's negatives are not numbered from 1
-            without gaps.
+        InputError: If a column is missing, a field is null or empty, a language is no code, or a row's negatives are
+            not numbered from 1 without gaps.
     """
     notes: list[str] = []
     rows, columns = _records_and_columns(path, mapping or {}, TRAINING_NAMES, notes)
@@ -394,7 +395,7 @@ def _training_records(
             for number, text in enumerate(passages_of([] if value is None else value, place), start=1):
                 texts[f"{prefix}_{number}"] = _whole_text(text, place)
         else:
-            texts[ours] = _whole_text(value, place)
+            texts[ours] = _lang(value, place) if ours == "lang" else _whole_text(value, place)
     negatives, queries = (_count_texts(where, texts, prefix) for prefix in PREFIXES)
     columns = training_columns(negatives, queries)
     extra = [name for name in ("lang", "id", "passage_id") if texts.get(name) is not None]
@@ -405,6 +406,12 @@ def _training_records(
             lacking = next(name for name in columns if texts[name] is None)
             raise InputError(f"{where}: {dict(names).get(lacking, lacking)!r} is null or empty; fix or remove the row.")
         yield record, (negatives, queries)
+
+
+def _lang(value: Any, where: str) -> str | None:
+    """A field as the tag of a language; None for null and for an empty text."""
+    code = text_of(value, where)
+    return language_tag(code, where) if code else None
 
 
 def _whole_text(value: Any, where: str) -> str | None:

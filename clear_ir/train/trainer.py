@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 
 from clear_ir.data.collection import Asked, Collection, Text, collect_questions
 from clear_ir.data.files import InputError
+from clear_ir.data.languages import UNKNOWN
 from clear_ir.data.rows import TrainingRows, hold_out, training_columns
 from clear_ir.data.texts import text_key
 from clear_ir.encode.model_loading import prompt_of
@@ -115,8 +116,8 @@ def _one_wording(rows: TrainingRows) -> list[dict[str, str]]:
 
 
 def _lang(record: dict[str, str]) -> str:
-    """The language of a training row; `xx` if the row does not say it."""
-    return record.get("lang") or "xx"
+    """The language of a training row, which it may not say."""
+    return record.get("lang") or UNKNOWN
 
 
 def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) -> Collection:

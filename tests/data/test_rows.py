@@ -9,6 +9,7 @@ from clear_ir.data.rows import (
     hold_out,
     read_parallel_rows,
     read_training_rows,
+    read_translations,
     training_columns,
     write_parallel_rows,
 )
@@ -332,3 +333,18 @@ def test_formats_without_a_translated_query_say_what_is_lacking(tmp_path, read):
     write_jsonl(tmp_path / "t.jsonl", [{"query": "Who is it?", "pos": ["She."], "neg": ["He."]}])
     with pytest.raises(InputError, match="it holds the query in the target language: translate the queries, or map"):
         read(tmp_path / "t.jsonl")
+
+
+def test_languages_of_training_rows_and_translations_have_one_code(tmp_path):
+    row = {"anchor": "a", "positive": "b", "negative_1": "c", "cross_anchor": "d", "neg_query_1": "e"}
+    pair = {"english": "a", "translation": "d"}
+    path = tmp_path / "rows.jsonl"
+    write_jsonl(path, [row | {"lang": "deu_Latn"}, row | {"lang": "ger"}, row | {"lang": None}])
+    assert [record.get("lang") for record in read_training_rows(path).records] == ["de", "de", None]
+    write_jsonl(path, [pair | {"lang": "swh_Latn"}, pair])
+    assert [translation.lang for translation in read_translations(path)] == ["sw", "xx"]
+    for read, record in ((read_training_rows, row), (read_translations, pair)):
+        for lang, said in (("all", "stands for all languages"), ("German", "did you mean de?")):
+            write_jsonl(path, [record, record | {"lang": lang}])
+            with pytest.raises(InputError, match=f"line 2: 'lang' is '{lang}', which .*{said}"):
+                read(path)
