@@ -6,6 +6,7 @@ There is one command for each registered data set; its options come from the dat
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from clear_ir.prepare.registry import DataSet
 
 Out = Annotated[Path, typer.Option(help="Folder to make.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Make a row with a null or empty field an error.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Make rows that are left out, and what the data check finds, an error.")
+]
 
 
 class DataSetCommands(Commands):
@@ -93,11 +96,11 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
     Args:
         prepared: What a loader returned.
         out: The folder to make.
-        strict: Whether a record that was left out is an error.
+        strict: Whether a record that was left out, or a finding of the data check, is an error.
         overwrite: Whether to replace earlier output.
 
     Raises:
-        InputError: If `out` is taken, or `strict` and a record was left out.
+        InputError: If `out` is taken, or `strict` and a record was left out or the data check found something.
     """
     from collections import Counter
     from dataclasses import asdict
@@ -105,10 +108,14 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
     from clear_ir.data.collection_files import write_collection
     from clear_ir.data.output_files import new_folder, write_json, write_jsonl
     from clear_ir.data.rows import write_parallel_rows
+    from clear_ir.prepare.data_check import check_data
 
     rejected = prepared.rejected.reasons
     if strict:
         prepared.rejected.raise_first()
+    check = check_data(prepared)
+    if strict:
+        check.raise_first()
     counts = Counter(row.lang for row in prepared.rows)
     with new_folder(out, "prepared.json", overwrite) as partial:
         if prepared.rows:
@@ -118,11 +125,17 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
         for place, collection in prepared.collections.items():
             write_collection(partial / place, collection)
         summary = {"rows by language": counts, "left out": len(rejected), "notes": prepared.notes}
+        summary["check"] = check.as_json()
         write_json(partial / "prepared.json", summary)
     if rejected:
         typer.echo(f"{len(rejected)} rows left out: {join_first(f'{where} ({reason})' for where, reason in rejected)}")
-    for note in prepared.notes:
+    for note in (*prepared.notes, *check.lines()):
         typer.echo(note)
+    _print_made(prepared, out, counts)
+
+
+def _print_made(prepared: Prepared, out: Path, counts: Mapping[str, int]) -> None:
+    """Say what was made, with the rows of each language, and the next command."""
     for place, collection in prepared.collections.items():
         directions = join_first(map(str, collection.directions), most=9)
         sizes = f"{len(collection.queries)} queries, {len(collection.passages)} passages"

@@ -24,7 +24,9 @@ def looks_english(text: str) -> bool:
     """
     words = re.findall(r"[^\W\d_]+", text.lower())
     strong, weak = (sum(word in known for word in words) for known in _KNOWN)
-    return strong > 0 and strong + weak >= max(2 if len(words) > 3 else 1, _MIN_SHARE * len(words))
+    # A title in English, such as Doctor Who, does not make a long question English.
+    needed = max(2 if len(words) > 3 else 1, _MIN_SHARE * len(words))
+    return strong >= (2 if len(words) > 7 else 1) and strong + weak >= needed
 
 
 def english_share(texts: Iterable[str]) -> float:

@@ -74,9 +74,15 @@ class Translation:
 
 @dataclass
 class RejectedRecords:
-    """The records that were left out: for each, its place in the file and the reason."""
+    """The records that were left out: for each, its place in the file and the reason.
+
+    Args:
+        reasons: Place and reason of each.
+        places: By id of a row that was kept, its place in the file.
+    """
 
     reasons: list[tuple[str, str]] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict)
 
     def add(self, where: str, reason: str) -> None:
         """Leave one record out."""
@@ -182,7 +188,6 @@ class _ParallelReader:
         self.needed = ["query", "passage", "cross_query"] + ([] if lang else ["lang"])
         self.rows: list[ParallelRow] = []
         self.rejected = RejectedRecords()
-        self._where_of_id: dict[str, str] = {}
 
     def read(self, number: int, where: str, record: Mapping[str, Any]) -> None:
         """Make a row of each passage of a record, or leave the record out.
@@ -223,10 +228,10 @@ class _ParallelReader:
         for count, passage in enumerate(passages, start=1):
             row_id = record_id if count == 1 else f"{record_id}-{count}"
             check_id(row_id, f"{where}: the {self.names.get('id', 'id')}")
-            if row_id in self._where_of_id:
-                place = self._where_of_id[row_id]
+            if row_id in self.rejected.places:
+                place = self.rejected.places[row_id]
                 raise InputError(f"{where}: the id {row_id!r} was already used in {place}; make ids unique.")
-            self._where_of_id[row_id] = where
+            self.rejected.places[row_id] = where
             of_passage = passage_id or "p-" + hash_of(text_key(passage))[:12]
             check_id(of_passage, f"{where}: the {self.names.get('passage_id', 'passage_id')}")
             self.rows.append(

@@ -19,6 +19,8 @@ class Prepared:
         notes: What else was left out or is worth knowing, one sentence each.
         translations: Texts in English and in another language, for distillation.
         dev: What to choose settings by; None if only the collection was held out.
+        source_rows: For files of the user: all their rows, before anything was held out.
+        places: By id of a row of the user, its place in the file.
     """
 
     rows: list[ParallelRow] = field(default_factory=list)
@@ -27,6 +29,8 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
     translations: list[Translation] = field(default_factory=list)
     dev: Collection | None = None
+    source_rows: list[ParallelRow] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict)
 
     @property
     def collections(self) -> dict[str, Collection]:

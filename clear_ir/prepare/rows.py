@@ -72,7 +72,15 @@ def load_rows(
         split: collect_questions(rows.stem, passages.values(), map(_asked, held), split) if held else None
         for split, held in (("test", test), ("dev", dev))
     }
-    return Prepared(train, collections["test"], rejected, notes, dev=collections["dev"])
+    return Prepared(
+        train,
+        collections["test"],
+        rejected,
+        notes,
+        dev=collections["dev"],
+        source_rows=chosen,
+        places=rejected.places,
+    )
 
 
 def _hold_out(rows: Sequence[ParallelRow], share: float, seed: int) -> tuple[list[ParallelRow], list[ParallelRow]]:

@@ -155,6 +155,20 @@ def test_columns_are_guessed_and_named_and_the_old_name_of_the_command_stays(run
     )
 
 
+def test_the_data_check_is_printed_and_kept_and_strict_makes_it_an_error(run, tmp_path):
+    lines = [f"Where is moon {i}?,Moon {i} is far away.,Wo steht Mond {i}?,de" for i in range(9)]
+    (tmp_path / "a.csv").write_text("\n".join(["query,passage,cross_query,lang", *lines, "Who?,N/A,Wer?,de"]))
+    arguments = ["prepare", "rows", "--rows", tmp_path / "a.csv"]
+    code, text, _ = run(*arguments, "--out", tmp_path / "o")
+    assert code == 0
+    assert "Data check: 10 English queries" in text
+    assert f"  1 of 10 passages look like a missing value: {tmp_path / 'a.csv'}, line 11 ('N/A')" in text
+    [finding] = json.loads((tmp_path / "o" / "prepared.json").read_text())["check"]["findings"]
+    assert (finding["what"], finding["count"], finding["total"]) == ("passages look like a missing value", 1, 10)
+    refused(run(*arguments, "--out", tmp_path / "p", "--strict"), "1 of 10 passages look like a missing", "line 11")
+    assert not (tmp_path / "p").exists()
+
+
 def test_help_of_prepare_loads_nothing_heavy():
     code = (
         "import sys\n"

@@ -1,0 +1,120 @@
+"""Whether a text is in the language that it is said to be in: by its script, and by a detector if one is installed."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+
+from clear_ir.data.english import looks_english
+
+
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: Languages whose words are partly English: creoles and pidgins, and Scots.
+WITH_ENGLISH_WORDS = _codes("en pcm jam tpi bi kri srm sco gul wes")
+
+_MOST_LETTERS = 100  # of a text, to find its script
+_MIN_LETTERS = 4
+_MIN_SHARE = 0.1  # of the letters; names and quotations are often in another script, and longer in Latin than Chinese
+
+#: How Unicode names the letters of scripts, where that is not the name of the script.
+_LETTERS_OF = {
+    "Hans": ("CJK",), "Hant": ("CJK",), "Jpan": ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"),
+    "Kore": ("HANGUL", "CJK"), "Latn": ("LATIN",), "Cyrl": ("CYRILLIC",), "Arab": ("ARABIC",),
+    "Deva": ("DEVANAGARI",), "Beng": ("BENGALI",), "Hebr": ("HEBREW",), "Grek": ("GREEK",), "Thai": ("THAI",),
+    "Taml": ("TAMIL",), "Telu": ("TELUGU",), "Ethi": ("ETHIOPIC",), "Geor": ("GEORGIAN",), "Armn": ("ARMENIAN",),
+    "Gujr": ("GUJARATI",), "Guru": ("GURMUKHI",), "Knda": ("KANNADA",), "Mlym": ("MALAYALAM",), "Orya": ("ORIYA",),
+    "Sinh": ("SINHALA",), "Mymr": ("MYANMAR",), "Khmr": ("KHMER",), "Laoo": ("LAO",), "Tibt": ("TIBETAN",),
+}  # fmt: skip
+#: Languages that are written in several scripts.
+_SEVERAL = _codes("az bm bs ff ha kk kr ks ku ky mn ms pa sd sh sr tg tk tt ug uz wo yue zgh")
+
+#: Languages that detectors take for one another, and codes for one language.
+_ALIKE = (
+    "no nb nn da", "hr sr bs sh sl", "id ms jv su min", "cs sk", "zu xh ss nr nd st tn nso ts", "es gl pt ca ast an oc",
+    "af nl", "bg mk", "ru uk be", "hi mr ne", "fa prs tg ps ur", "sw rw rn ln", "de lb nds", "fi et", "zh yue ja",
+    "ar arz ary apc ajp acm ars", "fr oc wa ht", "it co la", "qu ay", "am ti", "az tr tk", "bn as", "ky kk tt",
+)  # fmt: skip
+_MIN_CHUNK = 200  # characters that are detected at once: a single question tells too little
+_MIN_CHUNKS = 3
+_MOST_TEXTS = 2000
+
+
+def is_in_script(text: str, lang: str) -> bool:
+    """Whether a text is written in a script of its language.
+
+    Args:
+        text: The text.
+        lang: Its BCP 47 tag.
+
+    Returns:
+        False if hardly any of its letters are. True if it has few letters, or the script of the language is not known.
+    """
+    expected = _letters_of(lang)
+    if not expected:
+        return True
+    letters = [char for char in text[: 2 * _MOST_LETTERS] if char.isalpha()][:_MOST_LETTERS]
+    if len(letters) < _MIN_LETTERS:
+        return True
+    return sum(_script(letter) in expected for letter in letters) >= _MIN_SHARE * len(letters)
+
+
+@lru_cache(maxsize=1024)
+def _letters_of(lang: str) -> tuple[str, ...]:
+    from langcodes import Language
+    from langcodes.tag_parser import LanguageTagError
+
+    try:
+        language = Language.get(lang)
+    except LanguageTagError:
+        return ()
+    if language.language in _SEVERAL and not language.script:
+        return ()
+    return _LETTERS_OF.get(language.maximize().script or "", ())
+
+
+@lru_cache(maxsize=65536)
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "").partition(" ")[0]
+
+
+def other_language(lang: str, texts: Sequence[str]) -> str | None:
+    """The language that most of the texts look like, if it is another than they are said to be in.
+
+    Args:
+        lang: The BCP 47 tag of the language that they are said to be in.
+        texts: Texts of one language.
+
+    Returns:
+        The tag of the other language. None if they look right, are few, or nothing can be said: without the extra
+        `check` nothing is installed that can, and detectors know about a hundred languages.
+    """
+    try:
+        from py3langid import classify, rank
+    except ImportError:
+        return None
+    code = lang.partition("-")[0]
+    if code in WITH_ENGLISH_WORDS or code not in {known for known, _ in rank("")}:
+        return None
+    chunks = _chunks([text for text in texts[:_MOST_TEXTS] if not looks_english(text) and is_in_script(text, lang)])
+    if len(chunks) < _MIN_CHUNKS:
+        return None
+    detected, count = Counter(classify(chunk)[0] for chunk in chunks).most_common(1)[0]
+    alike = {code}.union(*(codes for codes in map(_codes, _ALIKE) if code in codes))
+    return None if detected in alike or count <= len(chunks) / 2 else str(detected)
+
+
+def _chunks(texts: Sequence[str]) -> list[str]:
+    """Texts that follow each other, joined until they are long enough."""
+    chunks, begin = [""], True
+    for text in texts:
+        if len(chunks[-1]) >= _MIN_CHUNK:
+            chunks.append("")
+            begin = True
+        chunks[-1] += text if begin else f" {text}"
+        begin = False
+    return [chunk for chunk in chunks if len(chunk) >= _MIN_CHUNK]
