@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clear_ir.data.files import InputError, check_not_pointer, is_path, no_such_folder, reason_of
+from clear_ir.encode.architecture import make_usable
 from clear_ir.encode.known_prompts import add_known_prompts
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         The encoder. Its weights are read from safetensors only.
 
     Raises:
-        InputError: If there is no such model, or it has no safetensors weights.
+        InputError: If there is no such model, it has no safetensors weights, or it cannot encode queries and passages.
     """
     path = _minilm_folder() if name == MINILM else Path(name)
     if path.is_dir():
@@ -58,10 +59,13 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
             model_kwargs={"use_safetensors": True},
             local_files_only=path.is_dir(),
         )
+        make_usable(model, name)
         add_known_prompts(model, name)
         if name == MINILM:
             model.model_card_data.base_model = MINILM_ON_THE_HUB  # for the card of a model that is trained from it
         return model
+    except InputError:
+        raise
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = reason_of(error)
         here = f" There is no folder {name} here; without a network, give a model folder or {MINILM!r}."

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from clear_ir.data.output_files import put_in_place, write_json
 from clear_ir.data.rows import Translation
+from clear_ir.encode.model_loading import prompt_of
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.processes import num_processes
 from clear_ir.train.settings import TrainingSettings
-from clear_ir.train.trainer import StepBar, column_prompts, make_arguments
+from clear_ir.train.trainer import StepBar, column_arguments, make_arguments
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -50,15 +51,15 @@ def distil_model(
     # The teacher encodes only the texts that the steps use.
     count = min(len(pairs), steps * settings.batch_size * num_processes())
     drawn = random.Random(settings.seed).sample(list(pairs), count)
-    prompts = column_prompts(model, ["english", "translation"])
-    prompt = prompts["english"] if prompts else ""
+    columns = column_arguments(model, ["english", "translation"])  # both as queries
     english = [pair.english for pair in drawn]
-    targets = model.encode(english, prompt=prompt, convert_to_numpy=True, show_progress_bar=count > 2000)
+    prompt = prompt_of(model, "query")
+    targets = model.encode_query(english, prompt=prompt, convert_to_numpy=True, show_progress_bar=count > 2000)
     table = {"english": english, "translation": [pair.translation for pair in drawn], "label": targets.tolist()}
     partial = folder.with_name(folder.name + ".partial")
     trainer = SentenceTransformerTrainer(
         model=model,
-        args=make_arguments(settings, partial / "trainer", steps, save_strategy="no", report_to=[], prompts=prompts),
+        args=make_arguments(settings, partial / "trainer", steps, save_strategy="no", report_to=[], **columns),
         train_dataset=Dataset.from_dict(table),
         loss=MSELoss(model),
     )

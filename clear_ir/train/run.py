@@ -20,6 +20,7 @@ import yaml
 from clear_ir.data.files import InputError, hash_of
 from clear_ir.data.output_files import check_new, put_in_place, write_jsonl, write_text
 from clear_ir.data.rows import TrainingRows, Translation
+from clear_ir.encode.architecture import limit_length
 from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.loss.dropout import fast_dropout
@@ -92,8 +93,7 @@ def train_model(
         torch.manual_seed(settings.seed)
         # In half precision small updates round to nothing: the weights that are trained always have 32 bits.
         model = load_encoder(model_name, trust_remote_code).float()
-        if settings.max_seq_length:
-            model.max_seq_length = settings.max_seq_length
+        limit_length(model, settings.max_seq_length)
         evaluator = make_evaluator(data, settings, base=model)
         if settings.distil_steps:
             if not folder.distilled.exists():

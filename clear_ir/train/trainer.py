@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from clear_ir.data.files import InputError
 from clear_ir.data.languages import UNKNOWN
 from clear_ir.data.rows import TrainingRows, hold_out, training_columns
 from clear_ir.data.texts import text_key
+from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import prompt_of
 from clear_ir.train import verdict
 from clear_ir.train.fitting import fit_settings
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
     from clear_ir.loss.clear_loss import CLEARLoss
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,7 @@ def make_loss(
 
     from clear_ir.loss.cached_clear_loss import CachedCLEARLoss
     from clear_ir.loss.clear_loss import CLEARLoss
+    from clear_ir.loss.private_names import has_static_embedding_input
 
     arguments: dict[str, Any] = {
         **settings.weights.by_name,
@@ -161,7 +166,11 @@ def make_loss(
         "languages": languages,
         "divergence": settings.divergence,
     }
-    if not settings.cached:
+    cached = settings.cached
+    if cached and has_static_embedding_input(model):
+        logger.warning("cached is off: static embeddings need no gradient cache, and it cannot cut their inputs.")
+        cached = False
+    if not cached:
         return CLEARLoss(model, **arguments)
     arguments["mini_batch_size"] = settings.mini_batch_size
     return CachedCLEARLoss(model, **arguments, mini_batch_num_tokens=settings.mini_batch_num_tokens)
@@ -243,7 +252,7 @@ def make_trainer(
         steps,
         batch_sampler=sampler,
         dataloader_drop_last=True,
-        prompts=column_prompts(model, data.columns),
+        **column_arguments(model, data.columns),
         eval_steps=eval_steps,
         save_strategy="steps",
         save_steps=eval_steps,
@@ -304,6 +313,24 @@ def make_arguments(
     )
 
 
+def column_arguments(model: SentenceTransformer, columns: list[str]) -> dict[str, Any]:
+    """The trainer's arguments that depend on what columns hold: prompts, and routes if the encoder has any.
+
+    Args:
+        model: The encoder.
+        columns: Columns of the data, see `column_prompts`.
+
+    Returns:
+        Values of `prompts` and `router_mapping`.
+    """
+    routes = {column: "document" if _holds_passages(column) else "query" for column in columns}
+    return {"prompts": column_prompts(model, columns), "router_mapping": routes if routers(model) else {}}
+
+
+def _holds_passages(column: str) -> bool:
+    return column.startswith(("positive", "negative"))
+
+
 def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] | None:
     """The prompt for each column, the same as in `encode_query` and `encode_document`.
 
@@ -315,7 +342,7 @@ def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, 
         The prompts of the columns that have one; None if no column has.
     """
     query, passage = prompt_of(model, "query"), prompt_of(model, "passage")
-    prompts = {column: passage if column.startswith(("positive", "negative")) else query for column in columns}
+    prompts = {column: passage if _holds_passages(column) else query for column in columns}
     return {column: prompt for column, prompt in prompts.items() if prompt} or None
 
 

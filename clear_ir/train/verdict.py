@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ def measure_cut(model: SentenceTransformer, data: TrainingData) -> dict[str, flo
         was counted. Empty if the encoder has no limit.
     """
     limit = model.max_seq_length
-    if not limit:
+    if not limit or math.isinf(limit):  # static embeddings read texts of any length
         return {}
     columns = [name for name in data.columns if name == "positive" or name.startswith("negative_")]
     passages = list(dict.fromkeys(text for column in columns for text in data.dataset[column]))
