@@ -12,6 +12,8 @@ from clear_ir.data.english import english_share
 from clear_ir.data.files import InputError
 from clear_ir.data.languages import language_tag
 
+_MOST_LETTERS = 50  # of a column's name in a sentence: in a file without a header it is a text
+
 #: What a column can hold beside ids: English query, English passage, query in the target language, its language.
 ROLES = ("query", "passage", "cross_query", "lang")
 
@@ -178,7 +180,8 @@ def _find(where: str, theirs: str, names: Sequence[str]) -> str:
 
 def no_column(where: str, column: str, names: Iterable[str]) -> str:
     """The beginning of the sentence that says that a column is lacking."""
-    return f"{where}: no column {column!r} among {', '.join(map(str, names))}"
+    shown = [str(name) if len(str(name)) <= _MOST_LETTERS else f"{str(name)[:_MOST_LETTERS]!r}..." for name in names]
+    return f"{where}: no column {column!r} among {', '.join(shown)}"
 
 
 def _describe(name: str, roles: Mapping[str, str], values: Sequence[Any]) -> _Column:

@@ -34,8 +34,7 @@ def decode(data: bytes, path: Path, notes: list[str]) -> str:
     Args:
         data: The content.
         path: The file, for messages.
-        notes: Gets a sentence that names the encoding, if it is not UTF-8 and no mark at the beginning of the file
-            names it.
+        notes: Gets a sentence that names the encoding, if it is not UTF-8.
 
     Returns:
         The text.
@@ -45,6 +44,8 @@ def decode(data: bytes, path: Path, notes: list[str]) -> str:
     """
     for mark, name in _MARKS.items():
         if data.startswith(mark):
+            if name != "utf-8-sig":
+                notes.append(f"{path} is not UTF-8 but {name.upper()}; it was read as such.")
             try:
                 return data.decode(name)
             except UnicodeDecodeError as error:

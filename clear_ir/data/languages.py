@@ -72,7 +72,7 @@ def similar_tag(code: str) -> str | None:
     """The tag that somebody may have meant who wrote no code.
 
     Args:
-        code: A country, or a language's English name, perhaps misspelled.
+        code: A country, or a language's English name, perhaps misspelled, or a code with more than a code after it.
 
     Returns:
         The tag; None if nothing is similar.
@@ -80,6 +80,8 @@ def similar_tag(code: str) -> str | None:
     from langcodes import Language
     from langcodes.registry_parser import parse_registry
 
+    if parts := re.fullmatch(r"([^\W\d_]+)[-_.].*", code):
+        return _shortest_tag(parts[1]) or (similar_tag(parts[1]) if len(parts[1]) > 3 else None)
     if not code.isalpha():
         return None
     if len(code) == 2 and (country := Language.make(territory=code.upper())).is_valid():
@@ -102,7 +104,8 @@ def _shortest_tag(code: str) -> str | None:
         language = Language.get(code)
     except tag_parser.LanguageTagError:
         return None
-    if not language.language or not language.is_valid():
+    # A third part of three letters, as in ger_DEU, is taken for a second language, not for a country.
+    if not language.language or language.extlangs or not language.is_valid():
         return None
     # ISO 639-3 splits some languages that have two letters: arb is ar, swh is sw. Twi (tw) is left as it is.
     wider = language.prefer_macrolanguage()

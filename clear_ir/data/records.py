@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ def read_records(path: Path, notes: list[str] | None = None) -> Iterator[Record]
     elif suffix == ".parquet":
         yield from _read_parquet(path)
     else:
+        if suffix in (".zip", ".bz2", ".xz", ".zst", ".7z", ".tar"):
+            raise InputError(f"{path} is packed in a way that is not read; unpack it first, or pack it as .gz.")
         raise InputError(
             f"{path} ends in {suffix or 'nothing'}; give .jsonl, .json, .csv, .tsv (or these with .gz), .xlsx, "
             ".parquet or a saved dataset."
@@ -98,18 +100,32 @@ def _read_document(path: Path, notes: list[str]) -> Iterator[Record]:
         yield where, as_object(where, item)
 
 
-def _rows_of(path: Path, where: str, record: dict[str, Any]) -> Iterator[Record]:
-    """The rows of a table that pandas wrote as one object, `{"column": {"0": value, ...}, ...}`; else the record."""
-    columns = list(record.values())
-    keys = columns[0].keys() if columns and isinstance(columns[0], dict) else {}
-    if len(columns) < 2 or not keys or any(not isinstance(c, dict) or c.keys() != keys for c in columns):
-        yield where, record
-        return
-    if not all(key.isdecimal() for key in keys):
-        yield where, record
-        return
-    for key in keys:
-        yield f"{path}, row {key}", {name: column[key] for name, column in record.items()}
+def _rows_of(path: Path, where: str, document: dict[str, Any]) -> Iterator[Record]:
+    """The rows of a whole table in one object, as pandas and web services write it; else the object is a record.
+
+    The table is `{"column": {"0": value, ...}}`, `{"0": {"column": value}}`, `{"data": [{"column": value}]}`, or
+    `{"columns": [name], "data": [[value]]}`.
+    """
+    data, columns, values = document.get("data"), document.get("columns"), list(document.values())
+    keys = values[0].keys() if isinstance(values[0] if values else None, dict) else {}
+    if isinstance(data, list) and isinstance(columns, list):
+        rows: Iterable[tuple[Any, Any]] = enumerate((dict(zip(columns, row, strict=False)) for row in data), start=1)
+    elif isinstance(data, list) and data and all(isinstance(item, dict) for item in data):
+        rows = enumerate(data, start=1)
+    elif not keys or any(not isinstance(value, dict) or value.keys() != keys for value in values):
+        rows = []
+    elif all(key.isdecimal() for key in document):
+        rows = document.items()
+    elif len(values) > 1 and all(key.isdecimal() for key in keys):
+        rows = ((key, {name: column[key] for name, column in document.items()}) for key in keys)
+    else:
+        rows = []
+    empty = True
+    for number, row in rows:
+        empty = False
+        yield f"{path}, row {number}", row
+    if empty:
+        yield where, document
 
 
 def _read_parquet(path: Path) -> Iterator[Record]:

@@ -92,6 +92,9 @@ def _is_empty(cells: list[Any]) -> bool:
 
 def _text_rows(path: Path, text: str, notes: list[str]) -> Iterator[Row]:
     """The rows of a CSV or TSV file, header included, each with its first line's number."""
+    kind = {"<": "HTML or XML", "{": "JSON", "[": "JSON"}.get(text.lstrip()[:1])
+    if kind:
+        raise InputError(f"{path} holds {kind} and no table of text; save it as CSV, or name it by what it is.")
     csv.field_size_limit(2**31 - 1)  # The default of 128 KiB is shorter than some passages.
     text, delimiter = _delimiter(text)
     usual = "\t" if Path(path.name.removesuffix(".gz")).suffix.lower() in (".tsv", ".tab") else ","

@@ -35,6 +35,9 @@ def test_every_code_of_a_language_is_one_tag(codes, tag):
     [
         ("German", "did you mean de?"),
         ("germn", "did you mean de?"),
+        ("ger_DEU", "did you mean de?"),
+        ("German_Germany", "did you mean de?"),
+        ("de_DE.UTF-8", "did you mean de?"),
         ("jp", "did you mean ja?"),
         ("xx-invalid", "give a BCP 47 tag, such as de or zh-Hant."),
         ("deutsch", "give a BCP 47 tag, such as de or zh-Hant."),  # Not Dutch.

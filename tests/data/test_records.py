@@ -44,6 +44,7 @@ def test_every_format_gives_the_same_records(tmp_path, name):
         ("a.parquet", b"no", "is not a valid Parquet"),
         ("a.xlsx", b"x", "is not a valid Excel file; save it again"),
         ("a.ods", b"x", r"ends in \.ods"),
+        ("a.csv.zip", b"x", "unpack it first"),
     ],
 )
 def test_bad_files_are_named_with_their_line(tmp_path, name, content, message):
@@ -81,13 +82,18 @@ RECORD = {"query": "wo ist 東京", "id": 1}
         ("a.jsonl", "\n".join([json.dumps(RECORD, ensure_ascii=False)] * 2).encode("utf-16")),
         ("a.json", json.dumps([RECORD, RECORD], ensure_ascii=False).encode("utf-16")),
         ("a.json", json.dumps({k: {"0": v, "1": v} for k, v in RECORD.items()}).encode()),  # pandas.to_json
+        ("a.json", json.dumps({"0": RECORD, "1": RECORD}).encode()),
+        ("a.json", json.dumps({"version": 1, "data": [RECORD, RECORD]}, indent=1).encode()),
+        ("a.json", json.dumps({"columns": [*RECORD], "index": [0, 1], "data": [[*RECORD.values()]] * 2}).encode()),
         ("a.jsonl.gz", gzip.compress(((json.dumps(RECORD) + "\n") * 2).encode())),
         ("a.json.gz", gzip.compress(json.dumps([RECORD, RECORD]).encode())),
     ],
 )
 def test_json_of_any_shape(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    assert records_of(tmp_path / name) == ([RECORD, RECORD], [])
+    records, notes = records_of(tmp_path / name)
+    assert records == [RECORD, RECORD]
+    assert ["UTF-16" in note for note in notes] == [True] * (content[:1] == b"\xff")
 
 
 def test_a_saved_dataset_dict_of_one_split(tmp_path):

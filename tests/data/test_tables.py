@@ -40,7 +40,7 @@ def with_delimiter(delimiter):
         ("a.csv", with_delimiter("\t").encode(), ["fields are separated by a tab."]),
         ("a.csv", with_delimiter("|").encode(), ["fields are separated by a vertical bar."]),
         ("a.tsv", with_delimiter("\t").encode(), []),
-        ("a.txt", with_delimiter("\t").encode("utf-16"), ["fields are separated by a tab."]),
+        ("a.txt", with_delimiter("\t").encode("utf-16"), ["is not UTF-8 but UTF-16", "separated by a tab."]),
         ("a.tsv", with_delimiter("\t").encode("utf-16-le"), ["read as utf-16-le"]),
         ("a.csv", PLAIN.encode("cp1252"), ["read as cp1252: 'Where is it?,\"Wo ist das Öl, und wie groß ist es?\"'"]),
         ("a.csv", PLAIN.encode("mac_roman"), ["read as mac_roman"]),
@@ -119,6 +119,8 @@ def test_the_line_of_a_record_is_its_first(tmp_path):
         (b'query,passage\na,"b\nc,d\n', "line 2: not valid CSV"),
         (b'query,passage\na,b\na,"b" c\n', "line 3: not valid CSV"),
         (b"\xd0\xcf\x11\xe0rest", "old or a protected Excel file"),
+        (b" <html><table><tr><td>query</td></tr></table>", "holds HTML or XML and no table"),
+        (b'[{"query": "a"}]', "holds JSON and no table"),
         (b"PK\x03\x04rest", "is not a valid Excel file"),
     ],
 )
