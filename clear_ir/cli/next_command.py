@@ -62,7 +62,7 @@ def after_mine(out: Path, used: Mapping[str, object]) -> str:
         out: The training rows.
         used: The options that named the model: `model`, `recipe`, `trust_remote_code`.
     """
-    return command("train", **used, rows=out, out=_first_free(out.with_name("model")))
+    return command("train", **used, rows=out, out=_first_free(out.parent / "model"))
 
 
 def after_train(out: Path, rows: Path, used: Mapping[str, object]) -> str:
@@ -73,7 +73,7 @@ def after_train(out: Path, rows: Path, used: Mapping[str, object]) -> str:
         rows: The training rows. What `clear-ir prepare` made may lie beside them.
         used: Further options: `recipe`, `trust_remote_code`.
     """
-    data = rows.with_name(COLLECTION)
+    data = rows.parent / COLLECTION
     return _evaluate(str(out), data if data.is_dir() else "COLLECTION", out, used)
 
 
@@ -138,7 +138,7 @@ def after_evaluate(out: Path, used: Mapping[str, object]) -> str:
                 return command("compare", folder, out)
         # Two models of one name cannot be compared.
         other_name = "base" if Path(base).name == name else None
-        return command("evaluate", model=base, out=_first_free(out.with_name("base")), name=other_name, **used)
+        return command("evaluate", model=base, out=_first_free(out.parent / "base"), name=other_name, **used)
     adapted = [folder for folder, other in beside if _same(other["origin"].get("base"), origin["model"])]
     return command("compare", out, *adapted) if adapted else command("compare", out, "RESULTS")
 
@@ -151,7 +151,7 @@ def after_compare(folders: Sequence[Path], origin: Mapping[str, Any]) -> str:
         origin: Of the base's results.
     """
     base = folders[0]
-    place = base.parent.with_name("report") if base.parent.name == "results" else base.with_name("report")
+    place = (base.parent.parent if base.parent.name == "results" else base.parent) / "report"
     return command("report", *folders, data=_existing(origin.get("data")) or "COLLECTION", out=_first_free(place))
 
 
@@ -178,7 +178,7 @@ def after_report(base: Mapping[str, Any], others: Sequence[Mapping[str, Any]], d
                 other["base"],
                 model,
                 data=dev if dev and dev.is_dir() else "DEV_COLLECTION",
-                out=_first_free(model.with_name(f"{model.name}-merged")),
+                out=_first_free(model.parent / f"{model.name}-merged"),
                 trust_remote_code=other.get("trust_remote_code"),
             )
     return None

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from clear_ir.cli.next_command import command
-from clear_ir.data.output_files import write_jsonl
+from clear_ir.data.output_files import write_jsonl, write_text
 
 #: A shell function in place of the program: it writes the words that the shell hands to it.
 AS_WORDS = "clear-ir() { printf '%s\\0' \"$@\"; }; "
@@ -30,7 +30,7 @@ def test_every_printed_command_works_when_it_is_pasted(run, tmp_path, tiny_folde
     monkeypatch.chdir(tmp_path)
     rows = [{"query": f"what {i}", "passage": f"moon {i}", "cross_query": f"nini {i}", "lang": "sw"} for i in range(60)]
     write_jsonl(tmp_path / "own rows.jsonl", rows)
-    prepare = ["prepare", "jsonl", "--rows", "own rows.jsonl", "--dev-share", "0.1", "--out", where]
+    prepare = ["prepare", "rows", "--rows", "own rows.jsonl", "--dev-share", "0.1", "--out", where]
     shown, chain = next_command(run(*prepare)), []
     while shown:
         chain.append(shown.split()[1])
@@ -74,6 +74,17 @@ def test_a_recipe_that_was_used_is_named_again(run, tmp_path, tiny_folder):
     words = pasted(next_command(run(*words)))
     assert words[words.index("--recipe") + 1] == str(recipe), "it says how texts are encoded"
     assert words[words.index("--data") + 1] == "COLLECTION", "nothing was prepared beside the rows"
+
+
+def test_results_in_the_working_folder_have_a_next_command_too(run, tmp_path, tiny_folder, monkeypatch):
+    data = tmp_path / "data"
+    write_jsonl(data / "corpus.jsonl", [{"_id": "1", "text": "the moon"}, {"_id": "2", "text": "the river"}])
+    write_jsonl(data / "queries.jsonl", [{"_id": "a", "text": "moon"}])
+    write_text(data / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore\na\t1\t1\n")
+    (tmp_path / "results").mkdir()
+    monkeypatch.chdir(tmp_path / "results")
+    shown = next_command(run("evaluate", "--model", tiny_folder, "--data", data, "--out", "."))
+    assert pasted(shown) == ["compare", ".", "RESULTS"]
 
 
 def test_words_are_quoted_and_cannot_be_taken_for_options():
