@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -41,7 +40,8 @@ _ALIKE = (
 )  # fmt: skip
 _MIN_CHUNK = 200  # characters that are detected at once: a single question tells too little
 _MIN_CHUNKS = 3
-_MOST_TEXTS = 2000
+_MIN_SHARE_OF_CHUNKS = 0.2
+_MOST_TEXTS = 400
 
 
 def is_in_script(text: str, lang: str) -> bool:
@@ -82,16 +82,17 @@ def _script(letter: str) -> str:
     return unicodedata.name(letter, "").partition(" ")[0]
 
 
-def other_language(lang: str, texts: Sequence[str]) -> str | None:
-    """The language that most of the texts look like, if it is another than they are said to be in.
+def other_language(lang: str, texts: Sequence[str]) -> tuple[str, list[int]] | None:
+    """The language that many of the texts look like, if it is another than they are said to be in.
 
     Args:
         lang: The BCP 47 tag of the language that they are said to be in.
-        texts: Texts of one language.
+        texts: Texts of one language, those that belong together next to each other.
 
     Returns:
-        The tag of the other language. None if they look right, are few, or nothing can be said: without the extra
-        `check` nothing is installed that can, and detectors know about a hundred languages.
+        The code of the other language, and the places in `texts` of those that look like it, among at most 400. None
+        if they look right, are few, or nothing can be said: without the extra `check` nothing is installed that can,
+        and its detector knows about a hundred languages.
     """
     try:
         from py3langid import classify, rank
@@ -100,21 +101,31 @@ def other_language(lang: str, texts: Sequence[str]) -> str | None:
     code = lang.partition("-")[0]
     if code in WITH_ENGLISH_WORDS or code not in {known for known, _ in rank("")}:
         return None
-    chunks = _chunks([text for text in texts[:_MOST_TEXTS] if not looks_english(text) and is_in_script(text, lang)])
-    if len(chunks) < _MIN_CHUNKS:
-        return None
-    detected, count = Counter(classify(chunk)[0] for chunk in chunks).most_common(1)[0]
+    chunks = _chunks(lang, texts)
     alike = {code}.union(*(codes for codes in map(_codes, _ALIKE) if code in codes))
-    return None if detected in alike or count <= len(chunks) / 2 else str(detected)
+    places: dict[str, list[list[int]]] = {}
+    for chunk in chunks:
+        detected = str(classify(" ".join(texts[i] for i in chunk))[0])
+        if detected not in alike:
+            places.setdefault(detected, []).append(chunk)
+    if not places:
+        return None
+    other, found = max(places.items(), key=lambda item: len(item[1]))
+    if len(found) < max(_MIN_CHUNKS, _MIN_SHARE_OF_CHUNKS * len(chunks)):
+        return None
+    return other, [i for chunk in found for i in chunk]
 
 
-def _chunks(texts: Sequence[str]) -> list[str]:
-    """Texts that follow each other, joined until they are long enough."""
-    chunks, begin = [""], True
-    for text in texts:
-        if len(chunks[-1]) >= _MIN_CHUNK:
-            chunks.append("")
-            begin = True
-        chunks[-1] += text if begin else f" {text}"
-        begin = False
-    return [chunk for chunk in chunks if len(chunk) >= _MIN_CHUNK]
+def _chunks(lang: str, texts: Sequence[str]) -> list[list[int]]:
+    """Places of texts that follow each other, as many together as can be detected."""
+    chunks: list[list[int]] = []
+    chunk: list[int] = []
+    for i, text in list(enumerate(texts))[:: 1 + len(texts) // _MOST_TEXTS]:
+        # These are findings of their own.
+        if looks_english(text) or not is_in_script(text, lang):
+            continue
+        chunk.append(i)
+        if sum(len(texts[j]) for j in chunk) >= _MIN_CHUNK:
+            chunks.append(chunk)
+            chunk = []
+    return chunks

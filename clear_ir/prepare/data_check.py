@@ -233,14 +233,15 @@ def _not_english(queries: Sequence[CheckedText]) -> Iterator[Finding]:
 
 
 def _other_languages(queries: Sequence[CheckedText]) -> Iterator[Finding]:
-    """Languages most of whose queries look like another one."""
+    """Languages many of whose queries look like another one."""
     by_lang: dict[str, list[CheckedText]] = defaultdict(list)
     for query in queries:
         by_lang[query.lang].append(query)
     for lang, of_lang in by_lang.items():
-        if other := other_language(lang, [query.text for query in of_lang]):
-            what = f"cross queries are said to be {lang}, but most look like {other}"
-            yield Finding(what, len(queries), [_place(query) for query in of_lang])
+        if found := other_language(lang, [query.text for query in of_lang]):
+            other, places = found
+            what = f"cross queries are said to be {lang}, but look like {other}"
+            yield Finding(what, len(of_lang), [_place(of_lang[place]) for place in places])
 
 
 def _untranslated(text: CheckedText) -> str | None:
