@@ -127,7 +127,11 @@ class _Column:
 
 
 def choose_columns(
-    where: str, sample: Sequence[Mapping[str, Any]], mapping: Mapping[str, str], our_names: Mapping[str, str]
+    where: str,
+    sample: Sequence[Mapping[str, Any]],
+    mapping: Mapping[str, str],
+    our_names: Mapping[str, str],
+    needs_lang: bool = True,
 ) -> Columns:
     """Find the columns of a file.
 
@@ -136,6 +140,7 @@ def choose_columns(
         sample: The first records of the file.
         mapping: Our name of a column to the file's, as the user says it. What it says is not guessed.
         our_names: Name by role in `ROLES` and of what else may be there under our name, such as `id`.
+        needs_lang: Whether to look for the language; otherwise it is known.
 
     Returns:
         The columns that were found.
@@ -153,10 +158,13 @@ def choose_columns(
         if name not in given.values()
     ]
     exact = {c.ours: c.name for c in columns if c.ours}
+    if not needs_lang:
+        exact.pop("lang", None)
+        columns = [column for column in columns if not column.is_lang]
     guess = _Guess(where, columns, given, our_names)
     found = exact | {role: name for role, name in guess.roles().items() if name} | given
     lang = None
-    if "lang" not in found and (cross := found.get("cross_query")):
+    if needs_lang and "lang" not in found and (cross := found.get("cross_query")):
         described = _describe(cross, roles, [])
         lang = described.lang if described.says_query else None
     note = ""

@@ -125,7 +125,7 @@ def read_parallel_rows(
         raise InputError(
             f"The mapping names {sorted(unknown)[0]!r}; map one of {', '.join(PARALLEL_COLUMNS)}.", "mapping"
         )
-    records, columns = _records_and_columns(path, mapping or {}, PARALLEL_NAMES, notes)
+    records, columns = _records_and_columns(path, mapping or {}, PARALLEL_NAMES, notes, needs_lang=not lang)
     lang = lang or columns.lang
     reader = _ParallelReader(columns.names, lang)
     first = True
@@ -141,12 +141,14 @@ def read_parallel_rows(
 
 
 def _records_and_columns(
-    path: Path, mapping: Mapping[str, str], our_names: Mapping[str, str], notes: list[str]
+    path: Path, mapping: Mapping[str, str], our_names: Mapping[str, str], notes: list[str], needs_lang: bool = True
 ) -> tuple[Iterator[Record], Columns]:
     """The records of a file with objects of languages spread, and where their columns are."""
     records = ((where, flatten_languages(record)) for where, record in read_records(path, notes))
     sample = list(islice(records, _SAMPLE))
-    columns = choose_columns(sample[0][0], [record for _, record in sample], mapping, our_names)
+    if not sample:
+        raise InputError(f"{path} holds no rows; give at least one.")
+    columns = choose_columns(sample[0][0], [record for _, record in sample], mapping, our_names, needs_lang)
     if columns.note:
         notes.append(columns.note)
     return chain(sample, records), columns
@@ -370,8 +372,6 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
         for record, size in _training_records(where, raw, ours_of[names]):
             records.append(record)
             sizes.append(size)
-    if not records:
-        raise InputError(f"{path} holds no rows; give at least one.")
     return _of_one_size(records, sizes, notes)
 
 

@@ -3,7 +3,8 @@ import pytest
 from clear_ir.data.column_names import choose_columns
 from clear_ir.data.english import looks_english
 from clear_ir.data.files import InputError
-from clear_ir.data.rows import PARALLEL_NAMES, TRAINING_NAMES
+from clear_ir.data.output_files import write_jsonl
+from clear_ir.data.rows import PARALLEL_NAMES, TRAINING_NAMES, read_parallel_rows
 
 EN, DE, PASSAGE = "Where is the moon now?", "Wo steht der Mond jetzt?", "It is far away from us."
 VALUES = {"e": EN, "d": DE, "p": PASSAGE, "l": "de", "i": "17"}
@@ -73,6 +74,12 @@ def test_what_the_user_maps_is_not_guessed():
     assert columns_of({"cross_query": " Question_SW"}, **kinds).names["cross_query"] == "question_sw"
     with pytest.raises(InputError, match="no column 'frage' among question, query, context"):
         columns_of({"cross_query": "frage"}, **kinds)
+
+
+def test_a_language_that_is_known_is_not_looked_for(tmp_path):
+    record = {"query": EN, "passage": PASSAGE, "cross_query": DE, "language": "de", "locale": "de"}
+    write_jsonl(tmp_path / "a.jsonl", [record])
+    assert [row.lang for row in read_parallel_rows(tmp_path / "a.jsonl", lang="sw")[0]] == ["sw"]
 
 
 def test_training_rows_have_their_own_names():

@@ -348,3 +348,17 @@ def test_languages_of_training_rows_and_translations_have_one_code(tmp_path):
             write_jsonl(path, [record, record | {"lang": lang}])
             with pytest.raises(InputError, match=f"line 2: 'lang' is '{lang}', which .*{said}"):
                 read(path)
+
+
+@pytest.mark.parametrize("read", [read_parallel_rows, read_training_rows])
+def test_a_table_without_rows_is_refused(tmp_path, read):
+    Dataset.from_dict({"query": [], "passage": [], "cross_query": []}).to_parquet(str(tmp_path / "a.parquet"))
+    with pytest.raises(InputError, match="holds no rows; give at least one"):
+        read(tmp_path / "a.parquet")
+
+
+def test_the_language_that_the_user_gives_wins_over_that_of_a_column_name(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [{"query": "Who is it?", "passage": "She.", "query_sw": "Ni nani?"}])
+    notes = []
+    assert [row.lang for row in read_parallel_rows(tmp_path / "a.jsonl", lang="de", notes=notes)[0]] == ["de"]
+    assert notes == ["Columns: query = query, passage = passage, cross_query = query_sw."]
