@@ -11,6 +11,7 @@ text. A text without it gets its `_id`.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ from clear_ir.data.files import InputError, not_utf8, open_bytes, or_packed, rea
 from clear_ir.data.languages import language_tag
 from clear_ir.data.output_files import write_jsonl, write_text
 from clear_ir.data.texts import text_key, text_of
+
+#: trec_eval, which computes the measures, keeps a counter for each relevance up to the highest.
+_RELEVANCE = re.compile(r"-?[0-9]{1,6}")
 
 
 def read_collection(folder: Path, split: str = "test", strict: bool = False) -> Collection:
@@ -203,6 +207,9 @@ def _judgments(path: Path) -> Iterator[tuple[str, str, str, int]]:
         if not line.strip() or (number == 1 and fields[-1].strip() == "score"):
             continue
         where = f"{path}, line {number}"
-        if len(fields) != 3 or not fields[2].strip().lstrip("-").isdigit():
-            raise InputError(f"{where}: expected query-id, corpus-id and a whole number between tabs, found {line!r}.")
+        if len(fields) != 3 or not _RELEVANCE.fullmatch(fields[2].strip()):
+            raise InputError(
+                f"{where}: expected query-id, corpus-id and a whole number below a million between tabs, found "
+                f"{line[:200]!r}."
+            )
         yield where, fields[0], fields[1], int(fields[2])

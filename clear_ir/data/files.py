@@ -25,7 +25,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str, *settings: str, begins_with_setting: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(" ".join(message.splitlines()))  # what it quotes may have several lines
         self.settings = settings
         self.begins_with_setting = begins_with_setting
 

@@ -28,6 +28,7 @@ LOCK_TIMEOUT = 0.5
 MAX_NAME = 220
 #: In an output folder that keeps its place: where what is replaced goes, before and after all of it is there.
 LEAVING, OLD = ".clear-ir-leaving", ".clear-ir-old"
+_OURS_INSIDE = re.compile(r"\.clear-ir|\.+partial($|\.clear-ir)")
 
 logger = logging.getLogger(__name__)
 
@@ -254,6 +255,13 @@ def put_in_place(made: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def discard(path: Path) -> None:
+    """Remove a folder. If that is cut short, no half of it is left at `path`, and the next run removes the rest."""
+    gone = _new_beside(path, "partial")
+    path.replace(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def _put_inside(made: Path, place: Path) -> None:
     """Replace what is in a folder that keeps its place. `_put_right_inside` undoes it if it is cut short."""
     leaving, old = place / LEAVING, place / OLD
@@ -330,7 +338,7 @@ def _stem(place: Path) -> str:
 
 def _children(folder: Path) -> list[Path]:
     """What is in a folder, without what is ours in one that keeps its place."""
-    return [child for child in folder.iterdir() if not child.name.startswith(".clear-ir") and child.name != ".partial"]
+    return [child for child in folder.iterdir() if not _OURS_INSIDE.match(child.name)]
 
 
 def _move_children(source: Path, target: Path) -> None:

@@ -87,6 +87,7 @@ def _read_document(path: Path, notes: list[str]) -> Iterator[Record]:
         if b"\0" not in data[:4]:  # as UTF-16 has
             yield from read_jsonl(path)  # Its error names the line.
             return
+        text = decode(data, path, [])  # the error again, if it was the encoding's
         lines = [(f"{path}, line {n}", line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
         yield from ((where, as_object(where, parse_json(line, where))) for where, line in lines)
         return

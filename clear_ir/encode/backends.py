@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from clear_ir.data.files import InputError, reason_of
 from clear_ir.encode.model_loading import Side, count_tokens, prompt_of
 
 if TYPE_CHECKING:
@@ -60,14 +61,20 @@ class InProcess:
         prompt = prompt_of(model, side)
         for batch in self._batches(model, texts):
             with _autocast(model, precision):
-                vectors = encode(
-                    batch,
-                    prompt=prompt,
-                    batch_size=len(batch),
-                    show_progress_bar=False,
-                    normalize_embeddings=model.similarity_fn_name == "cosine",
-                    convert_to_numpy=True,
-                )
+                try:
+                    vectors = encode(
+                        batch,
+                        prompt=prompt,
+                        batch_size=len(batch),
+                        show_progress_bar=False,
+                        normalize_embeddings=model.similarity_fn_name == "cosine",
+                        convert_to_numpy=True,
+                    )
+                except IndexError as error:
+                    raise InputError(
+                        f"The model cannot encode a text ({reason_of(error)}): its vocabulary or its maximum length is "
+                        "larger than its embeddings; give a complete model folder."
+                    ) from error
             yield batch, np.asarray(vectors, dtype=np.float32)
 
     def _batches(self, model: SentenceTransformer, texts: Sequence[str]) -> Iterator[list[str]]:

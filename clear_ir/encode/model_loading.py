@@ -46,7 +46,6 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         raise InputError(f"{name} is not a model folder; give a folder, a hub name, or {MINILM!r}.")
     elif is_path(name):
         raise InputError(no_such_folder(path))
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -63,10 +62,12 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         add_known_prompts(model, name)
         if name == MINILM:
             model.model_card_data.base_model = MINILM_ON_THE_HUB  # for the card of a model that is trained from it
+        # What does not fit together, such as a vocabulary and its embeddings, shows only when a text is encoded.
+        model.encode_query(["a", "b ☃ c"], show_progress_bar=False)  # with an unknown word and with padding
         return model
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+    except Exception as error:  # whatever the libraries may raise for a damaged folder
         reason = reason_of(error)
         here = f" There is no folder {name} here; without a network, give a model folder or {MINILM!r}."
         hint = _adapter_hint(path) if path.is_dir() else here

@@ -6,7 +6,6 @@ of each direction, which ir_measures rescores to the same values, and `map.json`
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from clear_ir.data.files import InputError, read_jsonl
 from clear_ir.data.output_files import new_folder, write_json, write_jsonl, write_text
 from clear_ir.encode.search import Run
 from clear_ir.evaluate.measures import MAIN_MEASURE, MEASURES, PerQuery, find_measure
+from clear_ir.evaluate.result_documents import MapDocument, QueryScores, ResultsDocument, check_document, read_document
 
 #: The file that marks a results folder.
 RESULTS_FILE = "results.json"
@@ -214,40 +214,44 @@ def read_results(folder: Path) -> Results:
     if not path.exists():
         raise InputError(f"{folder} holds no {RESULTS_FILE}; give a folder that `clear-ir evaluate` wrote.")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        [(split, scores)] = document["scores"].items()
-        directions = {score["direction"]: DirectionResult({}, score["num_passages"]) for score in scores}
+        document = read_document(path, ResultsDocument)
+        [(split, scores)] = document.scores.items()
+        directions = {score.direction: DirectionResult({}, score.num_passages) for score in scores}
+        mixed = {name for name in directions if parse_direction(name).mixed}
         questions = {}
         for where, record in read_jsonl(folder / "per_query.jsonl"):
-            name, query = record.pop("direction"), record.pop("query_id")
-            questions[query] = record.pop("question")
-            values = {measure: float(value) for measure, value in record.items()}
+            line = check_document(where, record, QueryScores)
+            values = line.__pydantic_extra__
             if MAIN_MEASURE not in values:
                 raise InputError(f"{where}: {MAIN_MEASURE} is missing, and every comparison needs it; evaluate again.")
-            directions[name].per_query[query] = values
+            if line.direction not in directions:
+                raise InputError(f"{where}: {path.name} has no direction {line.direction!r}; evaluate again.")
+            questions[line.query_id] = line.question
+            directions[line.direction].per_query[line.query_id] = values
         if empty := [name for name, result in directions.items() if not result.per_query]:
             raise InputError(f"{folder}/per_query.jsonl has no line for {empty[0]}; evaluate again.")
-        return Results(
-            document["model_name"],
-            document["model_revision"],
-            document["task_name"],
-            document["dataset_revision"],
-            split,
-            {name: result for name, result in directions.items() if not parse_direction(name).mixed},
-            {name: result for name, result in directions.items() if parse_direction(name).mixed},
-            questions,
-            document["space"],
-            json.loads((folder / "map.json").read_text(encoding="utf-8")),
-            document["evaluation_time"],
-            origin=document.get("origin", {}),
-            folder=folder,
-        )
-    except InputError:
-        raise
+        text_map = read_document(folder / "map.json", MapDocument)
     except FileNotFoundError as error:
         raise InputError(f"{folder} lacks {Path(error.filename).name}; evaluate again.") from None
-    except (KeyError, TypeError, AttributeError, ValueError) as error:  # JSON and UTF-8 errors are ValueErrors
-        raise InputError(f"{path} is damaged ({type(error).__name__}: {error}); evaluate again.") from None
+    except ValueError as error:  # of the name of a direction
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is damaged ({error}); evaluate again.") from None
+    return Results(
+        document.model_name,
+        document.model_revision,
+        document.task_name,
+        document.dataset_revision,
+        split,
+        {name: result for name, result in directions.items() if name not in mixed},
+        {name: result for name, result in directions.items() if name in mixed},
+        questions,
+        document.space,
+        text_map.model_dump() if text_map.points else {},
+        document.evaluation_time,
+        origin=document.origin,
+        folder=folder,
+    )
 
 
 def read_run(folder: Path, direction: str, depth: int, queries: Iterable[str] = ()) -> Run:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from clear_ir.data.files import InputError
+from clear_ir.data.files import InputError, reason_of
 from clear_ir.data.settings import Settings
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.merge.settings import MergeSettings
@@ -70,7 +70,10 @@ def load_recipe(name: str | None, flags: Mapping[str, Mapping[str, Any]] | None 
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{path}, line {mark.line + 1}" if mark else str(path)
-            raise InputError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
+            problem = getattr(error, "problem", None) or reason_of(error)
+            raise InputError(f"{where}: not valid YAML: {problem}.") from None
+        except RecursionError:
+            raise InputError(f"{path}: lists are nested too deeply; write stages and their settings.") from None
         if not isinstance(document, dict):
             raise InputError(f"{path} is not a mapping of stages; write for example 'train:' and settings below it.")
         # Validated once without the flags: a mistake in the file is then reported as the file's, not as the flags'.

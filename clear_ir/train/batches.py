@@ -97,6 +97,8 @@ class LanguageBatchSampler(DefaultBatchSampler):
         self.epoch = 0
         #: Number of rows that were left out of the last epoch.
         self.num_left_out = 0
+        #: Whether the training has made all its steps, so that there are no more batches.
+        self.is_over = False
 
     def __len__(self) -> int:
         """Number of batches per epoch, times the number of processes; the same in every epoch."""
@@ -109,6 +111,8 @@ class LanguageBatchSampler(DefaultBatchSampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         """The batches of the epoch that `set_epoch` has set; of each, one part for every process."""
+        if self.is_over:
+            return
         rng = np.random.default_rng([self.seed, self.epoch])
         self.num_left_out = 0
         batches = [batch for group in self._groups for batch in self._batches(group, rng)]
@@ -193,3 +197,5 @@ class EpochPlan(TrainerCallback):
         while not isinstance(sampler, LanguageBatchSampler):  # accelerate wraps it to deal out and to skip batches
             sampler = sampler.batch_sampler
         sampler.set_epoch(state.global_step // self.steps_per_epoch)
+        # The trainer would make one step too many if it resumes after the last one.
+        sampler.is_over = state.global_step >= state.max_steps

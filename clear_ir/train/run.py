@@ -6,10 +6,11 @@ During the run, checkpoints and recipe are in the folder `OUT.partial`, from whi
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,12 @@ import torch
 import yaml
 
 from clear_ir.data.files import InputError, hash_of
-from clear_ir.data.output_files import check_new, put_in_place, write_jsonl, write_text
+from clear_ir.data.output_files import beside, discard, hold_output, new_folder, put_in_place, write_jsonl, write_text
 from clear_ir.data.rows import TrainingRows, Translation
 from clear_ir.encode.architecture import limit_length
 from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
 from clear_ir.evaluate.measures import MAIN_MEASURE
+from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.processes import first_does, join_processes, num_processes
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 
-    from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 
 #: The file that marks a model folder as made by `clear-ir train`.
 RECIPE_FILE = "recipe.yaml"
@@ -86,10 +87,10 @@ def train_model(
     data = split_rows(rows, settings)
     settings = data.settings
     folder = RunFolder(out, _recipe(model_name, rows, settings, translations))
-    first_does(lambda: folder.open(resume, overwrite))
-    for note in data.notes if process.is_main_process else []:
-        logger.warning(note)
-    with folder.clean_up_on_error():
+    with ExitStack() as held:
+        first_does(lambda: held.enter_context(folder.open(resume, overwrite)))
+        for note in data.notes if process.is_main_process else []:
+            logger.warning(note)
         torch.manual_seed(settings.seed)
         # In half precision small updates round to nothing: the weights that are trained always have 32 bits.
         model = load_encoder(model_name, trust_remote_code).float()
@@ -109,12 +110,28 @@ def train_model(
         with fast_dropout():
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    plan, *entries = trainer.state.log_history
-    fitted = {"fitted": data.notes} if data.notes else {}
-    plan |= read_distilled(folder.distilled) | fitted | {"cut": cut, "dev": _judge(trainer, model, evaluator)}
-    log = [plan, *entries]
-    first_does(lambda: _write_model(model, folder, log))
+        # In the order that it has after a resume.
+        trainer.state.log_history = json.loads(json.dumps(trainer.state.log_history, sort_keys=True))
+        plan, *entries = trainer.state.log_history
+        entries[-1].pop("train_loss", None)  # of a resumed run it is the mean since the resume
+        fitted = {"fitted": data.notes} if data.notes else {}
+        plan |= read_distilled(folder.distilled) | fitted | {"cut": cut, "dev": _judge(trainer, model, evaluator)}
+        model.model_card_data.training_logs = _card_log(entries)
+        log = [plan, *entries]
+        first_does(lambda: _write_model(model, folder, log))
     return log
+
+
+def _card_log(entries: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
+    """The log for the model card. What the trainer keeps for it begins anew when a run is resumed."""
+    rows: dict[int, dict[str, float]] = {}
+    for entry in entries:
+        mean = CrossLingualEvaluator.primary
+        dev = {mean: entry[f"eval_{mean}"]} if f"eval_{mean}" in entry else {}
+        loss = {"Training Loss": entry["loss"]} if "loss" in entry else {}
+        if loss or dev:
+            rows.setdefault(entry["step"], {"Epoch": entry["epoch"], "Step": entry["step"]}).update(loss | dev)
+    return list(rows.values())
 
 
 def _judge(
@@ -167,13 +184,16 @@ class RunFolder:
 
     def __init__(self, out: Path, recipe: str) -> None:
         self.out, self.recipe = out, recipe
-        self.path = out.with_name(out.name + ".partial")
+        self.path = beside(out, "partial")
         self.checkpoints = self.path / "checkpoints"
         #: The distilled encoder.
         self.distilled = self.path / "distilled"
 
-    def open(self, resume: bool, overwrite: bool) -> None:
-        """Begin a run, or continue an interrupted one that has the same recipe.
+    @contextmanager
+    def open(self, resume: bool, overwrite: bool) -> Iterator[None]:
+        """Begin a run, or continue an interrupted one that has the same recipe. No other run may write there meanwhile.
+
+        If the block fails, the folder is removed, unless there is something to resume from.
 
         Args:
             resume: Continue an interrupted run.
@@ -182,7 +202,16 @@ class RunFolder:
         Raises:
             InputError: If the output folder is taken, there is no run to resume, or its recipe is another one.
         """
-        check_new(self.out, RECIPE_FILE, overwrite)
+        with hold_output(self.out, RECIPE_FILE, overwrite):
+            self._begin(resume, overwrite)
+            try:
+                yield
+            except BaseException:
+                if not self.resumable:
+                    shutil.rmtree(self.path, ignore_errors=True)
+                raise
+
+    def _begin(self, resume: bool, overwrite: bool) -> None:
         saved = self.path / RECIPE_FILE
         if not resume:
             if self.resumable and not overwrite:
@@ -191,8 +220,8 @@ class RunFolder:
                     "resume",
                     "overwrite",
                 )
-            shutil.rmtree(self.path, ignore_errors=True)
-            write_text(saved, self.recipe)
+            with new_folder(self.path, RECIPE_FILE, overwrite=True) as folder:
+                write_text(folder / RECIPE_FILE, self.recipe)
         elif not saved.exists():
             raise InputError(f"There is no interrupted run in {self.path} to resume; start a new one.")
         elif saved.read_text(encoding="utf-8") != self.recipe:
@@ -214,25 +243,18 @@ class RunFolder:
         complete = [path for path in written if len(list(path.glob("rng_state*.pth"))) >= num_processes()]
         return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
 
-    @contextmanager
-    def clean_up_on_error(self) -> Iterator[None]:
-        """If the block fails, remove the folder, unless there is something to resume from."""
-        try:
-            yield
-        except BaseException:
-            if join_processes().is_main_process and not self.resumable:
-                shutil.rmtree(self.path, ignore_errors=True)
-            raise
-
 
 def _write_model(model: SentenceTransformer, folder: RunFolder, log: list[dict[str, Any]]) -> None:
     """Write the model folder and remove the folder of the run."""
     partial = folder.path / "model"
+    shutil.rmtree(partial, ignore_errors=True)  # a run that was killed while it wrote it
+    # The tokenizer's file says how the last texts were cut and padded: as the model does it, not as others did.
+    model.encode_query(["a"], show_progress_bar=False)
     model.save_pretrained(str(partial))
     prompts = ", ".join(f"{side} {prompt_of(model, side)!r}" for side in ("query", "passage"))
     write_text(partial / RECIPE_FILE, f"{folder.recipe}# Prompts, of the encoder: {prompts}\n")
     write_jsonl(partial / LOG_FILE, log)
     if (folder.checkpoints / "runs").is_dir():
-        shutil.move(folder.checkpoints / "runs", partial / "tensorboard")
+        shutil.copytree(folder.checkpoints / "runs", partial / "tensorboard")
     put_in_place(partial, folder.out)
-    shutil.rmtree(folder.path)
+    discard(folder.path)

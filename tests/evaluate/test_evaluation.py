@@ -82,7 +82,7 @@ def test_damaged_results(tmp_path, collection):
     with pytest.raises(InputError, match=r"holds no results\.json"):
         read_results(tmp_path)
     (tmp_path / "results.json").write_text('{"scores": {')
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match="results.json: not valid JSON"):
         read_results(tmp_path)
 
 

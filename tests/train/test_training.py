@@ -2,15 +2,17 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from commands import kill_at, train_command
+from commands import kill_at, refused, train_command
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 from sentence_transformers.util import cos_sim, dot_score
+from soak import differences
 from tiny import make_encoder, make_training_rows, quiet, settings
 
 from clear_ir import CachedCLEARLoss, CLEARLoss, CrossLingualEvaluator, log_terms
@@ -128,6 +130,59 @@ def test_a_killed_run_resumes_to_the_same_model(tmp_path, tiny_folder):
     nothing = subprocess.run(**command(tmp_path / "new", "--resume"), capture_output=True, text=True)
     assert nothing.returncode == 2
     assert "no interrupted run" in nothing.stderr
+
+
+def test_a_second_run_into_one_folder_is_refused_while_the_first_lives(tmp_path, tiny_folder):
+    write_jsonl(tmp_path / "rows.jsonl", make_training_rows(400).records)
+    command = train_command(tiny_folder, tmp_path / "rows.jsonl", tmp_path / "m", "--batch-size 8 --max-steps 3000")
+    pipe = {"stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(**command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        limit = time.monotonic() + 120
+        while not (tmp_path / "m.partial" / "checkpoints").exists() and time.monotonic() < limit:
+            time.sleep(0.01)
+        for flags in ([], ["--resume"], ["--overwrite"]):
+            second = subprocess.run([*command["args"], *flags], env=command["env"], **pipe)
+            refused((second.returncode, "", second.stderr), "Another run is writing to", tmp_path / "m", "wait until")
+            assert "--resume" not in second.stderr
+        assert first.poll() is None, "the first run ended, so nothing was shown"
+        first.kill()
+    short = train_command(tiny_folder, tmp_path / "rows.jsonl", tmp_path / "m", "--batch-size 8 --max-steps 2")
+    again = subprocess.run([*short["args"], "--overwrite"], env=short["env"], **pipe)
+    assert again.returncode == 0, again.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "rows.jsonl"]
+
+
+def test_a_run_stopped_after_its_last_step_makes_no_more(tmp_path, tiny_folder, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    rows, chosen = make_training_rows(), settings()
+    train_model(str(tiny_folder), rows, chosen, tmp_path / "calm")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("clear_ir.train.run._write_model", stop)
+        train_model(str(tiny_folder), rows, chosen, tmp_path / "stopped")
+    log = train_model(str(tiny_folder), rows, chosen, tmp_path / "stopped", resume=True)
+    assert log[-1]["step"] == 6
+    assert not differences(tmp_path / "calm", tmp_path / "stopped")
+
+
+def test_files_of_others_where_the_run_would_lie_are_kept(tmp_path, tiny_folder):
+    (tmp_path / "m.partial").mkdir()
+    (tmp_path / "m.partial" / "letter.txt").write_text("dear")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="holds files that this command did not make"):
+            train_model(str(tiny_folder), make_training_rows(), settings(), tmp_path / "m", overwrite=overwrite)
+    assert (tmp_path / "m.partial" / "letter.txt").read_text() == "dear"
+
+
+def test_training_into_the_folder_that_one_stands_in(tmp_path, tiny_folder, monkeypatch):
+    (tmp_path / "m").mkdir()
+    monkeypatch.chdir(tmp_path / "m")
+    for overwrite in (False, True):
+        train_model(str(tiny_folder), make_training_rows(), settings(max_steps=2), Path(), overwrite=overwrite)
+        assert {"recipe.yaml", "model.safetensors"} < {path.name for path in (tmp_path / "m").iterdir()}
+        assert not list((tmp_path / "m").glob(".*"))
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_fewer_negatives_than_the_rows_have(tmp_path, tiny_folder):

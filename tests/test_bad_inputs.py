@@ -1,0 +1,21 @@
+"""Damaged inputs of every kind: the command succeeds, or says one sentence and writes nothing."""
+
+import pytest
+from bad_inputs import READERS, _collection, check_reader
+from tiny import make_encoder
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared")
+    make_encoder(double=False).save_pretrained(str(folder / "tiny"), create_model_card=False)
+    _collection(folder / "collection", folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_damaged_inputs(name, shared, tmp_path):
+    count = 40 if name == "training rows" else 200  # where an input is still valid, a model is trained
+    outcomes = check_reader(name, shared, tmp_path, count)
+    assert outcomes.total() == count
+    assert outcomes["refused"] >= count / 10, "so few inputs were refused that nothing is shown"
