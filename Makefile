@@ -8,7 +8,7 @@ AFRIQA ?= ../shared/data/afriqa
 XQUAD  ?= ../shared/data/xquad
 NTREX  ?= ../shared/data/ntrex
 
-.PHONY: help install quickstart test check format docs site bench study build lowest clean
+.PHONY: help install quickstart test check format docs site bench soak study build lowest clean
 
 help:            ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,10 @@ bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=
 	$(BIN)/python -m benchmarks.encoding_speed --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.mteb_speed --xquad $(XQUAD)
 	$(BIN)/python -m benchmarks.baselines --xquad $(XQUAD) --afriqa $(AFRIQA)
+	$(BIN)/python -m benchmarks.tables
+
+soak: $(VENV)/.dev  ## Kill commands 100 times and damage 200 inputs of each kind; half an hour on two cores
+	$(BIN)/python tests/soak.py --kills 100 --inputs 200
 	$(BIN)/python -m benchmarks.tables
 
 study: $(VENV)/.dev  ## Run what is left of the study's matrix: make study AFRIQA=DIR XQUAD=DIR NTREX=DIR; hours

@@ -223,6 +223,29 @@ def encoding_table() -> str:
     )
 
 
+def kills_table() -> str:
+    data = load("reliability")["soak"]
+    names = list(data["finished"])
+    counts = [[data[what].get(name, 0) for what in ("kills", "restarts", "finished")] for name in names]
+    rows = [[f"`clear-ir {name}`", *map(str, row)] for name, row in zip(names, counts, strict=True)]
+    rows.append(["all", *(str(sum(column)) for column in zip(*counts, strict=True))])
+    head = ["command", "kills", "restarts after a kill", "ended with the files of a calm run"]
+    return (
+        f"{Table(head, rows).markdown()}\n"
+        f"{data['replacing']} kills came while there was an earlier output to replace. {data['resumed']} runs of training "
+        "were resumed."
+    )
+
+
+def bad_inputs_table() -> str:
+    data = load("reliability")["bad_inputs"]
+    rows = [
+        [name, str(sum(counts.values())), str(counts.get("refused", 0)), str(counts.get("still valid", 0))]
+        for name, counts in data.items()
+    ]
+    return Table(["input", "damaged", "one sentence, exit code 2", "still valid"], rows).markdown()
+
+
 def settings_table(model: type[Settings]) -> str:
     """A table for each group of a stage's settings."""
     groups: dict[str, list[list[str]]] = {}
@@ -257,6 +280,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "quickstart": quickstart_table,
     "afriqa-ha": lambda: adaptation_table("afriqa-ha"),
     "atlas": atlas_table,
+    "kills": kills_table,
+    "bad-inputs": bad_inputs_table,
     "terms": terms_table,
     **{f"settings-{stage}": partial(settings_table, model) for stage, model in STAGES.items()},
     "measures": lambda: definitions_table(mixed=False).markdown(padded=False),

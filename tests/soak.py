@@ -1,12 +1,13 @@
 """Kill commands at random moments, restart them as a user would, and compare their files with those of calm runs.
 
-    python tests/soak.py --kills 100
+    python tests/soak.py --kills 100 --inputs 200
 
 Each command runs on a tiny encoder in a process of its own, forked from one that has loaded the libraries: loading
 writes nothing, so no kill is wasted on it. Each kill is SIGKILL, at a moment drawn uniformly over the time that the
 command takes undisturbed. Then the same command runs again, with `--resume` where the message says so. It may be
-killed again. In half of the episodes an earlier output is replaced. The results are in
-benchmarks/results/reliability.json, written after each episode; a run that was stopped continues from there.
+killed again. In half of the episodes an earlier output is replaced. After that each reader gets damaged inputs, see
+bad_inputs.py. The results are in benchmarks/results/reliability.json, written after each episode and each reader; a run
+that was stopped continues from there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -241,6 +243,7 @@ def main() -> None:
     """Run, or continue, the soak."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--inputs", type=int, default=200, help="damaged inputs for each reader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
@@ -250,11 +253,36 @@ def main() -> None:
         saved = document["soak"]
         tally = Tally(**{key: Counter(value) if isinstance(value, dict) else value for key, value in saved.items()})
 
+    document["versions"] = {
+        name: version(name) for name in ("clear-ir", "hypothesis", "sentence-transformers", "torch")
+    }
+
     def save(tally: Tally) -> None:
-        write_json(given.out, document | {"soak": vars(tally)})
+        document["soak"] = vars(tally)
+        write_json(given.out, document)
 
     with TemporaryDirectory() as folder:
         soak(given.kills, tally, Path(folder), save)
+    damage_inputs(given.inputs, document, given.out)
+
+
+def damage_inputs(count: int, document: dict[str, Any], out: Path) -> None:
+    """Give each reader so many damaged inputs, and add what came of them to the results."""
+    from bad_inputs import READERS, check_reader, make_shared
+
+    for name in READERS:
+        done = document.setdefault("bad_inputs", {})
+        if sum(done.get(name, {}).values()) == count:
+            continue
+        with TemporaryDirectory() as place:
+            shared, folder = Path(place) / "shared", Path(place) / "inputs"
+            os.environ["CLEAR_IR_TEST_TMP"] = place
+            shared.mkdir()
+            folder.mkdir()
+            make_shared(shared)
+            done[name] = dict(check_reader(name, shared, folder, count))
+        write_json(out, document)
+        print(f"{name}: {done[name]}", flush=True)
 
 
 if __name__ == "__main__":

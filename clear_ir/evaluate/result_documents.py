@@ -45,6 +45,21 @@ class QueryScores(BaseModel):
     question: str
 
 
+class LogEntry(BaseModel):
+    """One line of `train_log.jsonl`."""
+
+    model_config = _STRICT
+    step: int = Field(ge=0, lt=10**12)
+
+
+class StepEntry(LogEntry):
+    """One with a loss; the other fields are numbers too. A run that went wrong logs NaN."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    __pydantic_extra__: dict[str, float]
+    loss: float
+
+
 class MapPoint(BaseModel):
     """One text in `map.json`."""
 

@@ -20,7 +20,15 @@ from clear_ir.data.files import InputError, read_jsonl
 from clear_ir.data.output_files import new_folder, write_json, write_jsonl, write_text
 from clear_ir.encode.search import Run
 from clear_ir.evaluate.measures import MAIN_MEASURE, MEASURES, PerQuery, find_measure
-from clear_ir.evaluate.result_documents import MapDocument, QueryScores, ResultsDocument, check_document, read_document
+from clear_ir.evaluate.result_documents import (
+    LogEntry,
+    MapDocument,
+    QueryScores,
+    ResultsDocument,
+    StepEntry,
+    check_document,
+    read_document,
+)
 
 #: The file that marks a results folder.
 RESULTS_FILE = "results.json"
@@ -292,6 +300,12 @@ def read_train_log(folder: Path) -> list[dict[str, Any]]:
 
     Returns:
         The log entries; empty where the model was not trained by us.
+
+    Raises:
+        InputError: If it is damaged.
     """
     path = folder / TRAIN_LOG_FILE
-    return [entry for _, entry in read_jsonl(path)] if path.exists() else []
+    records = list(read_jsonl(path)) if path.exists() else []
+    for where, entry in records:
+        check_document(where, entry, StepEntry if "loss" in entry else LogEntry)
+    return [entry for _, entry in records]
