@@ -232,7 +232,7 @@ def kills_table() -> str:
     head = ["command", "kills", "restarts after a kill", "ended with the files of a calm run"]
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"{data['replacing']} kills came while there was an earlier output to replace. {data['resumed']} runs of training "
+        f"{data['replacing']} kills came while there was an earlier output to replace. {data['resumed']} trainings "
         "were resumed."
     )
 
