@@ -21,6 +21,12 @@ def mine(
     out: Annotated[Path, typer.Option(help="File of training rows to make.")],
     flags: Flags,
     model: ModelOrRecipe = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            help="More English passages to take negatives from: a file with a passage a line, or a collection."
+        ),
+    ] = None,
     recipe: Recipe = None,
     mapping: Map = None,
     as_json: AsJson = False,
@@ -30,8 +36,10 @@ def mine(
     """Mine hard negatives: passages and queries for each parallel row."""
     from clear_ir.data.output_files import hold_output, write_jsonl
     from clear_ir.data.rows import read_parallel_rows
+    from clear_ir.encode.cross_encoder import PairScorer, load_cross_encoder
     from clear_ir.encode.model_loading import load_encoder
     from clear_ir.encode.text_encoder import TextEncoder
+    from clear_ir.mine.corpus import read_corpus
     from clear_ir.mine.hard_negatives import mine_hard_negatives
     from clear_ir.recipes.recipe import load_recipe
 
@@ -42,13 +50,20 @@ def mine(
         rejected.raise_first()
         name = model_name(model, chosen.model)
         encoder = TextEncoder.from_settings(load_encoder(name, trust_remote_code), chosen.encode)
-        mined = mine_hard_negatives(encoder, parallel, chosen.mine)
+        passages = read_corpus(corpus) if corpus else None
+        scorer = None
+        if chosen.mine.rescore:
+            cross_encoder = load_cross_encoder(chosen.mine.rescore, trust_remote_code)
+            scorer = PairScorer(cross_encoder, chosen.encode.batch_size or 32, chosen.encode.precision)
+        mined = mine_hard_negatives(encoder, parallel, chosen.mine, passages, scorer)
         write_jsonl(out, mined.records)
     if as_json:
         print_json(mined.summary() | {"left out": mined.left_out, "fitted": mined.notes, "out": str(out)})
         return
     for note in (*notes, *mined.notes):
         typer.echo(note)
+    if corpus and mined.corpus:
+        typer.echo(mined.corpus.sentence(corpus.name))
     print_summary(mined.summary())
     if mined.left_out:
         typer.echo(f"Rows left out because they have too few candidates: {join_first(mined.left_out)}")

@@ -8,8 +8,8 @@ from typing import Any
 from clear_ir.data.files import InputError
 from clear_ir.data.languages import is_english
 
-#: Names of the text in an object that stands for a passage. Its title is put before it, as in BEIR.
-_TEXTS = ("text", "passage_text", "contents", "content", "passage", "document", "body")
+#: Names of the text in an object or a record that stands for a passage. Its title is put before it, as in BEIR.
+TEXT_NAMES = ("text", "passage_text", "contents", "content", "passage", "document", "body")
 
 
 def flatten_languages(record: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def passages_of(value: Any, where: str) -> list[Any]:
 
 def _passage(item: Any, where: str) -> Any:
     if isinstance(item, Mapping):
-        for name in _TEXTS:
+        for name in TEXT_NAMES:
             if isinstance(text := item.get(name), str):
                 title = item.get("title")
                 return f"{title} {text}".strip() if isinstance(title, str) else text

@@ -14,7 +14,7 @@ from clear_ir.data.files import InputError, reason_of
 from clear_ir.encode.model_loading import Side, count_tokens, prompt_of
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import CrossEncoder, SentenceTransformer
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -60,7 +60,7 @@ class InProcess:
         encode = model.encode_query if side == "query" else model.encode_document
         prompt = prompt_of(model, side)
         for batch in self._batches(model, texts):
-            with _autocast(model, precision):
+            with autocast(model, precision):
                 try:
                     vectors = encode(
                         batch,
@@ -95,7 +95,13 @@ class InProcess:
             begin += size
 
 
-def _autocast(model: SentenceTransformer, precision: Precision) -> Any:
+def autocast(model: SentenceTransformer | CrossEncoder, precision: Precision) -> Any:
+    """The context in which a model works in another precision than that of its weights.
+
+    Args:
+        model: The model, on its device.
+        precision: The precision.
+    """
     import torch
 
     if precision == "fp32":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,19 +40,9 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
     Raises:
         InputError: If there is no such model, it has no safetensors weights, or it cannot encode queries and passages.
     """
-    path = _minilm_folder() if name == MINILM else Path(name)
-    if path.is_dir():
-        _check_folder(path)
-    elif path.exists():
-        raise InputError(f"{name} is not a model folder; give a folder, a hub name, or {MINILM!r}.")
-    elif is_path(name):
-        raise InputError(no_such_folder(path))
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
+    with naming_failures_to_load(name) as path:
+        from sentence_transformers import SentenceTransformer
 
-    show_bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # loading is over before anybody can read the bar
-    try:
         model = SentenceTransformer(
             str(path) if path.is_dir() else name,  # a hub name keeps its slash on every system
             trust_remote_code=trust_remote_code,
@@ -62,12 +53,40 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         add_known_prompts(model, name)
         if name == MINILM:
             model.model_card_data.base_model = MINILM_ON_THE_HUB  # for the card of a model that is trained from it
-        # What does not fit together, such as a vocabulary and its embeddings, shows only when a text is encoded.
-        model.encode_query(["a", "b ☃ c"], show_progress_bar=False)  # with an unknown word and with padding
-        return model
+    return model
+
+
+@contextmanager
+def naming_failures_to_load(name: str) -> Iterator[Path]:
+    """Say which model cannot be loaded, and why. Libraries raise many errors for that.
+
+    Args:
+        name: A model folder, a hub name or `minilm`.
+
+    Yields:
+        The folder of the model, after a check; for a hub name a path that is no folder. Bars are off: loading is over
+        before anybody can read them.
+
+    Raises:
+        InputError: If there is no such folder, or the block cannot load the model.
+    """
+    path = _minilm_folder() if name == MINILM else Path(name)
+    if path.is_dir():
+        _check_folder(path)
+    elif path.exists():
+        raise InputError(f"{name} is not a model folder; give a folder, a hub name, or {MINILM!r}.")
+    elif is_path(name):
+        raise InputError(no_such_folder(path))
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    show_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield path
     except InputError:
         raise
-    except Exception as error:  # whatever the libraries may raise for a damaged folder
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = reason_of(error)
         here = f" There is no folder {name} here; without a network, give a model folder or {MINILM!r}."
         hint = _adapter_hint(path) if path.is_dir() else here

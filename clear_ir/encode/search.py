@@ -17,7 +17,7 @@ SCORES_AT_ONCE = 2**24
 
 
 def top_k(
-    queries: np.ndarray, passages: np.ndarray, k: int, block_size: int = 1024
+    queries: np.ndarray, passages: np.ndarray, k: int, block_size: int = 1024, order: np.ndarray | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The k passages with the highest dot product for each query, exactly, in bounded memory.
 
@@ -26,23 +26,65 @@ def top_k(
         passages: Shape (num_passages, dim), float32.
         k: Passages per query; at most num_passages.
         block_size: Queries scored at once.
+        order: Rows of `passages`: only these are searched, in this order. They are never copied as a whole, since the
+            passages may be larger than the memory. None: all of them, as they are.
 
     Yields:
-        For each block of queries, scores and rows of `passages`, both of shape (num_in_block, k), best first. Of
-        equal scores, the earlier row comes first.
+        For each block of queries, scores and rows of `passages` (with an order: places in it), both of shape
+        (num_in_block, k), best first. Of equal scores, the earlier one comes first.
     """
-    k = min(k, len(passages))
+    k = min(k, len(passages if order is None else order))
     for begin in range(0, len(queries), block_size):
         block = queries[begin : begin + block_size]
         scores, rows = np.empty((len(block), 0), np.float32), np.empty((len(block), 0), np.int64)
-        for first in range(0, len(passages), PASSAGE_BLOCK):
-            new_scores = block @ passages[first : first + PASSAGE_BLOCK].T
+        for first, passage_block in _blocks(passages, order):
+            new_scores = block @ passage_block.T
             # Only a few new scores can still get into the top k. Once k passages are known, a new one must beat the
             # last of them; on a tie the known passage stays, since its row is earlier.
             k_known = scores.shape[1] == k
             can_enter = new_scores > scores[:, -1:] if k_known else new_scores >= _lower_bound(new_scores, k)
             scores, rows = _merge(scores, rows, new_scores, can_enter, first, k)
         yield scores, rows
+
+
+def rank_all(
+    queries: np.ndarray, passages: np.ndarray, order: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All passages by their dot product with each query. It is as `top_k` with all passages, but faster for these.
+
+    Args:
+        queries: Shape (num_queries, dim), float32.
+        passages: Shape (num_passages, dim), float32.
+        order: As in `top_k`.
+
+    Yields:
+        For each query, scores and rows, both of shape (num_passages,), best first.
+    """
+    for _, scores in _all_scores(queries, passages, order):
+        for row in scores:
+            ranked = np.argsort(-row, kind="stable")
+            yield row[ranked], ranked
+
+
+def _blocks(passages: np.ndarray, order: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
+    """The passages in blocks, each with the place of its first."""
+    for first in range(0, len(passages if order is None else order), PASSAGE_BLOCK):
+        block = slice(first, first + PASSAGE_BLOCK)
+        yield first, passages[block] if order is None else passages[order[block]]
+
+
+def _all_scores(
+    queries: np.ndarray, passages: np.ndarray, order: np.ndarray | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The scores of all passages for some queries at a time, with the number of the first of these queries."""
+    count = len(passages if order is None else order)
+    block_size = max(1, SCORES_AT_ONCE // max(1, count))
+    for begin in range(0, len(queries), block_size):
+        some = queries[begin : begin + block_size]
+        scores = np.empty((len(some), count), np.float32)
+        for first, block in _blocks(passages, order):
+            scores[:, first : first + len(block)] = some @ block.T
+        yield begin, scores
 
 
 def _lower_bound(scores: np.ndarray, k: int) -> np.ndarray:
@@ -121,7 +163,7 @@ def search_top_k(
     ids = [passage_ids[i] for i in order]
     names = iter(query_ids)
     run: Run = {}
-    for scores, rows in top_k(query_embeddings, passage_embeddings[order], k, block_size):
+    for scores, rows in top_k(query_embeddings, passage_embeddings, k, block_size, order):
         for best_scores, best_rows in zip(scores.tolist(), rows.tolist(), strict=True):
             run[next(names)] = {ids[i]: score for i, score in zip(best_rows, best_scores, strict=True)}
     return run
@@ -146,23 +188,21 @@ def rank_passages(
     Returns:
         `{query id: {passage id: rank}}`. Ranks start at 1 and follow the order of `search_top_k`.
     """
-    order = _high_ids_first(passage_ids)
-    column_of = {passage_ids[i]: column for column, i in enumerate(order)}
-    passages = passage_embeddings[order].T
+    place_in_order = np.argsort(_high_ids_first(passage_ids))
+    column_of = {passage: column for column, passage in enumerate(passage_ids)}
     ranks: dict[str, dict[str, int]] = {}
-    block_size = max(1, SCORES_AT_ONCE // max(1, len(passage_ids)))
-    for begin in range(0, len(query_ids), block_size):
-        scores = query_embeddings[begin : begin + block_size] @ passages
-        for query, row in zip(query_ids[begin : begin + block_size], scores, strict=True):
+    for begin, scores in _all_scores(query_embeddings, passage_embeddings):
+        for query, row in zip(query_ids[begin : begin + len(scores)], scores, strict=True):
             ranks[query] = {}
             for passage in wanted[query]:
                 column = column_of[passage]
-                # Ahead of a passage are higher scores, and equal scores of higher ids, which are in earlier columns.
-                ahead = np.count_nonzero(row > row[column]) + np.count_nonzero(row[:column] == row[column])
-                ranks[query][passage] = int(ahead) + 1
+                # Ahead of a passage are higher scores, and equal scores of higher ids.
+                equal = np.flatnonzero(row == row[column])
+                ahead = np.count_nonzero(place_in_order[equal] < place_in_order[column])
+                ranks[query][passage] = int(np.count_nonzero(row > row[column]) + ahead) + 1
     return ranks
 
 
-def _high_ids_first(passage_ids: Sequence[str]) -> list[int]:
+def _high_ids_first(passage_ids: Sequence[str]) -> np.ndarray:
     """The passages' order by id, the highest first. Searched in this order, the earlier passage wins a tie."""
-    return sorted(range(len(passage_ids)), key=lambda i: passage_ids[i], reverse=True)
+    return np.array(sorted(range(len(passage_ids)), key=lambda i: passage_ids[i], reverse=True), np.int64)

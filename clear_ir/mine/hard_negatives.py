@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from clear_ir.data.collection import Text
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow, training_columns
 from clear_ir.data.texts import text_key
-from clear_ir.encode.search import top_k
+from clear_ir.encode.cross_encoder import PairScorer, load_cross_encoder
 from clear_ir.encode.text_encoder import TextEncoder
-from clear_ir.mine.fitting import fit_num_negatives, fit_window
-from clear_ir.mine.rank_windows import ChosenNegatives, pick_in_windows, pick_nearest, score_limits
+from clear_ir.mine.choosing import Chooser, SideNegatives, Vectors, row_scores
+from clear_ir.mine.fitting import fit_num_negatives
+from clear_ir.mine.pools import CorpusCounts, PassagePool, QueryPool
+from clear_ir.mine.rescoring import Rescorer
 from clear_ir.mine.settings import MiningSettings
 
 if TYPE_CHECKING:
@@ -24,72 +28,8 @@ T = TypeVar("T")
 #: What rows may have in common: what it is, and its id or text.
 Shared = tuple[str, ...]
 
-#: Rows ranked at once: their scores for a block of candidates are in memory at the same time.
-ANCHORS_AT_ONCE = 512
 #: No bar is shown for this number of rows or fewer: ranking them takes a second at most.
 MAX_ROWS_WITHOUT_BAR = 5_000
-
-
-@dataclass
-class SideNegatives:
-    """The negatives of all rows on one side.
-
-    Args:
-        columns: Columns of the negatives among the candidates, best score first, shape (num_rows, n).
-        scores: Scores of the negatives, same shape.
-        positives: Score of the row's positive, shape (num_rows,).
-        filtered: Number of candidates in the window that a margin removed, shape (num_rows,).
-        widened: Whether the window had too few candidates and was widened, shape (num_rows,).
-        complete: Whether the row has n negatives, shape (num_rows,).
-    """
-
-    columns: np.ndarray
-    scores: np.ndarray
-    positives: np.ndarray
-    filtered: np.ndarray
-    widened: np.ndarray
-    complete: np.ndarray
-
-    @classmethod
-    def empty(cls, positives: np.ndarray, n: int) -> SideNegatives:
-        """Rows without negatives yet.
-
-        Args:
-            positives: Score of each row's positive, shape (num_rows,).
-            n: Number of negatives per row.
-        """
-        shape = (len(positives), n)
-        counts_and_flags = [np.zeros(len(positives), dtype) for dtype in (np.int64, bool, bool)]
-        return cls(np.zeros(shape, np.int64), np.zeros(shape, np.float32), positives, *counts_and_flags)
-
-    def put(self, rows: np.ndarray, chosen: ChosenNegatives, widened: bool) -> None:
-        """Enter the negatives of some rows. Rows that are not complete stay empty.
-
-        Args:
-            rows: The rows' numbers.
-            chosen: Their negatives.
-            widened: Whether the window was widened for them.
-        """
-        complete = rows[chosen.complete]
-        if len(complete):
-            self.columns[complete] = chosen.columns[chosen.complete]
-            self.scores[complete] = chosen.scores[chosen.complete]
-            self.filtered[complete], self.widened[complete] = chosen.filtered[chosen.complete], widened
-            self.complete[complete] = True
-
-    def select(self, rows: np.ndarray) -> SideNegatives:
-        """Only some of the rows."""
-        return SideNegatives(*(values[rows] for values in vars(self).values()))
-
-    def summary(self) -> dict[str, float | int]:
-        """Means and counts to print."""
-        return {
-            "positive score, mean": round(float(self.positives.mean()), 3),
-            "negative score, mean": round(float(self.scores.mean()), 3),
-            "negative score, highest": round(float(self.scores.max()), 3),
-            "filtered by margin": int(self.filtered.sum()),
-            "rows with widened window": int(self.widened.sum()),
-        }
 
 
 @dataclass
@@ -102,6 +42,7 @@ class MiningResult:
         queries: Their negative queries.
         left_out: Ids of the parallel rows that have too few candidates.
         notes: Which settings were fitted to the data, a sentence each, see `clear_ir.mine.fitting`.
+        corpus: What the corpus gave; None without one.
     """
 
     records: list[dict[str, Any]]
@@ -109,18 +50,26 @@ class MiningResult:
     queries: SideNegatives
     left_out: list[str]
     notes: list[str]
+    corpus: CorpusCounts | None = None
 
     def summary(self) -> dict[str, Any]:
         """Counts and mean scores to print: do the negatives score close to the positives, but below them?"""
-        return {
+        summary: dict[str, Any] = {
             "rows": len(self.records),
             "rows left out": len(self.left_out),
             "negative passages": self.passages.summary(),
             "negative queries": self.queries.summary(),
         }
+        return summary | ({"corpus": asdict(self.corpus)} if self.corpus else {})
 
 
-def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings: MiningSettings) -> MiningResult:
+def mine_hard_negatives(
+    encoder: TextEncoder,
+    rows: list[ParallelRow],
+    settings: MiningSettings,
+    corpus: Iterable[Text] | None = None,
+    scorer: PairScorer | None = None,
+) -> MiningResult:
     """Find n negative passages for each English query and n negative target-language queries for each passage.
 
     The encoder ranks the candidates: passages for the English query, and queries in the row's language for the English
@@ -130,10 +79,16 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     `clear_ir.mine.fitting`. If fewer than n candidates are in a row's window and within the margins, its window widens
     to all ranks. The margins always hold, so a row may still have too few candidates; it is left out.
 
+    With a cross-encoder (`settings.rescore`), each negative passage has passed its judgment, see
+    `clear_ir.mine.rescoring.Rescorer`. A row whose window is used up takes the nearest ranks outside of it, as many
+    behind it as there are before it.
+
     Args:
         encoder: Encodes the texts; its scores rank the candidates.
         rows: Parallel rows, in one language or several.
         settings: Window, margins and number of negatives.
+        corpus: More passages, such as `clear_ir.mine.corpus.read_corpus` gives, see `clear_ir.mine.pools.PassagePool`.
+        scorer: The cross-encoder. None: it is loaded if the settings name one.
 
     Returns:
         The training rows with `lang`, `id` and `passage_id`, and statistics.
@@ -141,66 +96,54 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     Raises:
         InputError: If no row has enough candidates.
     """
-    from tqdm import tqdm
-
-    first_text: dict[str, str] = {}
-    for row in rows:
-        first_text.setdefault(text_key(row.passage), row.passage)
-    passages = list(first_text.values())
-    column_of = {key: column for column, key in enumerate(first_text)}
-    positive_columns = np.array([column_of[text_key(row.passage)] for row in rows])
-    # What rows share -> what is right for all of them: columns of passages, and keys of target-language queries.
-    relevant_passages: dict[Shared, set[int]] = defaultdict(set)
-    relevant_queries: dict[Shared, set[str]] = defaultdict(set)
-    by_passages, by_queries = list(map(_shared_by_passages, rows)), list(map(_shared_by_queries, rows))
-    for i, row in enumerate(rows):
-        for shared in by_passages[i]:
-            relevant_passages[shared].add(int(positive_columns[i]))
-        for shared in by_queries[i]:
-            relevant_queries[shared].add(text_key(row.cross_query))
-
-    query_vectors = encoder.encode([row.query for row in rows], "query")
-    passage_vectors = encoder.encode(passages, "passage")
-    cross_vectors = query_vectors
-    if settings.query_side == "target":
-        cross_vectors = encoder.encode([row.cross_query for row in rows], "query")
-
-    excluded_passages = [sorted(_union(relevant_passages, shared)) for shared in by_passages]
-    pools = {lang: _QueryPool(rows, lang, cross_vectors) for lang in dict.fromkeys(row.lang for row in rows)}
-    excluded_queries = [
-        pools[row.lang].columns_of(_union(relevant_queries, shared))
-        for row, shared in zip(rows, by_queries, strict=True)
-    ]
+    if scorer is None and settings.rescore:
+        scorer = PairScorer(load_cross_encoder(settings.rescore), precision=encoder.precision)
+    pool = PassagePool(rows, corpus or ())
+    query_pools = {lang: QueryPool(rows, lang) for lang in dict.fromkeys(row.lang for row in rows)}
+    known_passages, known_queries = _known_positives(rows, pool, query_pools)
     candidates = [
-        min(len(passages) - len(not_passages), len(pools[row.lang].texts) - len(not_queries))
-        for row, not_passages, not_queries in zip(rows, excluded_passages, excluded_queries, strict=True)
+        min(len(pool.texts) - len(not_passages), len(query_pools[row.lang].texts) - len(not_queries))
+        for row, not_passages, not_queries in zip(rows, known_passages, known_queries, strict=True)
     ]
     settings, notes = fit_num_negatives(settings, np.array(candidates))
 
-    n = settings.num_negatives
-    negatives = SideNegatives.empty(_row_scores(query_vectors, passage_vectors[positive_columns]), n)
-    queries = SideNegatives.empty(_row_scores(cross_vectors, passage_vectors[positive_columns]), n)
-    show_bar = encoder.show_progress and len(rows) > MAX_ROWS_WITHOUT_BAR
-    with tqdm(total=2 * len(rows), desc="Mining", unit=" rankings", disable=not show_bar) as bar:
-        chooser = _Chooser(settings, 0, bar, notes)
-        every_row = np.arange(len(rows))
-        chooser.fill(negatives, every_row, query_vectors, passage_vectors, excluded_passages, "passages")
-        chooser = _Chooser(settings, len(rows), bar, notes)
-        for lang, pool in pools.items():
-            lang_rows = np.array([i for i, row in enumerate(rows) if row.lang == lang])
-            anchors = passage_vectors[positive_columns[lang_rows]]
-            excluded = [excluded_queries[i] for i in lang_rows]
-            chooser.fill(queries, lang_rows, anchors, pool.vectors, excluded, f"queries in {lang}")
+    query_vectors = Vectors(encoder.encode([row.query for row in rows], "query"))
+    passage_vectors = Vectors(encoder.encode(pool.texts, "passage"))
+    cross_vectors = query_vectors
+    if settings.query_side == "target":
+        cross_vectors = Vectors(encoder.encode([row.cross_query for row in rows], "query"))
+    positive_vectors = passage_vectors.select(pool.positives)
 
-    complete = negatives.complete & queries.complete
-    result = MiningResult([], negatives.select(complete), queries.select(complete), [], notes)
-    chosen = zip(complete.tolist(), negatives.columns.tolist(), queries.columns.tolist(), strict=True)
-    for row, (is_complete, passage_columns, query_columns) in zip(rows, chosen, strict=True):
-        if is_complete:
-            texts = [passages[j] for j in passage_columns], [pools[row.lang].texts[j] for j in query_columns]
-            result.records.append(_training_row(row, *texts))
-        else:
+    n, every_row = settings.num_negatives, np.arange(len(rows))
+    rescorer = None
+    if scorer:
+        queries = [row.query for row in rows]
+        rescorer = Rescorer(scorer, queries, pool.texts, pool.positives, settings.rescore_margin)
+    passages = SideNegatives.empty(row_scores(query_vectors, positive_vectors), n, rescored=bool(rescorer))
+    with _bar(encoder, "passages", rows, always=bool(rescorer)) as bar:
+        chooser = Chooser(settings, 0, bar, notes, rescorer)
+        chooser.fill(passages, every_row, query_vectors, passage_vectors, known_passages, "passages")
+    queries_of_rows = SideNegatives.empty(row_scores(cross_vectors, positive_vectors), n)
+    with _bar(encoder, "queries", rows) as bar:
+        chooser = Chooser(settings, len(rows), bar, notes)
+        for lang, query_pool in query_pools.items():
+            of_lang = np.array([i for i, row in enumerate(rows) if row.lang == lang])
+            anchors, vectors = positive_vectors.select(of_lang), cross_vectors.select(query_pool.rows)
+            chooser.fill(
+                queries_of_rows, of_lang, anchors, vectors, [known_queries[i] for i in of_lang], f"queries in {lang}"
+            )
+
+    complete = passages.complete & queries_of_rows.complete
+    result = MiningResult([], passages.select(complete), queries_of_rows.select(complete), [], notes)
+    result.corpus = pool.counts if corpus is not None else None
+    for i, row in enumerate(rows):
+        if not complete[i]:
             result.left_out.append(row.id)
+            continue
+        texts = [pool.texts[j] for j in passages.columns[i]]
+        cross_texts = [query_pools[row.lang].texts[j] for j in queries_of_rows.columns[i]]
+        scores = passages.rescores[i].tolist() if settings.write_scores else []
+        result.records.append(_training_row(row, texts, cross_texts, scores))
     if not result.records:
         raise InputError(
             f"None of the {len(rows)} rows has {settings.num_negatives} candidates on both sides; give more rows, "
@@ -210,11 +153,43 @@ def mine_hard_negatives(encoder: TextEncoder, rows: list[ParallelRow], settings:
     return result
 
 
-def _training_row(row: ParallelRow, passages: list[str], queries: list[str]) -> dict[str, Any]:
-    """A row with its negatives."""
+def _bar(encoder: TextEncoder, side: str, rows: Sequence[ParallelRow], always: bool = False) -> tqdm:
+    """A bar of rows, for work that takes long."""
+    from tqdm import tqdm
+
+    shown = encoder.show_progress and (always or len(rows) > MAX_ROWS_WITHOUT_BAR)
+    return tqdm(total=len(rows), desc=f"Mining {side}", unit=" rows", disable=not shown)
+
+
+def _training_row(row: ParallelRow, passages: list[str], queries: list[str], scores: list[float]) -> dict[str, Any]:
+    """A row with its negatives. The scores are of the positive and of each passage; there may be none."""
     values = [row.query, row.passage, *passages, row.cross_query, *queries]
-    ids = {"lang": row.lang, "id": row.id, "passage_id": row.passage_id}
-    return dict(zip(training_columns(len(passages), len(queries)), values, strict=True)) | ids
+    record: dict[str, Any] = dict(zip(training_columns(len(passages), len(queries)), values, strict=True))
+    names = ["score_positive", *(f"score_negative_{i}" for i in range(1, len(passages) + 1))]
+    return (
+        record | {"lang": row.lang, "id": row.id, "passage_id": row.passage_id} | dict(zip(names, scores, strict=False))
+    )
+
+
+def _known_positives(
+    rows: Sequence[ParallelRow], pool: PassagePool, query_pools: Mapping[str, QueryPool]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """The columns of the passages that are right for each row's query, and of the queries right for its passage."""
+    # What rows share -> what is right for all of them: columns of passages, and keys of target-language queries.
+    relevant_passages: dict[Shared, set[int]] = defaultdict(set)
+    relevant_queries: dict[Shared, set[str]] = defaultdict(set)
+    by_passages, by_queries = list(map(_shared_by_passages, rows)), list(map(_shared_by_queries, rows))
+    for i, row in enumerate(rows):
+        for shared in by_passages[i]:
+            relevant_passages[shared].add(int(pool.positives[i]))
+        for shared in by_queries[i]:
+            relevant_queries[shared].add(text_key(row.cross_query))
+    passages = [sorted(_union(relevant_passages, shared)) for shared in by_passages]
+    queries = [
+        query_pools[row.lang].columns_of(_union(relevant_queries, shared))
+        for row, shared in zip(rows, by_queries, strict=True)
+    ]
+    return passages, queries
 
 
 def _shared_by_passages(row: ParallelRow) -> list[Shared]:
@@ -234,74 +209,3 @@ def _shared_by_queries(row: ParallelRow) -> list[Shared]:
 def _union(known: dict[Shared, set[T]], shared: list[Shared]) -> set[T]:
     """Everything that is known for one of these."""
     return {item for one in shared for item in known[one]}
-
-
-class _QueryPool:
-    """The distinct target-language queries of one language, and the vectors by which they are ranked."""
-
-    def __init__(self, rows: list[ParallelRow], lang: str, vectors: np.ndarray) -> None:
-        first = {text_key(row.cross_query): i for i, row in reversed(list(enumerate(rows))) if row.lang == lang}
-        self.texts = [rows[i].cross_query for i in first.values()]
-        self.vectors = vectors[list(first.values())]
-        self._column_of = {key: column for column, key in enumerate(first)}
-
-    def columns_of(self, keys: set[str]) -> list[int]:
-        """The columns of the queries with these keys. Queries that are not in the pool are ignored."""
-        return [self._column_of[key] for key in sorted(keys) if key in self._column_of]
-
-
-def _row_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The dot product of each row of one matrix with the same row of the other, shape (num_rows,)."""
-    scores: np.ndarray = np.einsum("ij,ij->i", first, second)
-    return scores
-
-
-class _Chooser:
-    """Ranks the candidates of rows and chooses their negatives, a block of rows at a time.
-
-    Args:
-        settings: Window, margins and number of negatives.
-        offset: Added to the row's number for the random draw, so that the two sides draw different ranks.
-        bar: Counts the rows.
-        notes: Gets a sentence for each window that is fitted to its pool.
-    """
-
-    def __init__(self, settings: MiningSettings, offset: int, bar: tqdm, notes: list[str]) -> None:
-        self.settings, self.offset, self.bar, self.notes = settings, offset, bar, notes
-
-    def fill(
-        self,
-        side: SideNegatives,
-        rows: np.ndarray,
-        anchors: np.ndarray,
-        candidates: np.ndarray,
-        excluded: list[list[int]],
-        pool: str,
-    ) -> None:
-        """Choose the negatives of some rows and enter them.
-
-        Args:
-            side: Gets the negatives.
-            rows: The rows' numbers.
-            anchors: Vectors for which the candidates are ranked, shape (num_rows, dim).
-            candidates: Vectors of the candidates, shape (num_candidates, dim).
-            excluded: For each row, the columns of candidates that must not be negatives.
-            pool: What the candidates are, for notes.
-        """
-        settings, notes = fit_window(self.settings, pool, len(candidates) - 1)
-        self.notes += notes
-        limits = score_limits(side.positives[rows], settings)
-        for begin in range(0, len(rows), ANCHORS_AT_ONCE):
-            block = slice(begin, begin + ANCHORS_AT_ONCE)
-            # The ranking ends where the window does. Excluded candidates take no rank, so they come on top. The few
-            # rows without enough negatives in it get a ranking of all candidates below.
-            depth = settings.range_max + max(map(len, excluded[block]))
-            [(scores, columns)] = top_k(anchors[block], candidates, depth, ANCHORS_AT_ONCE)
-            numbers = rows[block] + self.offset
-            chosen = pick_in_windows(scores, columns, excluded[block], limits[block], numbers, settings)
-            side.put(rows[block], chosen, widened=False)
-            for i in begin + np.flatnonzero(~chosen.complete):
-                [(all_scores,), (all_columns,)] = next(top_k(anchors[i, None], candidates, len(candidates)))
-                nearest = pick_nearest(all_scores, all_columns, excluded[i], float(limits[i]), settings)
-                side.put(rows[i, None], nearest, widened=True)
-            self.bar.update(len(rows[block]))

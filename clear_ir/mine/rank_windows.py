@@ -66,15 +66,7 @@ def pick_in_windows(
     Returns:
         The negatives. Rows whose window has too few candidates are not complete.
     """
-    # Each row has another list of excluded columns. One np.isin tests all rows: (row, column) becomes the single number
-    # row * num_columns + column, which no other pair has.
-    excluded_columns = np.array([column for row in excluded for column in row], np.int64)
-    excluded_rows = np.repeat(np.arange(len(excluded)), [len(row) for row in excluded])
-    num_columns = int(max(columns.max(), excluded_columns.max(initial=0))) + 1
-    pairs = np.arange(len(columns))[:, None] * num_columns + columns
-    allowed = ~np.isin(pairs, excluded_rows * num_columns + excluded_columns)
-    # Excluded candidates have no rank: the others are counted without them.
-    ranks = np.cumsum(allowed, axis=1) - 1
+    allowed, ranks = _ranks(columns, excluded)
     in_window = allowed & (ranks >= settings.range_min) & (ranks < settings.range_max)
     low_enough = scores <= limits[:, None]
     eligible = in_window & low_enough
@@ -93,6 +85,86 @@ def pick_in_windows(
         (in_window & ~low_enough).sum(axis=1),
         eligible.sum(axis=1) >= settings.num_negatives,
     )
+
+
+def _ranks(columns: np.ndarray, excluded: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Which candidates may be negatives, and the rank of each among these, both of shape (num_rows, num_ranked)."""
+    # Each row has another list of excluded columns. One np.isin tests all rows: (row, column) becomes the single number
+    # row * num_columns + column, which no other pair has.
+    excluded_columns = np.array([column for row in excluded for column in row], np.int64)
+    excluded_rows = np.repeat(np.arange(len(excluded)), [len(row) for row in excluded])
+    num_columns = int(max(columns.max(), excluded_columns.max(initial=0))) + 1
+    pairs = np.arange(len(columns))[:, None] * num_columns + columns
+    allowed = ~np.isin(pairs, excluded_rows * num_columns + excluded_columns)
+    # Excluded candidates have no rank: the others are counted without them.
+    return allowed, np.cumsum(allowed, axis=1) - 1
+
+
+@dataclass(frozen=True)
+class OrderedCandidates:
+    """All candidates of some rows, in the order in which they are tried as negatives.
+
+    Args:
+        columns: Their columns, shape (num_rows, num_ranked).
+        scores: Their scores, same shape.
+        ranks: Their ranks, same shape.
+        outside: Whether they are outside of the window, same shape.
+        counts: How many a row has, shape (num_rows,). What is behind these must not be tried.
+        filtered: Number of candidates in the window that a margin removed, shape (num_rows,).
+    """
+
+    columns: np.ndarray
+    scores: np.ndarray
+    ranks: np.ndarray
+    outside: np.ndarray
+    counts: np.ndarray
+    filtered: np.ndarray
+
+
+def order_candidates(
+    scores: np.ndarray,
+    columns: np.ndarray,
+    excluded: list[list[int]],
+    limits: np.ndarray,
+    numbers: np.ndarray,
+    settings: MiningSettings,
+) -> OrderedCandidates:
+    """Order the candidates of many rows: those that `pick_in_windows` takes first, then those nearest to the window.
+
+    Args:
+        scores: As in `pick_in_windows`.
+        columns: As in `pick_in_windows`.
+        excluded: As in `pick_in_windows`.
+        limits: As in `pick_in_windows`.
+        numbers: As in `pick_in_windows`.
+        settings: Window, margins and sampling.
+
+    Returns:
+        The candidates.
+    """
+    allowed, ranks = _ranks(columns, excluded)
+    low_enough = scores <= limits[:, None]
+    distance = _distance(ranks, settings)
+    in_window = allowed & (distance == 0)
+    keys = ranks.astype(np.uint64)
+    if settings.sampling == "random":
+        keys = np.where(in_window, _random_numbers(settings.seed, numbers[:, None], ranks), keys)
+    distance[~(allowed & low_enough)] = np.iinfo(np.int64).max
+    order = np.lexsort((keys, distance), axis=-1)
+    return OrderedCandidates(
+        columns=np.take_along_axis(columns, order, 1),
+        scores=np.take_along_axis(scores, order, 1),
+        ranks=np.take_along_axis(ranks, order, 1),
+        outside=np.take_along_axis(~in_window, order, 1),
+        counts=(allowed & low_enough).sum(axis=1),
+        filtered=(in_window & ~low_enough).sum(axis=1),
+    )
+
+
+def _distance(ranks: np.ndarray, settings: MiningSettings) -> np.ndarray:
+    """How far each rank is from the window; 0 within it."""
+    distance: np.ndarray = np.maximum(0, np.maximum(settings.range_min - ranks, ranks - settings.range_max + 1))
+    return distance
 
 
 def _random_numbers(seed: int, numbers: np.ndarray, ranks: np.ndarray) -> np.ndarray:
@@ -146,8 +218,7 @@ def pick_nearest(
     ranks = np.arange(len(scores))
     in_window = (settings.range_min <= ranks) & (ranks < settings.range_max)
     # By distance of the rank to the window. The sort is stable, so on a tie the better rank, the harder negative, wins.
-    distance = np.maximum(settings.range_min - ranks, ranks - settings.range_max + 1)
-    nearest = np.argsort(np.maximum(distance, 0), kind="stable")
+    nearest = np.argsort(_distance(ranks, settings), kind="stable")
     chosen = np.sort(nearest[low_enough[nearest]][: settings.num_negatives])
     filtered = np.array([np.count_nonzero(in_window & ~low_enough)])
     return ChosenNegatives(

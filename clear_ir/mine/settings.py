@@ -16,6 +16,7 @@ class MiningSettings(Settings):
         "num_negatives": "Negatives",
         "range_min": "Window and margins",
         "query_side": "Ranking",
+        "rescore": "Cross-encoder",
     }
 
     num_negatives: int = Field(5, ge=1)
@@ -38,12 +39,23 @@ class MiningSettings(Settings):
     """How negatives are chosen from the window. random: drawn at random. top: those with the best ranks."""
     seed: int = 0
     """Seed of the random draw."""
+    rescore: str | None = None
+    """A cross-encoder, as model folder or hub name, that scores the passage of each row and its candidates. It removes
+    likely false negatives among the passages. None: the encoder's scores decide alone."""
+    rescore_margin: float = Field(0.05, ge=0, le=1)
+    """A negative passage must score lower than the positive by at least this share, in probabilities by the
+    cross-encoder: with 0.05, at most 95 percent of the positive's, as in NV-Retriever (arXiv 2407.15831)."""
+    write_scores: bool = Field(False, json_schema_extra={"flag": "--write-scores"})
+    """Write the cross-encoder's logits as columns score_positive, score_negative_1 and so on, for a training that
+    learns from them."""
 
     @model_validator(mode="after")
-    def _window_holds_enough(self) -> MiningSettings:
+    def _fits_together(self) -> MiningSettings:
         if self.range_max - self.range_min < self.num_negatives:
             raise ValueError(
                 f"the window from range_min {self.range_min} to range_max {self.range_max} is smaller than "
                 f"num_negatives {self.num_negatives}"
             )
+        if self.write_scores and not self.rescore:
+            raise ValueError("write_scores needs scores to write; name a cross-encoder by rescore")
         return self

@@ -11,7 +11,7 @@ from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
 from clear_ir.data.texts import text_key
 from clear_ir.encode import search
-from clear_ir.mine import hard_negatives
+from clear_ir.mine import choosing
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
 
@@ -164,11 +164,13 @@ def test_ranking_in_blocks_and_no_deeper_than_needed_changes_nothing(monkeypatch
     settings = {"absolute_margin": margin, "range_min": 2, "range_max": 5}
     mined, _ = mine(rows, **settings)
     assert mined.passages.widened.any() == (margin is not None), "the margin shall make some rows go deeper"
-    monkeypatch.setattr(hard_negatives, "ANCHORS_AT_ONCE", 7)
+    monkeypatch.setattr(choosing, "ANCHORS_AT_ONCE", 7)
     monkeypatch.setattr(search, "PASSAGE_BLOCK", 11)
     blocks, _ = mine(rows, **settings)
     monkeypatch.setattr(
-        hard_negatives, "top_k", lambda anchors, candidates, k, size=99: search.top_k(anchors, candidates, 999)
+        choosing,
+        "top_k",
+        lambda anchors, candidates, k, size, order: search.top_k(anchors, candidates, 999, order=order),
     )
     whole, _ = mine(rows, **settings)
     assert mined.records == blocks.records == whole.records

@@ -1,0 +1,201 @@
+"""Choose the negatives of one side: rank the candidates of each row, a block of rows at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clear_ir.encode.search import rank_all, top_k
+from clear_ir.mine.fitting import fit_window
+from clear_ir.mine.rank_windows import ChosenNegatives, order_candidates, pick_in_windows, pick_nearest, score_limits
+from clear_ir.mine.settings import MiningSettings
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from clear_ir.mine.rescoring import Rescorer
+
+#: Rows ranked at once: their scores for a block of candidates are in memory at the same time.
+ANCHORS_AT_ONCE = 512
+#: The same if a cross-encoder scores the candidates, which takes much longer: so that the bar moves.
+RESCORED_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Some rows of a matrix, in an order. They are copied a block at a time: the matrix may not fit into memory.
+
+    Args:
+        matrix: Shape (num_texts, dim).
+        rows: Which rows of it, shape (num_vectors,). None: all.
+    """
+
+    matrix: np.ndarray
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.matrix if self.rows is None else self.rows)
+
+    def select(self, rows: np.ndarray) -> Vectors:
+        """Only some of these vectors."""
+        return Vectors(self.matrix, rows if self.rows is None else self.rows[rows])
+
+    def __getitem__(self, block: slice) -> np.ndarray:
+        vectors: np.ndarray = self.matrix[block if self.rows is None else self.rows[block]]
+        return vectors
+
+
+def row_scores(first: Vectors, second: Vectors) -> np.ndarray:
+    """The dot product of each vector with the one at the same place, shape (num_vectors,)."""
+    scores = np.empty(len(first), np.float32)
+    for begin in range(0, len(first), ANCHORS_AT_ONCE):
+        block = slice(begin, begin + ANCHORS_AT_ONCE)
+        scores[block] = np.einsum("ij,ij->i", first[block], second[block])
+    return scores
+
+
+@dataclass
+class SideNegatives:
+    """The negatives of all rows on one side.
+
+    Args:
+        columns: Columns of the negatives among the candidates, best score first, shape (num_rows, n).
+        scores: Scores of the negatives, same shape.
+        positives: Score of the row's positive, shape (num_rows,).
+        filtered: Number of candidates in the window that a margin removed, shape (num_rows,).
+        widened: Whether the window had too few candidates and was widened, shape (num_rows,).
+        complete: Whether the row has n negatives, shape (num_rows,).
+        rescores: The cross-encoder's scores of the positive and of the negatives, shape (num_rows, 1 + n); without a
+            cross-encoder shape (num_rows, 0).
+        rejected: Number of candidates that the cross-encoder removed, shape (num_rows,).
+    """
+
+    columns: np.ndarray
+    scores: np.ndarray
+    positives: np.ndarray
+    filtered: np.ndarray
+    widened: np.ndarray
+    complete: np.ndarray
+    rescores: np.ndarray
+    rejected: np.ndarray
+
+    @classmethod
+    def empty(cls, positives: np.ndarray, n: int, rescored: bool = False) -> SideNegatives:
+        """Rows without negatives yet.
+
+        Args:
+            positives: Score of each row's positive, shape (num_rows,).
+            n: Number of negatives per row.
+            rescored: Whether a cross-encoder scores them.
+        """
+        count = len(positives)
+        return cls(
+            columns=np.zeros((count, n), np.int64),
+            scores=np.zeros((count, n), np.float32),
+            positives=positives,
+            filtered=np.zeros(count, np.int64),
+            widened=np.zeros(count, bool),
+            complete=np.zeros(count, bool),
+            rescores=np.zeros((count, (1 + n) * rescored), np.float32),
+            rejected=np.zeros(count, np.int64),
+        )
+
+    def put(self, rows: np.ndarray, chosen: ChosenNegatives, widened: bool) -> None:
+        """Enter the negatives of some rows. Rows that are not complete stay empty.
+
+        Args:
+            rows: The rows' numbers.
+            chosen: Their negatives.
+            widened: Whether the window was widened for them.
+        """
+        complete = rows[chosen.complete]
+        if len(complete):
+            self.columns[complete] = chosen.columns[chosen.complete]
+            self.scores[complete] = chosen.scores[chosen.complete]
+            self.filtered[complete], self.widened[complete] = chosen.filtered[chosen.complete], widened
+            self.complete[complete] = True
+
+    def select(self, rows: np.ndarray) -> SideNegatives:
+        """Only some of the rows."""
+        return SideNegatives(*(values[rows] for values in vars(self).values()))
+
+    def summary(self) -> dict[str, float | int]:
+        """Means and counts to print."""
+        summary: dict[str, float | int] = {
+            "positive score, mean": round(float(self.positives.mean()), 3),
+            "negative score, mean": round(float(self.scores.mean()), 3),
+            "negative score, highest": round(float(self.scores.max()), 3),
+            "filtered by margin": int(self.filtered.sum()),
+            "rows with widened window": int(self.widened.sum()),
+        }
+        if self.rescores.size:
+            summary |= {
+                "filtered by the cross-encoder": int(self.rejected.sum()),
+                "positive rescored, mean": round(float(self.rescores[:, 0].mean()), 3),
+                "negative rescored, mean": round(float(self.rescores[:, 1:].mean()), 3),
+            }
+        return summary
+
+
+class Chooser:
+    """Ranks the candidates of rows and chooses their negatives, a block of rows at a time.
+
+    Args:
+        settings: Window, margins and number of negatives.
+        offset: Added to the row's number for the random draw, so that the two sides draw different ranks.
+        bar: Counts the rows.
+        notes: Gets a sentence for each window that is fitted to its pool.
+        rescorer: Scores the candidates again. None: the encoder's scores decide alone.
+    """
+
+    def __init__(
+        self, settings: MiningSettings, offset: int, bar: tqdm, notes: list[str], rescorer: Rescorer | None = None
+    ) -> None:
+        self.settings, self.offset, self.bar, self.notes, self.rescorer = settings, offset, bar, notes, rescorer
+
+    def fill(
+        self,
+        side: SideNegatives,
+        rows: np.ndarray,
+        anchors: Vectors,
+        candidates: Vectors,
+        excluded: list[list[int]],
+        pool: str,
+    ) -> None:
+        """Choose the negatives of some rows and enter them.
+
+        Args:
+            side: Gets the negatives.
+            rows: The rows' numbers.
+            anchors: Vectors for which the candidates are ranked, one for each row.
+            candidates: Vectors of the candidates.
+            excluded: For each row, the columns of candidates that must not be negatives.
+            pool: What the candidates are, for notes.
+        """
+        settings, notes = fit_window(self.settings, pool, len(candidates) - 1)
+        self.notes += notes
+        limits = score_limits(side.positives[rows], settings)
+        size = RESCORED_AT_ONCE if self.rescorer else ANCHORS_AT_ONCE
+        for begin in range(0, len(rows), size):
+            block = slice(begin, begin + size)
+            # The ranking ends where the window does. Excluded candidates take no rank, so they come on top. The few
+            # rows without enough negatives in it get a ranking of all candidates below.
+            depth = settings.range_max + max(map(len, excluded[block]))
+            if self.rescorer:  # It removes more: as many ranks behind the window as there are before it.
+                depth += settings.range_min
+            vectors = anchors[block]
+            [(scores, columns)] = top_k(vectors, candidates.matrix, depth, size, candidates.rows)
+            ranking = (scores, columns, excluded[block], limits[block], rows[block] + self.offset, settings)
+            if self.rescorer:
+                self.rescorer.fill(side, rows[block], order_candidates(*ranking), settings.num_negatives)
+            else:
+                chosen = pick_in_windows(*ranking)
+                side.put(rows[block], chosen, widened=False)
+                incomplete = np.flatnonzero(~chosen.complete)
+                rankings = rank_all(vectors[incomplete], candidates.matrix, candidates.rows)
+                for i, (all_scores, all_columns) in zip(begin + incomplete, rankings, strict=True):
+                    nearest = pick_nearest(all_scores, all_columns, excluded[i], float(limits[i]), settings)
+                    side.put(rows[i, None], nearest, widened=True)
+            self.bar.update(len(rows[block]))
