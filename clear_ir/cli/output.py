@@ -15,6 +15,11 @@ def join_first(items: Iterable[str], most: int = 3) -> str:
     return "; ".join(texts[:most]) + (f"; and {len(texts) - most} more" if len(texts) > most else "")
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number and what it counts: `1 row`, `2 rows`, `2 batches`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
+
+
 def print_result(result: str, next_command: str | None = None) -> None:
     """Print what a command made and where, and the command to run next."""
     typer.echo(result)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clear_ir.cli.next_command import after_prepare
-from clear_ir.cli.output import join_first, print_result
+from clear_ir.cli.output import counted, join_first, print_result
 from clear_ir.cli.settings_as_flags import Commands, options_of, values_of
 from clear_ir.cli.shared_options import Overwrite
 
@@ -128,7 +128,8 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
         summary["check"] = check.as_json()
         write_json(partial / "prepared.json", summary)
     if rejected:
-        typer.echo(f"{len(rejected)} rows left out: {join_first(f'{where} ({reason})' for where, reason in rejected)}")
+        places = join_first(f"{where} ({reason})" for where, reason in rejected)
+        typer.echo(f"{counted(len(rejected), 'row')} left out: {places}")
     for note in (*prepared.notes, *check.lines()):
         typer.echo(note)
     _print_made(prepared, out, counts)

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from clear_ir.cli.next_command import after_train
-from clear_ir.cli.output import print_result
+from clear_ir.cli.output import counted, print_result
 from clear_ir.cli.settings_as_flags import Flags, takes
 from clear_ir.cli.shared_options import Map, ModelOrRecipe, Overwrite, Recipe, Remote, model_name, parse_mapping
+from clear_ir.data.languages import UNKNOWN
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.train.settings import TrainingSettings
 
@@ -68,14 +69,15 @@ def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
     if "distil_pairs" in plan:
         first, last = plan["distil_loss"]
         pairs, steps = plan["distil_pairs"], plan["distil_steps"]
-        typer.echo(f"Distilled on {pairs} pairs in {steps} steps: loss from {first:.2g} to {last:.2g}.")
-    counts = ", ".join(f"{count} {lang}" for lang, count in plan["rows_by_language"].items())
-    typer.echo(f"An epoch: {plan['batches']} batches of {counts} rows.")
+        typer.echo(f"Distilled on {pairs} pairs in {counted(steps, 'step')}: loss from {first:.2g} to {last:.2g}.")
+    by_lang = plan["rows_by_language"].items()
+    rows = ", ".join(f"{count} {lang}" if lang != UNKNOWN else str(count) for lang, count in by_lang)
+    typer.echo(f"An epoch: {counted(plan['batches'], 'batch', 'batches')} of {rows} rows.")
     if left_out := plan["rows_left_out"]:
-        were = "1 row was" if left_out == 1 else f"{left_out} rows were"
-        typer.echo(f"{were} left out of the first epoch: every batch already has a row with its query or passage.")
+        were = "row was" if left_out == 1 else "rows were"
+        typer.echo(f"{left_out} {were} left out of the first epoch: every batch already has its query or passage.")
     losses = [entry["loss"] for entry in log if "loss" in entry]
-    typer.echo(f"Loss from {losses[0]:.3f} to {losses[-1]:.3f} in {log[-1]['step']} steps.")
+    typer.echo(f"Loss from {losses[0]:.3f} to {losses[-1]:.3f} in {counted(log[-1]['step'], 'step')}.")
     for sentence in describe_verdict(plan["dev"], settings.loss):
         typer.echo(sentence)
     vetoed = [entry["eval_vetoed"] for entry in log if "eval_vetoed" in entry]

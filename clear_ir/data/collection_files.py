@@ -11,19 +11,15 @@ text. A text without it gets its `_id`.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from clear_ir.data.collection import Collection, Qrels, Text
-from clear_ir.data.files import InputError, not_utf8, open_bytes, or_packed, read_jsonl
+from clear_ir.data.files import InputError, or_packed, read_jsonl
+from clear_ir.data.judgments import read_judgments
 from clear_ir.data.languages import language_tag
 from clear_ir.data.output_files import write_jsonl, write_text
 from clear_ir.data.texts import text_key, text_of
-
-#: trec_eval, which computes the measures, keeps a counter for each relevance up to the highest.
-_RELEVANCE = re.compile(r"-?[0-9]{1,6}")
 
 
 def read_collection(folder: Path, split: str = "test", strict: bool = False) -> Collection:
@@ -68,6 +64,7 @@ def read_collection(folder: Path, split: str = "test", strict: bool = False) -> 
         "Judgments of queries that are not in queries.jsonl, left out": missing["query"],
         "Judgments of passages that are not in corpus.jsonl, misses where relevant": missing["passage"],
         "Judgments of passages that are not in corpus.jsonl, left out": missing["passage of no language"],
+        "Judgments that contradict an earlier line, which they replace": missing["contradicting"],
         "Judgments added, of passages with the text of a relevant one": same_text,
         "Queries that are passages themselves, each left out of its own ranking": themselves,
     }
@@ -143,7 +140,8 @@ def _read_qrels(
     several_langs = len({passage.lang for passage in passages.values()}) > 1
     qrels: Qrels = {}
     missing: Counter[str] = Counter()
-    for where, query, passage, relevance in _judgments(path):
+    example = ""
+    for where, query, passage, relevance in read_judgments(path):
         if strict:
             for kind, text_id, known, name in (
                 ("query", query, queries, "queries.jsonl"),
@@ -157,9 +155,16 @@ def _read_qrels(
             missing["passage of no language"] += 1
         else:
             missing["passage"] += passage not in passages
+            missing["contradicting"] += qrels.get(query, {}).get(passage, relevance) != relevance
             qrels.setdefault(query, {})[passage] = relevance
-    if not any(relevance > 0 for judged in qrels.values() for relevance in judged.values()):
+        example = example or (f"{where} has {query!r} and {passage!r}" if relevance > 0 else "")
+    if not example:
         raise InputError(f"{path} judges no passage relevant; give at least one line with a score above 0.")
+    if not any(r > 0 and passage in passages for judged in qrels.values() for passage, r in judged.items()):
+        raise InputError(
+            f"{path} judges no passage of corpus.jsonl relevant for a query of queries.jsonl; write ids as they are "
+            f"there: {example}, but the first ids there are {next(iter(queries))!r} and {next(iter(passages))!r}."
+        )
     return qrels, missing
 
 
@@ -191,25 +196,3 @@ def _judge_same_texts(passages: dict[str, Text], qrels: Qrels) -> int:
 
 def _key(passage: Text) -> tuple[str, str]:
     return passage.lang, text_key(passage.full_text)
-
-
-def _judgments(path: Path) -> Iterator[tuple[str, str, str, int]]:
-    """Each line of a qrels file: its place, query id, passage id and relevance."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist; a collection needs its judgments there.")
-    try:
-        with open_bytes(path) as file:
-            lines = file.read().decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise not_utf8(str(path), error) from None
-    for number, line in enumerate(lines, start=1):
-        fields = line.split("\t")
-        if not line.strip() or (number == 1 and fields[-1].strip() == "score"):
-            continue
-        where = f"{path}, line {number}"
-        if len(fields) != 3 or not _RELEVANCE.fullmatch(fields[2].strip()):
-            raise InputError(
-                f"{where}: expected query-id, corpus-id and a whole number below a million between tabs, found "
-                f"{line[:200]!r}."
-            )
-        yield where, fields[0], fields[1], int(fields[2])

@@ -180,7 +180,7 @@ def _find(where: str, theirs: str, names: Sequence[str]) -> str:
     """The column that the user names; white space around a name and capitals do not matter."""
     if theirs in names:
         return theirs
-    same = [name for name in names if name.strip().casefold() == theirs.strip().casefold()]
+    same = [name for name in names if name.casefold().split() == theirs.casefold().split()]
     if len(same) != 1:
         raise InputError(f"{no_column(where, theirs, names)}; map the column that holds it.", "mapping")
     return same[0]

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable
 
 #: Words of English questions and sentences that hardly any other language has.
-_STRONG = "the what which who whose how when where why does did were of and from with that this have their into"
+_STRONG = (
+    "the what which who whose how when where why does did were of and from with that this have their into "
+    "should would could about you your they these there know between"
+)
 #: Those that other languages have, too.
 _WEAK = "a in is are was for it can has had by at to on do as be or an"
 _KNOWN = tuple(frozenset(words.split()) for words in (_STRONG, _WEAK))

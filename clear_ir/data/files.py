@@ -6,6 +6,7 @@ import difflib
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ def reason_of(error: Exception) -> str:
 
 
 _LFS_POINTER = b"version https://git-lfs"
+_GZIP = b"\x1f\x8b"  # how such a file begins
 
 Record = tuple[str, dict[str, Any]]
 
@@ -86,11 +88,36 @@ def parse_json(text: str, where: str, expected: str = "") -> Any:
         InputError: If it is not valid, a name stands twice in an object, a number has thousands of digits, or it is
             nested too deeply.
     """
-    try:
+    with _naming_json_errors(where, expected):
         return _DECODER.decode(text)
+
+
+def parse_json_values(text: str, where: str) -> list[Any]:
+    """Parse JSON values that follow each other, each over as many lines as it likes. Errors are those of `parse_json`.
+
+    Args:
+        text: The JSON.
+        where: The file, to begin the error's sentence.
+
+    Returns:
+        The values.
+    """
+    values, at = [], 0
+    with _naming_json_errors(where):
+        while begin := _NOT_SPACE.search(text, at):
+            value, at = _DECODER.raw_decode(text, begin.start())
+            values.append(value)
+    return values
+
+
+@contextmanager
+def _naming_json_errors(where: str, expected: str = "") -> Iterator[None]:
+    try:
+        yield
     except json.JSONDecodeError as error:
         hint = f" (expected {expected})" if expected else ""
-        raise InputError(f"{where}: not valid JSON at column {error.colno}: {error.msg}{hint}.") from None
+        line = f", line {error.lineno}" if error.lineno > 1 else ""
+        raise InputError(f"{where}{line}: not valid JSON at column {error.colno}: {error.msg}{hint}.") from None
     except RecursionError:
         raise InputError(f"{where}: lists or objects are nested too deeply; make the record flat.") from None
     except _NameTwice as error:
@@ -110,6 +137,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return names
 
 
+_NOT_SPACE = re.compile(r"\S")
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
@@ -126,7 +154,7 @@ def as_object(where: str, value: Any) -> dict[str, Any]:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[Any]:
-    """Open a file to read, one ending in .gz unpacked.
+    """Open a file to read, unpacked if it is packed with gzip. Its name does not matter: browsers unpack, or do not.
 
     Args:
         path: The file.
@@ -135,11 +163,13 @@ def open_bytes(path: Path) -> Iterator[Any]:
         The open file.
 
     Raises:
-        InputError: If it ends in .gz and is no such file, or is cut short; or if it is a pointer of git LFS.
+        InputError: If it is packed and cut short or damaged; or if it is a pointer of git LFS.
     """
     check_not_pointer(path)
+    with path.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
     try:
-        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        with gzip.open(path, "rb") if packed else path.open("rb") as file:
             yield file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be unpacked ({error}); get the file again.") from None

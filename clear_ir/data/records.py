@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from clear_ir.data.files import (
     check_not_pointer,
     open_bytes,
     parse_json,
+    parse_json_values,
     read_jsonl,
     reason_of,
 )
+from clear_ir.data.json_tables import rows_of_table
 from clear_ir.data.tables import EXCEL_TABLES, TEXT_TABLES, read_table
 
 
@@ -77,56 +79,45 @@ def _read_json(path: Path, notes: list[str]) -> Iterator[Record]:
 
 
 def _read_document(path: Path, notes: list[str]) -> Iterator[Record]:
-    """A file that is one JSON value, or UTF-16 JSON Lines."""
+    """A file that is one JSON value, several that go over many lines, or UTF-16 JSON Lines."""
     with open_bytes(path) as file:
         data = file.read()
     try:
         text = decode(data, path, notes)
-        document = parse_json(text, str(path))
     except InputError:
-        if b"\0" not in data[:4]:  # as UTF-16 has
-            yield from read_jsonl(path)  # Its error names the line.
-            return
-        text = decode(data, path, [])  # the error again, if it was the encoding's
+        if b"\0" in data[:4]:  # as UTF-16 has
+            raise
+        yield from read_jsonl(path)  # Its error names the line.
+        return
+    if text.strip() and text.lstrip()[0] not in "[{":
+        raise InputError(f"{path} holds no JSON object; give one a line, or name the file by what it is.")
+    try:
+        documents = parse_json_values(text, str(path))
+    except InputError:
+        if text.lstrip()[0] == "[":
+            raise
         lines = [(f"{path}, line {n}", line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
         yield from ((where, as_object(where, parse_json(line, where))) for where, line in lines)
         return
-    if isinstance(document, dict):
-        yield from _rows_of(path, str(path), document)
+    first = documents[0] if len(documents) == 1 else None
+    if isinstance(first, dict):
+        yield from _rows_of(path, str(path), first)
         return
-    if not isinstance(document, list) or not document:
+    items = first if isinstance(first, list) else documents
+    if not items:
         raise InputError(f"{path} holds no records; give one JSON object a line, or an array of objects.")
-    for number, item in enumerate(document, start=1):
+    for number, item in enumerate(items, start=1):
         where = f"{path}, item {number}"
         yield where, as_object(where, item)
 
 
 def _rows_of(path: Path, where: str, document: dict[str, Any]) -> Iterator[Record]:
-    """The rows of a whole table in one object, as pandas and web services write it; else the object is a record.
-
-    The table is `{"column": {"0": value, ...}}`, `{"0": {"column": value}}`, `{"data": [{"column": value}]}`, or
-    `{"columns": [name], "data": [[value]]}`.
-    """
-    data, columns, values = document.get("data"), document.get("columns"), list(document.values())
-    keys = values[0].keys() if isinstance(values[0] if values else None, dict) else {}
-    if isinstance(data, list) and isinstance(columns, list):
-        rows: Iterable[tuple[Any, Any]] = enumerate((dict(zip(columns, row, strict=False)) for row in data), start=1)
-    elif isinstance(data, list) and data and all(isinstance(item, dict) for item in data):
-        rows = enumerate(data, start=1)
-    elif not keys or any(not isinstance(value, dict) or value.keys() != keys for value in values):
-        rows = []
-    elif all(key.isdecimal() for key in document):
-        rows = document.items()
-    elif len(values) > 1 and all(key.isdecimal() for key in keys):
-        rows = ((key, {name: column[key] for name, column in document.items()}) for key in keys)
-    else:
-        rows = []
-    empty = True
-    for number, row in rows:
-        empty = False
-        yield f"{path}, row {number}", row
-    if empty:
+    """The rows of a whole table in one object; else the object is a record."""
+    rows = rows_of_table(document, str(path))
+    if rows is None:
         yield where, document
+    else:
+        yield from ((f"{path}, row {number}", row) for number, row in rows)
 
 
 def _read_parquet(path: Path) -> Iterator[Record]:

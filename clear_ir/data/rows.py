@@ -104,7 +104,8 @@ def read_parallel_rows(
     """Read parallel rows from any file that `clear_ir.data.records.read_records` reads.
 
     Columns that are not mapped are found by their names, see `clear_ir.data.column_names.choose_columns`. If a record
-    has several passages, as in FlagEmbedding's and Tevatron's formats, each becomes a row.
+    has several passages, as in FlagEmbedding's and Tevatron's formats, each becomes a row. An id may be that of a
+    question in several languages; each after the first adds its language to the id.
 
     Args:
         path: The file.
@@ -137,6 +138,10 @@ def read_parallel_rows(
     if not reader.rows:
         where, reason = reader.rejected.reasons[0]
         raise InputError(f"{path} holds no usable row; the first is {where}: {reason}.")
+    if reader.num_renamed:
+        notes.append(
+            f"Rows whose id another language has already, so that their own was added to it: {reader.num_renamed}."
+        )
     return reader.rows, reader.rejected
 
 
@@ -190,6 +195,8 @@ class _ParallelReader:
         self.needed = ["query", "passage", "cross_query"] + ([] if lang else ["lang"])
         self.rows: list[ParallelRow] = []
         self.rejected = RejectedRecords()
+        self.num_renamed = 0
+        self._lang_of: dict[str, str] = {}  # the language of the first row with an id
 
     def read(self, number: int, where: str, record: Mapping[str, Any]) -> None:
         """Make a row of each passage of a record, or leave the record out.
@@ -217,7 +224,8 @@ class _ParallelReader:
         lang = self.lang or language_tag(values["lang"], f"{where}: {self.names['lang']!r}")
         if is_english(lang):
             said = values.get("lang", lang)
-            self.rejected.add(where, f"its language is {said!r}, but the target language is not English")
+            name = self.names.get("lang", "lang")
+            self.rejected.add(where, f"{name!r} is {said!r}, but it must be the language of the target-language query")
             return
         self._add(number, where, record, values | {"lang": lang}, [text for text in passages if text])
 
@@ -230,6 +238,9 @@ class _ParallelReader:
         for count, passage in enumerate(passages, start=1):
             row_id = record_id if count == 1 else f"{record_id}-{count}"
             check_id(row_id, f"{where}: the {self.names.get('id', 'id')}")
+            if self._lang_of.setdefault(row_id, values["lang"]) != values["lang"]:
+                row_id = f"{row_id}-{values['lang']}"
+                self.num_renamed += 1
             if row_id in self.rejected.places:
                 place = self.rejected.places[row_id]
                 raise InputError(f"{where}: the id {row_id!r} was already used in {place}; make ids unique.")

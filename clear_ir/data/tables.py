@@ -61,7 +61,7 @@ def _records(path: Path, rows: Iterator[Row], notes: list[str]) -> Iterator[Reco
     if header is None:
         raise InputError(f"{path} holds no records; give a file with at least one.")
     where, cells = header
-    names = [str(cell).strip() if cell is not None else "" for cell in cells]
+    names = [" ".join(str(cell).split()) if cell is not None else "" for cell in cells]  # a name may have two lines
     while names and not names[-1]:
         names.pop()  # What stands below is checked to be empty.
     if twice := [name for i, name in enumerate(names) if name and name in names[:i]]:
@@ -83,7 +83,7 @@ def _records(path: Path, rows: Iterator[Row], notes: list[str]) -> Iterator[Reco
     if not count:
         raise InputError(f"{path} holds no records below its header; give a file with at least one.")
     if empty:
-        notes.append(f"{path}: {empty} empty lines left out.")
+        notes.append(f"{path}: empty lines left out: {empty}.")
 
 
 def _is_empty(cells: list[Any]) -> bool:

@@ -64,7 +64,9 @@ def load_rows(
     train, dev = _hold_out(train, min(1.0, dev_share / (1 - test_share)), seed)
     if not train:
         raise InputError(
-            f"{rows}: nothing is left to train on after holding out {test_share + dev_share:.0%}; hold out less.",
+            f"{rows}: nothing is left to train on after holding out {test_share + dev_share:.0%}, because rows that "
+            "share a question or a passage are held out together; hold out less, or hold out nothing and test on other "
+            "data.",
             "test_share",
             *(["dev_share"] if dev_share else []),
         )

@@ -89,7 +89,7 @@ def test_prepare_real_data_on_small_files(run, tmp_path):
     write_jsonl(folder / "gold_span_passages.afriqa.hau.en.test.json", [{**record, "context": "d"}])
     code, out, _ = run("prepare", "afriqa", "--data", folder, "--langs", "hau", "--out", tmp_path / "out")
     assert code == 0
-    assert "1 rows left out" in out
+    assert "1 row left out" in out
     assert json.loads((tmp_path / "out" / "prepared.json").read_text())["left out"] == 1
     strict = run("prepare", "afriqa", "--data", folder, "--langs", "hau", "--out", tmp_path / "strict", "--strict")
     refused(strict, "train.json, line 2", "'context' is null or empty")

@@ -120,7 +120,9 @@ def test_errors_name_the_flag_to_change(run, tmp_path):
     write_jsonl(tmp_path / "rows.jsonl", [{"query": "a", "passage": "b", "cross_query": "c"}])
     rows = ["--rows", tmp_path / "rows.jsonl"]
     refused(run("prepare", "rows", *rows, *out), "'lang'", "(--lang, --map OURS=THEIRS).")
-    refused(run("prepare", "rows", *rows, *out, "--lang", "sw"), "nothing is left to train on", "(--test-share).")
+    refused(
+        run("prepare", "rows", *rows, *out, "--lang", "sw"), "are held out together; hold out less", "(--test-share)."
+    )
     refused(run("prepare", "rows", *rows, *out, "--test-share", "1"), "--test-share is 1.0")
     # mine has --map, but not --lang.
     refused(run("mine", "--model", "x", *rows, *out), "map its column (--map).")

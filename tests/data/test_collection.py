@@ -106,7 +106,7 @@ def test_make_collection_pairs_languages():
         ([{"_id": "1 2", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t1\t1\n", "white space"),
         ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t9\t1\n", "line 1: the passage '9' is not in"),
         ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "b\t1\t1\n", "line 1: the query 'b' is not in"),
-        ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a 1 1\n", "between tabs"),
+        ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a,1,1\n", "between tabs"),
         ([{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], "a\t1\t0\n", "judges no passage relevant"),
     ],
 )
@@ -132,10 +132,10 @@ def test_ids_with_white_space_are_not_written(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
-def write_beir(folder, corpus, queries, qrels):
+def write_beir(folder, corpus, queries, qrels, header="query-id\tcorpus-id\tscore\n"):
     write_jsonl(folder / "corpus.jsonl", corpus)
     write_jsonl(folder / "queries.jsonl", queries)
-    write_text(folder / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore\n" + qrels)
+    write_text(folder / "qrels" / "test.tsv", header + qrels)
     return read_collection(folder)
 
 
@@ -171,9 +171,52 @@ def test_packed_files_are_read(tmp_path):
     (tmp_path / "corpus.jsonl.gz").write_bytes((tmp_path / "corpus.jsonl.gz").read_bytes()[:-9])
     with pytest.raises(InputError, match="cannot be unpacked"):
         read_collection(tmp_path)
-    (tmp_path / "corpus.jsonl.gz").write_bytes(b"no gzip")
-    with pytest.raises(InputError, match="cannot be unpacked"):
-        read_collection(tmp_path)
+    (tmp_path / "corpus.jsonl.gz").write_text('{"_id": "1", "text": "x"}\n')  # unpacked, but not renamed
+    assert read_collection(tmp_path) == plain
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "a\t1\t1\n",
+        "query-id\tcorpus-id\tscore\na\t1\t1.0\n",
+        "Query_ID\tDoc_ID\tRelevance\n\na\t1\t1\r\n",
+        "corpus-id\tquery-id\tscore\tannotator\n1\ta\t1\tX Y\n",
+        "query-id corpus-id score\na 1 1\n",
+        "a 0 1 1\n",
+        "a\tQ0\t1\t1\n",
+        "a\t1\t1\t\n",
+    ],
+)
+def test_judgments_as_programs_write_them(tmp_path, lines):
+    collection = write_beir(tmp_path, [{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], lines, header="")
+    assert collection.qrels == {"a": {"1": 1}}
+    assert collection.notes == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("a\t1\t0.5\n", "line 1: expected query-id"),
+        ("a\t1\n", "line 1: expected query-id"),
+        ("query-id\tcorpus-id\na\t1\n", "line 1: expected query-id"),
+        ("a\t1\t1\na\t0\t1\t1\n", "line 2: expected query-id"),
+        ("a,1,1\n", "line 1: expected query-id"),
+        ("a\t1\t0\n", "judges no passage relevant; give"),
+        ("b\t1\t1\n", "judges no passage of corpus.jsonl relevant for a query of queries.jsonl; write ids as they are"),
+        ("a\t1.0\t1\n", "line 1 has 'a' and '1.0', but the first ids there are 'a' and '1'"),
+    ],
+)
+def test_judgments_that_cannot_be_used(tmp_path, lines, message):
+    with pytest.raises(InputError, match=message):
+        write_beir(tmp_path, [{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], lines, header="")
+
+
+def test_judgments_that_contradict_each_other_are_counted(tmp_path):
+    lines = "a\t1\t1\na\t1\t1\na\t1\t2\n"
+    collection = write_beir(tmp_path, [{"_id": "1", "text": "x"}], [{"_id": "a", "text": "q"}], lines, header="")
+    assert collection.qrels == {"a": {"1": 2}}
+    assert collection.notes == ["Judgments that contradict an earlier line, which they replace: 1."]
 
 
 def test_languages_of_a_collection_have_one_code(tmp_path):

@@ -88,7 +88,10 @@ def test_training_rows_have_their_own_names():
     assert columns_of(names=TRAINING_NAMES, anchor="e", positive="p", cross_anchor="d").note == ""
 
 
-@pytest.mark.parametrize("text", [EN, PASSAGE, "Who wrote Hamlet?", "What is the name of the river in Paris?"])
+@pytest.mark.parametrize(
+    "text",
+    [EN, PASSAGE, "Who wrote Hamlet?", "What should I know about bread?", "What is the name of the river in Paris?"],
+)
 def test_english_is_recognized(text):
     assert looks_english(text)
 

@@ -40,6 +40,10 @@ def test_every_format_gives_the_same_records(tmp_path, name):
         ("a.jsonl", b'{"a": 1}\n{"a": \xff}\n', "line 2: byte 6 is not valid UTF-8"),
         ("a.jsonl", b'{"a": 1}\n{"a": 1\n', "line 2: not valid JSON at column"),
         ("a.jsonl", b"[1]\n", "item 1: expected a JSON object, found int"),
+        ("a.json", b'[{"a": 1},\n{"a": 2},]\n', "line 2: not valid JSON at column"),
+        ("a.json", b'{\n"a": 1,\n"b" 2}', "not valid JSON at column"),
+        ("a.json", b"a,b\n1,2\n", "holds no JSON object; give one a line, or name the file by what it is"),
+        ("a.json", b'{"train": [{"a": 1}], "test": [{"a": 1}]}', "holds the tables train, test; write each to a file"),
         ("a.csv", b"a,b\n1,2,3\n", "line 2: 3 fields, but the header has 2"),
         ("a.parquet", b"no", "is not a valid Parquet"),
         ("a.xlsx", b"x", "is not a valid Excel file; save it again"),
@@ -85,6 +89,12 @@ RECORD = {"query": "wo ist 東京", "id": 1}
         ("a.json", json.dumps({"0": RECORD, "1": RECORD}).encode()),
         ("a.json", json.dumps({"version": 1, "data": [RECORD, RECORD]}, indent=1).encode()),
         ("a.json", json.dumps({"columns": [*RECORD], "index": [0, 1], "data": [[*RECORD.values()]] * 2}).encode()),
+        ("a.json", json.dumps({"meta": {}, "rows": [{"row_idx": 3, "row": RECORD}] * 2}).encode()),  # the hub's viewer
+        ("a.json", json.dumps({"questions": [RECORD, RECORD]}).encode()),
+        ("a.json", json.dumps({name: [value, value] for name, value in RECORD.items()}).encode()),
+        ("a.json", ((json.dumps(RECORD, indent=1) + "\n") * 2).encode()),  # jq
+        ("a.json.gz", json.dumps([RECORD, RECORD]).encode()),  # unpacked by a browser, but not renamed
+        ("a.jsonl", gzip.compress(((json.dumps(RECORD) + "\n") * 2).encode())),
         ("a.jsonl.gz", gzip.compress(((json.dumps(RECORD) + "\n") * 2).encode())),
         ("a.json.gz", gzip.compress(json.dumps([RECORD, RECORD]).encode())),
     ],
@@ -94,6 +104,22 @@ def test_json_of_any_shape(tmp_path, name, content):
     records, notes = records_of(tmp_path / name)
     assert records == [RECORD, RECORD]
     assert ["UTF-16" in note for note in notes] == [True] * (content[:1] == b"\xff")
+
+
+def test_rows_by_id_keep_their_id(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"q1": {"query": "a"}, "q2": {"query": "b", "id": "x"}}))
+    assert records_of(tmp_path / "a.json")[0] == [{"q1": {"query": "a"}, "q2": {"query": "b", "id": "x"}}]
+    (tmp_path / "a.json").write_text(json.dumps({"q1": {"query": "a"}, "q2": {"query": "b"}}))
+    assert records_of(tmp_path / "a.json")[0] == [{"id": "q1", "query": "a"}, {"id": "q2", "query": "b"}]
+
+
+def test_a_single_record_of_objects_or_lists_is_no_table(tmp_path):
+    for record in (
+        {"question": {"en": "a", "de": "b"}, "passage": {"en": "c", "de": "d"}},
+        {"query": "a", "pos": ["b", "c"], "neg": ["d", "e"], "items": ["f"]},
+    ):
+        (tmp_path / "a.json").write_text(json.dumps(record))
+        assert records_of(tmp_path / "a.json")[0] == [record]
 
 
 def test_a_saved_dataset_dict_of_one_split(tmp_path):

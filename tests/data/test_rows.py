@@ -116,6 +116,20 @@ def test_hold_out_never_splits_a_group():
     assert hold_out(rows, 0.2, 1, lambda row: [row[0]])[1] != held
 
 
+def test_an_id_may_be_that_of_a_question_in_several_languages(tmp_path):
+    rows = [parallel(id="q", passage=["b", "c"], lang=lang) for lang in ("de", "sw")]
+    for row in rows:
+        del row["passage_id"]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    notes = []
+    read, _ = read_parallel_rows(tmp_path / "a.jsonl", notes=notes)
+    assert [row.id for row in read] == ["q", "q-2", "q-sw", "q-2-sw"]
+    assert notes == ["Rows whose id another language has already, so that their own was added to it: 2."]
+    write_jsonl(tmp_path / "a.jsonl", [*rows, rows[1]])
+    with pytest.raises(InputError, match="line 3: the id 'q-sw' was already used in .*line 2"):
+        read_parallel_rows(tmp_path / "a.jsonl")
+
+
 @pytest.mark.parametrize("column", ["id", "passage_id"])
 def test_ids_with_white_space_are_refused_when_they_are_read(tmp_path, column):
     rows = [{"query": "a", "passage": "b", "cross_query": "c", "lang": "sw", column: name} for name in ("ok", "row 0")]
@@ -161,7 +175,7 @@ def test_rows_whose_language_is_english_are_left_out_and_counted(tmp_path, lang)
     assert [row.id for row in rows] == ["1"]
     [(where, reason)] = rejected.reasons
     assert where.endswith("line 2")
-    assert "the target language is not English" in reason
+    assert reason.startswith(f"'lang' is {lang!r}, but it must be the language of the target-language query")
 
 
 def test_columns_of_a_dataset_come_in_the_order_the_loss_reads():

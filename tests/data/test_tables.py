@@ -47,7 +47,7 @@ def with_delimiter(delimiter):
         ("a.csv.gz", gzip.compress(PLAIN.encode()), []),
         ("a.tsv.gz", gzip.compress(with_delimiter("\t").encode()), []),
         # As Excel writes columns and lines that once held something.
-        ("a.csv", PLAIN.replace("_query\n", "_query,,\n").encode() + b",,,\n , \n", ["2 empty lines left out."]),
+        ("a.csv", PLAIN.replace("_query\n", "_query,,\n").encode() + b",,,\n , \n", ["empty lines left out: 2."]),
         ("a.csv", b"\n,,\n" + PLAIN.replace("query,", " query ,").encode(), []),
     ],
 )
@@ -130,6 +130,11 @@ def test_tables_that_cannot_be_read(tmp_path, content, message):
         read(tmp_path / "a.csv")
 
 
+def test_a_name_of_two_lines_is_one_line(tmp_path):
+    (tmp_path / "a.csv").write_text('"query\n(English)",passage\na,b\n')
+    assert read(tmp_path / "a.csv")[0] == [{"query (English)": "a", "passage": "b"}]
+
+
 def test_short_lines_lack_their_last_fields(tmp_path):
     (tmp_path / "a.csv").write_text("query,passage\na\n")
     assert read(tmp_path / "a.csv")[0] == [{"query": "a", "passage": None}]
@@ -153,7 +158,7 @@ def test_excel(tmp_path, name):
     (tmp_path / name).write_bytes(workbook(Empty=[], Data=rows, More=[["x"]]))
     records, notes = read(tmp_path / name)
     assert records == [{"query": "what", "n": 0}, {"query": "a\nb\r", "n": None}]
-    assert notes == ["the sheet 'Data' was read, but not 'More'.", "1 empty lines left out."]
+    assert notes == ["the sheet 'Data' was read, but not 'More'.", "empty lines left out: 1."]
     places = [where for where, _ in read_records(tmp_path / name)]
     assert places[1].endswith("sheet 'Data', row 4")
 
