@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from clear_ir.loss.clear_loss import CLEARLoss
     from clear_ir.loss.dropout import fast_dropout
     from clear_ir.loss.term_log import log_terms
+    from clear_ir.loss.vocabulary import used_vocabulary
 
 __version__ = "0.1.0"
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "fast_dropout",
     "log_terms",
     "read_collection",
+    "used_vocabulary",
 ]
 
 _HOMES = {
@@ -31,6 +33,7 @@ _HOMES = {
     "fast_dropout": "clear_ir.loss.dropout",
     "log_terms": "clear_ir.loss.term_log",
     "read_collection": "clear_ir.data.collection_files",
+    "used_vocabulary": "clear_ir.loss.vocabulary",
 }
 
 

@@ -26,6 +26,7 @@ from clear_ir.loss.private_names import (
     has_static_embedding_input,
 )
 from clear_ir.loss.token_budget import NUM_TOKENS, choose_num_tokens, for_device, is_out_of_memory
+from clear_ir.loss.vocabulary import used_rows_of
 
 #: Texts per mini-batch of a column that cannot be packed: its tokens cannot be counted.
 UNPACKED_SIZE = 32
@@ -122,8 +123,10 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         self._set_num_tokens(packed_batch.packed)
         loss = self._first_pass(packed_batch, labels)
         two_passes = torch.is_grad_enabled() and self._packed_batch is packed_batch
-        alone = not isinstance(self.model, DistributedDataParallel)  # otherwise the other processes would wait
-        return self._with_second_chance(loss, packed_batch, labels) if self._auto and two_passes and alone else loss
+        # With other processes, each step must exchange the same gradients at the same points.
+        if not two_passes or isinstance(self.model, DistributedDataParallel):
+            return loss
+        return self._with_own_second_pass(loss, packed_batch, labels)
 
     def _first_pass(self, packed_batch: PackedBatch, labels: Tensor | None) -> Tensor:
         """The loss, whose second pass runs when it is back-propagated; or that of one pass, where one is enough."""
@@ -147,22 +150,25 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
             self._means = means
             self._halve()
 
-    def _with_second_chance(self, loss: Tensor, packed_batch: PackedBatch, labels: Tensor | None) -> Tensor:
-        """A loss of the same value. Where memory runs out in its second pass, the step is done again with fewer tokens.
+    def _with_own_second_pass(self, loss: Tensor, packed_batch: PackedBatch, labels: Tensor | None) -> Tensor:
+        """A loss of the same value, whose second pass adds to an embedding table only the rows that it looks up.
 
-        If there are gradients of an earlier batch, running out of memory stays an error: they could not be told from
-        those of this batch.
+        Where memory runs out in that pass, the step is done again with fewer tokens. If there are gradients of an
+        earlier batch, running out of memory stays an error: they could not be told from those of this batch.
         """
         autocast = _autocast_of(loss.device.type)
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         chance = loss.detach().requires_grad_()
 
         def second_pass(gradient: Tensor) -> None:
-            attempt = loss
+            attempt, tables = loss, used_rows_of(self.model)
             fresh = all(parameter.grad is None for parameter in parameters)
             while True:
                 try:
-                    attempt.backward(gradient)
+                    with ExitStack() as sparsely:
+                        for table in tables:
+                            sparsely.enter_context(table.sparse_gradients())
+                        attempt.backward(gradient)
                     return
                 except (RuntimeError, MemoryError) as error:
                     if not (fresh and self._can_halve(error)):
@@ -229,6 +235,9 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         uncut = begin == 0 and end >= batch_size_of(sentence_feature)
         features = dict(sentence_feature) if uncut else cut_features(sentence_feature, begin, end)
         replay = _Replay(features) if copy_random_state else None
+        if with_grad:
+            for table in used_rows_of(self.model):
+                table.shorten_gradient()
         self._bar.update()
         with random_state or nullcontext(), torch.set_grad_enabled(with_grad):
             return self.model(features)["sentence_embedding"], replay

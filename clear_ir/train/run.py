@@ -29,7 +29,14 @@ from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.processes import first_does, join_processes, num_processes
 from clear_ir.train.settings import TrainingSettings
-from clear_ir.train.trainer import TrainingData, chooses_checkpoint, make_evaluator, make_trainer, split_rows
+from clear_ir.train.trainer import (
+    TrainingData,
+    chooses_checkpoint,
+    make_evaluator,
+    make_trainer,
+    split_rows,
+    trained_vocabulary,
+)
 from clear_ir.train.verdict import describe_cut, judge_run, measure_cut
 
 if TYPE_CHECKING:
@@ -102,12 +109,12 @@ def train_model(
             base_model = model.model_card_data.base_model
             model = load_encoder(str(folder.distilled), trust_remote_code)
             model.model_card_data.base_model = base_model
-        trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator)
         cut = measure_cut(model, data)
         if process.is_main_process and (sentence := describe_cut(cut)):
             logger.warning(sentence)
         checkpoint = folder.last_checkpoint()
-        with fast_dropout():
+        with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():
+            trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator)
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # In the order that it has after a resume.
@@ -115,7 +122,8 @@ def train_model(
         plan, *entries = trainer.state.log_history
         entries[-1].pop("train_loss", None)  # of a resumed run it is the mean since the resume
         fitted = {"fitted": data.notes} if data.notes else {}
-        plan |= read_distilled(folder.distilled) | fitted | {"cut": cut, "dev": _judge(trainer, model, evaluator)}
+        plan |= read_distilled(folder.distilled) | fitted | {"vocabulary": vocabulary}
+        plan |= {"cut": cut, "dev": _judge(trainer, model, evaluator)}
         model.model_card_data.training_logs = _card_log(entries)
         log = [plan, *entries]
         first_does(lambda: _write_model(model, folder, log))

@@ -108,6 +108,9 @@ class TrainingSettings(Settings):
     """Tokens per text; longer texts are cut. None: the encoder's maximum."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Precision of training. auto: bf16 or fp16 if the hardware is fast in it, else fp32."""
+    vocabulary: Literal["used", "full"] = "used"
+    """Rows of the embedding table to train. used: those that the texts use; the same training with less memory and
+    time. full: all. With weight decay and tied weights it is always full."""
     gradient_checkpointing: bool = Field(False, json_schema_extra={"flag": "--gradient-checkpointing"})
     """Compute activations again in the backward pass: less memory, more time."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from clear_ir.data.rows import TrainingRows, hold_out, training_columns
 from clear_ir.data.texts import text_key
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import prompt_of
+from clear_ir.loss.vocabulary import used_vocabulary
 from clear_ir.train import verdict
 from clear_ir.train.fitting import fit_settings
 from clear_ir.train.processes import num_processes
@@ -174,6 +176,24 @@ def make_loss(
         return CLEARLoss(model, **arguments)
     arguments["mini_batch_size"] = settings.mini_batch_size
     return CachedCLEARLoss(model, **arguments, mini_batch_num_tokens=settings.mini_batch_num_tokens)
+
+
+def trained_vocabulary(
+    model: SentenceTransformer, data: TrainingData, settings: TrainingSettings
+) -> AbstractContextManager[str]:
+    """Train the rows of the embedding table that the settings ask for, see `clear_ir.used_vocabulary`.
+
+    Args:
+        model: The encoder.
+        data: The training data.
+        settings: `vocabulary` and `weight_decay`.
+
+    Returns:
+        A context to make the trainer and to train in.
+    """
+    if settings.vocabulary == "full":
+        return nullcontext("")
+    return used_vocabulary(model, data.dataset, column_prompts(model, data.columns), settings.weight_decay)
 
 
 def make_evaluator(
