@@ -184,7 +184,7 @@ class Bench:
         """Tokens of the batch, each distinct text once, without padding."""
         columns = dict(enumerate(self.features))
         packed = pack_columns(columns, {column: text_keys(features) for column, features in columns.items()})
-        return sum(int(group["attention_mask"].sum()) for group in packed.groups)
+        return sum(int(group.lengths.sum()) for group in packed.groups)
 
     def step(self, name: str) -> float:
         """Seconds of one step."""

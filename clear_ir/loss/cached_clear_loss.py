@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from clear_ir.loss.clear_loss import CLEARLoss, PackedBatch
-from clear_ir.loss.packing import PackedColumns
+from clear_ir.loss.packing import Group, PackedColumns
 from clear_ir.loss.private_names import (
     CachedLossMixin,
     RandContext,
@@ -196,15 +196,15 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
 
     def _set_num_tokens(self, packed: PackedColumns) -> None:
         """Set the number of tokens at the first batch, unless an argument gives it."""
-        if self.mini_batch_num_tokens is not None or not all(packed.merged):
+        if self.mini_batch_num_tokens is not None or not all(group.merged for group in packed.groups):
             return  # columns that cannot be packed may have no tokens to count
         if self._auto and torch.is_grad_enabled():
             model = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
             self.mini_batch_num_tokens = choose_num_tokens(model, packed.groups[0])
         elif not self._auto and self._mini_batch_size is None:
-            self.mini_batch_num_tokens = for_device(NUM_TOKENS, packed.groups[0]["input_ids"].device)
+            self.mini_batch_num_tokens = for_device(NUM_TOKENS, packed.groups[0].features["input_ids"].device)
 
-    def _mini_batch_limits(self, group: dict[str, Any]) -> tuple[int, int | None]:
+    def _mini_batch_limits(self, group: Group) -> tuple[int, int | None]:
         """As in `CLEARLoss`, but from the arguments."""
         return self.mini_batch_size, self.mini_batch_num_tokens
 
@@ -215,7 +215,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         return (
             "calculate_loss" not in vars(self)
             and not isinstance(self.model, DistributedDataParallel)
-            and packed.merged == [True]
+            and [group.merged for group in packed.groups] == [True]
             and len(parts[0]) == 1
         )
 
@@ -259,7 +259,7 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         packed_batch = self._packed_batch
         assert packed_batch is not None
         embedded = torch.cat([part for of_column in reps for part in of_column])
-        sizes = [batch_size_of(group) for group in packed_batch.packed.groups]
+        sizes = [len(group) for group in packed_batch.packed.groups]
         batch, first, count = self._gather(packed_batch, list(embedded.split(sizes)))
         # The chunks read detached copies ("leaves") of the gathered embeddings, so that their backward passes stop here
         # and add up the gradients. One pass at the end takes the sums back through the gathering: otherwise every chunk

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from clear_ir.loss import Divergence
 from clear_ir.loss.columns import Columns, lay_out
-from clear_ir.loss.packing import PackedColumns, mini_batches, pack_columns, text_keys
+from clear_ir.loss.packing import Group, PackedColumns, pack_columns, text_keys
 from clear_ir.loss.term_log import TermMeans
 from clear_ir.loss.terms import Batch, Rows, Weights, clear_terms
 from clear_ir.loss.token_budget import NUM_TOKENS, for_device
@@ -184,22 +184,27 @@ class CLEARLoss(nn.Module):
         columns = lay_out(len(features), self.weights, self.num_negatives)
         used = {column: features[column] for column in columns.used}
         keys = {column: text_keys(column_features) for column, column_features in used.items()}
-        encoder = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
-        pad_id = getattr(getattr(encoder, "tokenizer", None), "pad_token_id", None) or 0
-        packed = pack_columns(used, keys, pad_id, self.deduplicate)
-        if not (self._warned_of_unpacked or all(packed.merged)):
+        packed = self._pack_columns(used, keys)
+        apart = [group for group in packed.groups if not group.merged]
+        if apart and not self._warned_of_unpacked:
             self._warned_of_unpacked = True
             logger.warning(
                 "%d of %d columns cannot be packed, so their padding and repeated texts are embedded too: packing "
-                "needs token ids with padding on the right, not flattened inputs or images.",
-                packed.merged.count(False),
+                "needs token ids, not images.",
+                len(apart),
                 len(used),
             )
         for_base = None
         if self._base:
             compared = {number: used[number] for number in (getattr(columns, name) for name in self._base_columns)}
-            for_base = pack_columns(compared, keys, pad_id, self.deduplicate)
+            for_base = self._pack_columns(compared, keys)
         return PackedBatch(columns, keys, packed, labels if self.languages else None, for_base)
+
+    def _pack_columns(self, used: dict[int, dict[str, Any]], keys: dict[int, Tensor | None]) -> PackedColumns:
+        encoder = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
+        tokenizer = getattr(encoder, "tokenizer", None)
+        pad_id = getattr(tokenizer, "pad_token_id", None) or 0
+        return pack_columns(used, keys, pad_id, self.deduplicate, getattr(tokenizer, "padding_side", "right"))
 
     def _embed(self, packed: PackedColumns, model: nn.Module | None = None) -> list[Tensor]:
         """Embed each group in mini-batches of rows of similar length, so that little padding is embedded."""
@@ -211,13 +216,13 @@ class CLEARLoss(nn.Module):
     def _mini_batches(self, packed: PackedColumns) -> list[list[dict[str, Any]]]:
         """The mini-batches of each group. A group that is not merged is one mini-batch."""
         return [
-            mini_batches(group, *self._mini_batch_limits(group)) if merged else [group]
-            for group, merged in zip(packed.groups, packed.merged, strict=True)
+            group.mini_batches(*self._mini_batch_limits(group)) if group.merged else [group.features]
+            for group in packed.groups
         ]
 
-    def _mini_batch_limits(self, group: dict[str, Any]) -> tuple[int, int | None]:
+    def _mini_batch_limits(self, group: Group) -> tuple[int, int | None]:
         """Number of texts and of tokens per mini-batch. If tokens are given, the number of texts is ignored."""
-        return 1, for_device(NUM_TOKENS, group["input_ids"].device)
+        return 1, for_device(NUM_TOKENS, group.features["input_ids"].device)
 
     def _gather(self, packed_batch: PackedBatch, embedded: list[Tensor]) -> tuple[Batch, int, int]:
         """Sort the embeddings of the groups into the sides of the loss; gather the rows of all devices if asked.

@@ -6,10 +6,12 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from clear_ir.loss.packing import Group
 
 #: The default number of tokens embedded at once with gradients. On a CPU more is slower: large buffers get fresh memory
 #: pages each time.
@@ -48,7 +50,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def choose_num_tokens(model: nn.Module, features: dict[str, Any]) -> int:
+def choose_num_tokens(model: nn.Module, group: Group) -> int:
     """Measure budgets on the longest text of a batch, forward and backward, and choose the smallest fast one.
 
     No trial is larger than the batch, so all together take about as long as three steps. A budget must leave room for
@@ -57,8 +59,7 @@ def choose_num_tokens(model: nn.Module, features: dict[str, Any]) -> int:
 
     Args:
         model: The encoder.
-        features: The features of a batch: `input_ids` and `attention_mask` of shape (num_texts, length), the
-            longest text first.
+        group: The merged columns of a batch.
 
     Returns:
         The budget, in tokens.
@@ -66,12 +67,12 @@ def choose_num_tokens(model: nn.Module, features: dict[str, Any]) -> int:
     Raises:
         RuntimeError: If even the smallest budget does not fit into memory.
     """
-    device = features["input_ids"].device
+    device = group.features["input_ids"].device
     room = _room(model, device)
     rates: dict[int, float] = {}
-    for budget in _worth_trying(for_device(BUDGETS, device), int(features["attention_mask"].sum())):
+    for budget in _worth_trying(for_device(BUDGETS, device), int(group.lengths.sum())):
         try:
-            rate, peak = _measure(model, features, budget, device)
+            rate, peak = _measure(model, group, budget, device)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or not rates:
                 raise
@@ -102,15 +103,12 @@ def _room(model: nn.Module, device: torch.device) -> float:
     return MAX_MEMORY_SHARE * free - OPTIMIZER_BYTES * trained
 
 
-def _measure(model: nn.Module, features: dict[str, Any], budget: int, device: torch.device) -> tuple[float, int]:
+def _measure(model: nn.Module, group: Group, budget: int, device: torch.device) -> tuple[float, int]:
     """Tokens per second, and the bytes of the device in use at the peak (0 on a CPU)."""
-    length = int(features["attention_mask"][0].sum())
-    rows = min(len(features["input_ids"]), max(1, budget // length))
+    length = int(group.lengths[0])
+    rows = min(len(group), max(1, budget // length))
     # Copies of the longest text: attention costs most per token there, so other mini-batches of this budget need less.
-    repeated = {
-        name: value[:1, :length].expand(rows, -1).contiguous() if isinstance(value, Tensor) else value
-        for name, value in features.items()
-    }
+    repeated = group.repeated(rows)
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(device)

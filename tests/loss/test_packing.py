@@ -1,7 +1,7 @@
 import torch
 from tiny import WORDS
 
-from clear_ir.loss.packing import WIDTH_MULTIPLE, mini_batches, pack_columns, text_keys
+from clear_ir.loss.packing import WIDTH_MULTIPLE, Group, pack_columns, text_keys
 
 
 def features(encoder, texts, **more):
@@ -41,8 +41,8 @@ def test_packed_rows_give_back_each_column(encoder):
     columns = {i: features(encoder, column) for i, column in enumerate(texts)}
     keys = {i: text_keys(column) for i, column in columns.items()}
     packed = pack_columns(columns, keys)
-    [group] = packed.groups
-    assert packed.merged == [True]
+    assert [group.merged for group in packed.groups] == [True]
+    group = packed.groups[0].features
     lengths = group["attention_mask"].sum(dim=1).tolist()
     assert lengths == sorted(lengths, reverse=True)
     assert len(lengths) == 4, "six texts, four distinct"
@@ -54,14 +54,15 @@ def test_packed_rows_give_back_each_column(encoder):
             found = group["input_ids"][rows[row]][group["attention_mask"][rows[row]].bool()]
             assert found.tolist() == ids[mask].tolist()
     whole = pack_columns(columns, keys, deduplicate=False)
-    assert len(whole.groups[0]["input_ids"]) == 6
+    assert len(whole.groups[0]) == 6
 
 
 def test_mini_batches_hold_every_row_and_few_shapes():
     lengths = sorted(torch.randint(1, 61, (200,), generator=torch.Generator().manual_seed(0)).tolist(), reverse=True)
     mask = (torch.arange(60) < torch.tensor(lengths)[:, None]).long()
-    group = {"input_ids": mask * torch.arange(1, 201)[:, None], "attention_mask": mask, "task": "query"}
-    parts = mini_batches(group, 1, 128)
+    columns = {"input_ids": mask * torch.arange(1, 201)[:, None], "attention_mask": mask, "task": "query"}
+    group = Group(columns, "right")
+    parts = group.mini_batches(1, 128)
     assert [int(row[0]) for part in parts for row in part["input_ids"]] == list(range(1, 201))
     assert sum(int(part["attention_mask"].sum()) for part in parts) == sum(lengths), "no token is cut off"
     assert all(part["input_ids"].numel() <= 128 and part["task"] == "query" for part in parts)
@@ -69,17 +70,17 @@ def test_mini_batches_hold_every_row_and_few_shapes():
     # One for each width, and the last, which is not full. Wider than the tokenizer's 60 is none.
     assert {width % WIDTH_MULTIPLE for _, width in shapes} <= {0, 60 % WIDTH_MULTIPLE}
     assert len(shapes) <= 60 // WIDTH_MULTIPLE + 2 < len(parts)
-    assert [len(part["input_ids"]) for part in mini_batches(group, 64, None)] == [64, 64, 64, 8]
-    assert all(len(part["input_ids"]) == 1 for part in mini_batches(group, 1, 10)), "a longer text goes alone"
+    assert [len(part["input_ids"]) for part in group.mini_batches(64, None)] == [64, 64, 64, 8]
+    assert all(len(part["input_ids"]) == 1 for part in group.mini_batches(1, 10)), "a longer text goes alone"
 
 
 def test_columns_that_differ_in_kind_stay_apart(encoder):
     plain = features(encoder, ["river", "moon"])
     prompted = features(encoder, ["river", "moon"], prompt_length=2)
     left = features(encoder, ["river", "moon bread bank"])
-    left["attention_mask"][0] = left["attention_mask"][0].flip(0)
+    left["attention_mask"][0] = left["attention_mask"][0].roll(1)  # padding on both sides
     columns = {0: plain, 1: prompted, 2: left, 3: dict(plain)}
     packed = pack_columns(columns, {i: text_keys(column) for i, column in columns.items()})
     assert packed.places[0][0] == packed.places[3][0]
     assert len(packed.groups) == 3
-    assert packed.groups[packed.places[2][0]] is left
+    assert packed.groups[packed.places[2][0]].features is left

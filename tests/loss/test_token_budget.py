@@ -9,6 +9,7 @@ from tiny import make_encoder
 
 from clear_ir import CachedCLEARLoss, CLEARLoss
 from clear_ir.loss import token_budget as budget
+from clear_ir.loss.packing import pack_columns, text_keys
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_auto_chooses_says_so_and_changes_no_gradient(small, encoder, caplog):
 
 def test_a_trial_leaves_gradients_and_random_numbers_alone(small):
     encoder = make_encoder(dropout=0.3).train()
-    features = features_of(encoder, [["river desert moon bread bank", "moon"]])[0]
+    features = group_of(encoder, ["river desert moon bread bank", "moon"])
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
@@ -47,7 +48,7 @@ def test_a_trial_leaves_gradients_and_random_numbers_alone(small):
 def test_a_trial_works_with_gradient_checkpointing(small, encoder):
     encoder.gradient_checkpointing_enable()
     encoder.train()
-    features = features_of(encoder, [["river desert moon bread bank", "moon"]])[0]
+    features = group_of(encoder, ["river desert moon bread bank", "moon"])
     assert budget.choose_num_tokens(encoder, features) in (16, 32, 64)
 
 
@@ -67,6 +68,11 @@ def test_the_default_follows_the_device(encoder):
     by_texts = CachedCLEARLoss(encoder, mini_batch_size=3)
     by_texts(features_of(encoder, make_texts(1)))
     assert by_texts.mini_batch_num_tokens is None
+
+
+def group_of(encoder, texts):
+    features = encoder.preprocess(texts)
+    return pack_columns({0: features}, {0: text_keys(features)}, deduplicate=False).groups[0]
 
 
 class Cramped(torch.nn.Module):
@@ -143,8 +149,8 @@ def test_no_trial_is_larger_than_the_batch(encoder, monkeypatch):
     tried = []
     measure = budget._measure
     monkeypatch.setattr(budget, "_measure", lambda *given: tried.append(given[2]) or measure(*given))
-    features = features_of(encoder, [["river desert moon bread bank", "moon"] * 8])[0]
-    assert features["attention_mask"].sum() < 512
+    features = group_of(encoder, ["river desert moon bread bank", "moon"] * 8)
+    assert features.lengths.sum() < 512
     assert budget.choose_num_tokens(encoder, features) == 512
     assert tried == [512]
     assert budget._worth_trying((512, 1024, 2048), 1024) == [512, 1024]
@@ -152,7 +158,7 @@ def test_no_trial_is_larger_than_the_batch(encoder, monkeypatch):
 
 
 def test_a_budget_leaves_room_for_the_optimizer(small, encoder, monkeypatch):
-    features = features_of(encoder, [["river desert moon bread bank", "moon"] * 8])[0]
+    features = group_of(encoder, ["river desert moon bread bank", "moon"] * 8)
     # Each budget is faster than the one before, and takes a byte for each token.
     monkeypatch.setattr(budget, "_measure", lambda model, features, tokens, device: (float(tokens), tokens))
     monkeypatch.setattr(budget, "_room", lambda model, device: 40)
