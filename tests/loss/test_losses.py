@@ -327,11 +327,11 @@ def test_columns_that_cannot_be_packed_give_the_same_loss_and_one_line(encoder, 
     padded = features_of(encoder, texts)
     tokens = padded[1]["attention_mask"].sum(dim=1)
     width = padded[1]["input_ids"].shape[1]
-    assert (tokens < width).any(), "no padding, so the column would be packed"
-    # Padding on the left: position ids count from there, so they are given.
+    assert (tokens < width - 1).any(), "too little padding, so the column would be packed"
+    # Padding on both sides: position ids count from there, so they are given.
     for row, count in enumerate(tokens.tolist()):
         for name in ("input_ids", "attention_mask"):
-            padded[1][name][row] = padded[1][name][row].roll(width - count)
+            padded[1][name][row] = padded[1][name][row].roll((width - count) // 2)
     padded[1]["position_ids"] = (padded[1]["attention_mask"].cumsum(dim=1) - 1).clamp_min(0)
     encoder.zero_grad()
     with caplog.at_level("WARNING", "clear_ir"):
