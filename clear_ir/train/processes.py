@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 
@@ -11,6 +11,8 @@ from clear_ir.data.files import InputError
 
 if TYPE_CHECKING:
     from accelerate import PartialState
+
+T = TypeVar("T")
 
 
 def join_processes() -> PartialState:
@@ -30,23 +32,28 @@ def num_processes() -> int:
     return torch.distributed.get_world_size() if together else 1
 
 
-def first_does(action: Callable[[], None]) -> None:
+def first_does(action: Callable[[], T]) -> T:
     """Let the first process do something while the others wait.
 
     Args:
         action: What it does.
+
+    Returns:
+        What it returned, in every process.
 
     Raises:
         InputError: In every process, if it fails with such an error or with one of the system.
     """
     from accelerate.utils import broadcast_object_list
 
-    outcome: list[Exception | None] = [None]
+    outcome: list[Any] = [None, None]
     if join_processes().is_main_process:
         try:
-            action()
+            outcome[0] = action()
         except (InputError, OSError) as error:
-            outcome = [error]
+            outcome[1] = error
     broadcast_object_list(outcome)
-    if outcome[0] is not None:
-        raise outcome[0]
+    result, failure = outcome
+    if failure is not None:
+        raise failure
+    return cast("T", result)

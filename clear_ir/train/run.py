@@ -27,6 +27,7 @@ from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.distillation import distil_model, read_distilled
+from clear_ir.train.precision import choose_precision
 from clear_ir.train.processes import first_does, join_processes, num_processes
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.trainer import (
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 #: The file that marks a model folder as made by `clear-ir train`.
 RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "train_log.jsonl"
+#: What `precision: auto` came to, in the folder of the run.
+PRECISION_FILE = "precision.json"
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +105,7 @@ def train_model(
         # In half precision small updates round to nothing: the weights that are trained always have 32 bits.
         model = load_encoder(model_name, trust_remote_code).float()
         limit_length(model, settings.max_seq_length)
+        settings, precision = _choose_precision(model, settings, folder)
         evaluator = make_evaluator(data, settings, base=model)
         if settings.distil_steps:
             if not folder.distilled.exists():
@@ -122,7 +126,7 @@ def train_model(
         plan, *entries = trainer.state.log_history
         entries[-1].pop("train_loss", None)  # of a resumed run it is the mean since the resume
         fitted = {"fitted": data.notes} if data.notes else {}
-        plan |= read_distilled(folder.distilled) | fitted | {"vocabulary": vocabulary}
+        plan |= read_distilled(folder.distilled) | fitted | {"vocabulary": vocabulary, "precision": precision}
         plan |= {"cut": cut, "dev": _judge(trainer, model, evaluator)}
         model.model_card_data.training_logs = _card_log(entries)
         log = [plan, *entries]
@@ -140,6 +144,26 @@ def _card_log(entries: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
         if loss or dev:
             rows.setdefault(entry["step"], {"Epoch": entry["epoch"], "Step": entry["step"]}).update(loss | dev)
     return list(rows.values())
+
+
+def _choose_precision(
+    model: SentenceTransformer, settings: TrainingSettings, folder: RunFolder
+) -> tuple[TrainingSettings, str]:
+    """The settings with the precision that `auto` comes to, in this run and when it is resumed, and a sentence on it."""
+    if settings.precision != "auto":
+        return settings, ""
+
+    def choose() -> tuple[str, str]:
+        kept = folder.path / PRECISION_FILE
+        if not kept.exists():
+            choice = choose_precision(model)
+            logger.warning("precision: auto chose %s", choice[1])
+            write_json(kept, choice)
+        chosen, sentence = json.loads(kept.read_text(encoding="utf-8"))
+        return chosen, sentence
+
+    chosen, sentence = first_does(choose)
+    return settings.model_copy(update={"precision": chosen}), sentence
 
 
 def _judge(

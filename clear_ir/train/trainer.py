@@ -302,17 +302,22 @@ def make_arguments(
     """Make the arguments of a trainer. Those that distillation and training share come from the settings.
 
     Args:
-        settings: Batch size, learning rate and its schedule, precision, seed, logging.
+        settings: Batch size, learning rate and its schedule, seed, logging, and the precision, which is not `auto`: see
+            `clear_ir.train.precision`.
         folder: Folder for checkpoints.
         steps: Number of optimizer steps.
         other_arguments: Further arguments.
 
     Returns:
         The arguments. They switch off the trainer's progress bar, in favour of `StepBar`.
+
+    Raises:
+        ValueError: If the precision is `auto`.
     """
     from sentence_transformers import SentenceTransformerTrainingArguments
 
-    bf16, fp16 = _half_precision(settings.precision)
+    if settings.precision == "auto":
+        raise ValueError("precision is auto; choose one first, see clear_ir.train.precision")
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
@@ -321,8 +326,8 @@ def make_arguments(
         lr_scheduler_type=settings.lr_scheduler,
         warmup_steps=settings.warmup_ratio,  # a value below 1 is a share of the steps
         weight_decay=settings.weight_decay,
-        bf16=bf16,
-        fp16=fp16,
+        bf16=settings.precision == "bf16",
+        fp16=settings.precision == "fp16",
         logging_steps=settings.logging_steps,
         logging_first_step=True,
         disable_tqdm=True,
@@ -364,22 +369,6 @@ def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, 
     query, passage = prompt_of(model, "query"), prompt_of(model, "passage")
     prompts = {column: passage if _holds_passages(column) else query for column in columns}
     return {column: prompt for column, prompt in prompts.items() if prompt} or None
-
-
-def _half_precision(precision: str) -> tuple[bool, bool]:
-    """Whether to use bf16 and fp16."""
-    if precision != "auto":
-        return precision == "bf16", precision == "fp16"
-    if torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return native, not native
-    return cpu_has_bf16(), False
-
-
-def cpu_has_bf16() -> bool:
-    """Whether the CPU has instructions for products of bf16 matrices. Without them, bf16 is slower than fp32."""
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older releases
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 class StepBar(TrainerCallback):
