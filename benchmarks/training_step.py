@@ -46,12 +46,12 @@ from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.loss.clear_loss import PackedBatch
 from clear_ir.loss.columns import lay_out
 from clear_ir.loss.dropout import fast_dropout
-from clear_ir.loss.packing import PackedColumns, pack_columns, text_keys
+from clear_ir.loss.packing import Group, PackedColumns, pack_columns, text_keys
 from clear_ir.loss.token_budget import NUM_TOKENS, for_device
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
 from clear_ir.prepare.afriqa import load_afriqa
-from clear_ir.train.trainer import cpu_has_bf16
+from clear_ir.train.precision import cpu_has_bf16
 
 OUT = Path(__file__).parent / "results" / "training-step.json"
 #: Texts per mini-batch of the losses that count texts.
@@ -69,7 +69,7 @@ class ColumnByColumn(CachedCLEARLoss):
         used = {column: features[column] for column in columns.used}
         places = {column: (i, torch.arange(len(f["input_ids"]))) for i, (column, f) in enumerate(used.items())}
         keys = {column: text_keys(f) for column, f in used.items()}
-        return PackedBatch(columns, keys, PackedColumns(list(used.values()), [False] * len(used), places))
+        return PackedBatch(columns, keys, PackedColumns([Group(f, None) for f in used.values()], places))
 
 
 def main() -> None:

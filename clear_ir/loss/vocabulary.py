@@ -1,8 +1,8 @@
 """Train only the rows of the embedding table that the texts use: the same training with less memory and time.
 
-The table of a multilingual encoder has 250,000 rows and more, one for each piece of its vocabulary. A row that is never
-looked up gets no gradient, and AdamW without weight decay does not move it. So the rows in use become the parameter, and
-the others stay as they are.
+The table of a multilingual encoder has 250,000 rows and more, one for each piece of its vocabulary. A row that is
+never looked up gets no gradient, and AdamW without weight decay does not move it. So the rows in use become the
+parameter, and the others stay as they are.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ class UsedRows(nn.Module):
         table: The table of the encoder. Its weight is changed when this module's `state_dict` is taken.
         used: The rows to train, shape (num_used,), sorted.
     """
+
+    whole: Tensor
+    used: Tensor
+    row_of: Tensor
 
     def __init__(self, table: nn.Embedding, used: Tensor) -> None:
         super().__init__()
@@ -121,9 +125,8 @@ class UsedRows(nn.Module):
     @torch.no_grad()
     def _whole(self) -> Tensor:
         """The whole table, with the rows as they are now."""
-        whole: Tensor = self.whole
-        whole[self.used] = self.weight.to(whole.dtype)
-        return whole
+        self.whole[self.used] = self.weight.to(self.whole.dtype)
+        return self.whole
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         destination[prefix + "weight"] = self._whole()
@@ -210,9 +213,7 @@ def _tables(model: nn.Module) -> list[tuple[nn.Module, str]]:
     table = encoder.get_input_embeddings() if encoder is not None else None  # type: ignore[operator]
     if not isinstance(table, nn.Embedding):
         return []
-    return [
-        (parent, name) for parent in model.modules() for name, child in parent.named_children() if child is table
-    ]
+    return [(parent, name) for parent in model.modules() for name, child in parent.named_children() if child is table]
 
 
 def _obstacle(model: nn.Module, table: nn.Embedding, places: list[Any], weight_decay: float) -> str:

@@ -19,7 +19,7 @@ import torch
 import yaml
 
 from clear_ir.data.files import InputError, hash_of
-from clear_ir.data.output_files import beside, discard, hold_output, new_folder, put_in_place, write_jsonl, write_text
+from clear_ir.data.output_files import beside, discard, hold_output, new_folder, put_in_place, write_json, write_jsonl, write_text
 from clear_ir.data.rows import TrainingRows, Translation
 from clear_ir.encode.architecture import limit_length
 from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
@@ -149,7 +149,7 @@ def _card_log(entries: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
 def _choose_precision(
     model: SentenceTransformer, settings: TrainingSettings, folder: RunFolder
 ) -> tuple[TrainingSettings, str]:
-    """The settings with the precision that `auto` comes to, in this run and when it is resumed, and a sentence on it."""
+    """The settings with what `auto` came to when the run began, and a sentence on it."""
     if settings.precision != "auto":
         return settings, ""
 
