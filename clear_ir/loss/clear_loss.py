@@ -6,7 +6,6 @@ This module takes the columns from the trainer, has `clear_ir.loss.packing` pack
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from clear_ir.loss import Divergence
 from clear_ir.loss.columns import Columns, lay_out
+from clear_ir.loss.frozen_base import FrozenBase
 from clear_ir.loss.packing import Group, PackedColumns, pack_columns, text_keys
 from clear_ir.loss.term_log import TermMeans
 from clear_ir.loss.terms import Batch, Rows, Weights, clear_terms
@@ -73,8 +73,11 @@ class CLEARLoss(nn.Module):
         languages: Names of languages, to log the loss of each. The data need a column `label` with each row's
             language, as an index into the names. None: labels are ignored.
         guard: Weight of the term that keeps the embeddings of English queries and passages near those of the encoder
-            before training. A frozen copy of it embeds them in each step. 0: no copy is made.
+            before training. A frozen copy of it embeds each text once. 0: no copy is made.
         divergence: Form of the KL term, see `clear_ir.loss.Divergence`.
+        base_embeddings: For the guard, the `clear_ir.loss.packing.text_keys` of all English queries and passages, shape
+            (num_texts,), and their embeddings by the encoder before training, shape (num_texts, dim). Then no copy
+            is made.
         other_weights: Weights, by name, of further terms that `clear_ir.loss.terms.TERMS` has.
 
     Requirements:
@@ -118,6 +121,7 @@ class CLEARLoss(nn.Module):
         languages: Sequence[str] | None = None,
         guard: float = 0.0,
         divergence: Divergence = "kl",
+        base_embeddings: tuple[Tensor, Tensor] | None = None,
         **other_weights: float,
     ) -> None:
         super().__init__()
@@ -135,32 +139,11 @@ class CLEARLoss(nn.Module):
         self.deduplicate = deduplicate
         self.languages = list(languages or [])
         self.divergence = divergence
-        self._seen_autocast: dict[str, Any] = {"enabled": False}
-        self._freeze_base()
-        self._warned_of_unpacked = False
-        self._means = TermMeans(self.weights.by_term(), self.languages)
-
-    def _freeze_base(self) -> None:
-        """Use a copy of the encoder, as it is now, as the frozen base. The constructor does this once."""
         #: Columns whose embeddings a term compares with those by the frozen base.
         self._base_columns = sorted({column for term in self.weights.terms for column in term.reads_base})
-        # In a list, so that it does not become a submodule, which the trainer would train and save.
-        self._base = [copy.deepcopy(self.model).eval().requires_grad_(False)] if self._base_columns else []
-        if self._base:
-            self._watch_autocast()
-
-    def _watch_autocast(self) -> None:
-        """Note the autocast under which the encoder runs, so that the frozen base runs under the same.
-
-        A trainer wraps the encoder's forward in it, and this copy of the encoder is none of the trainer's.
-        """
-        seen = self._seen_autocast
-
-        def note(module: nn.Module, inputs: Any) -> None:
-            kind = next(module.parameters()).device.type
-            seen.update(dtype=torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind))
-
-        next(iter(self.model.children())).register_forward_pre_hook(note)
+        self._base = FrozenBase(model, base_embeddings) if self._base_columns else None
+        self._warned_of_unpacked = False
+        self._means = TermMeans(self.weights.by_term(), self.languages)
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """Compute the loss of one batch.
@@ -195,7 +178,7 @@ class CLEARLoss(nn.Module):
                 len(used),
             )
         for_base = None
-        if self._base:
+        if self._base is not None:
             compared = {number: used[number] for number in (getattr(columns, name) for name in self._base_columns)}
             for_base = self._pack_columns(compared, keys)
         return PackedBatch(columns, keys, packed, labels if self.languages else None, for_base)
@@ -260,22 +243,20 @@ class CLEARLoss(nn.Module):
         batch = Batch(count * world, passages, anchors, queries, passage_keys, anchor_keys, query_keys, base)
         return batch, get_rank() * count if gather else 0, count
 
-    @torch.no_grad()
     def _embed_by_base(self, packed_batch: PackedBatch, passages: Tensor, gather: bool) -> dict[str, Tensor]:
         """Embeddings by the frozen base of the columns that a term compares; of all devices if asked.
 
         Device and dimension are those of `passages`.
         """
         packed = packed_batch.for_base
-        if packed is None:
+        if self._base is None or packed is None:
             return {}
-        with torch.autocast(passages.device.type, **self._seen_autocast):
-            embedded = self._embed(packed, self._base[0].to(passages.device))
+        embedded = self._base.embed(packed, passages.device, self._embed)
         base = {}
         for name in self._base_columns:
             group, rows = packed.places[getattr(packed_batch.columns, name)]
             # MatryoshkaLoss cuts embeddings to their first dimensions, so those of the base are cut too.
-            vectors = _full_precision(embedded[group][rows, : passages.shape[1]])
+            vectors = embedded[group][rows, : passages.shape[1]]
             base[name] = all_gather(vectors) if gather else vectors
         return base
 

@@ -38,11 +38,13 @@ class Group:
         padding: Where the rows of merged columns have padding when they are embedded; None if this is one column,
             unchanged.
         made: Names of the features that flattened inputs have, to be made for each mini-batch; else empty.
+        keys: The `text_keys` of the rows; None if they have none.
     """
 
     features: dict[str, Any]
     padding: Padding | None
     made: tuple[str, ...] = ()
+    keys: Tensor | None = None
 
     @property
     def merged(self) -> bool:
@@ -169,8 +171,8 @@ def pack_columns(
         group = len(packed.groups)
         if padding == "column":
             features = columns[members[0]]
-            packed.groups.append(Group(features, None))
             key = keys[members[0]]
+            packed.groups.append(Group(features, None, keys=key))
             count = batch_size_of(features) if key is None else len(key)
             device = next(value.device for value in features.values() if isinstance(value, Tensor))
             packed.places[members[0]] = group, torch.arange(count, device=device)
@@ -189,7 +191,7 @@ def pack_columns(
         place = torch.empty_like(by_length)
         place[by_length] = torch.arange(len(by_length), device=by_length.device)  # the inverse permutation
         sorted_rows = {k: v[order] if isinstance(v, Tensor) else v for k, v in merged.items()}
-        packed.groups.append(Group(sorted_rows, padding, made))
+        packed.groups.append(Group(sorted_rows, padding, made, key[order]))
         start = 0
         for column, features in zip(members, padded, strict=True):
             end = start + len(features["input_ids"])

@@ -19,13 +19,23 @@ import torch
 import yaml
 
 from clear_ir.data.files import InputError, hash_of
-from clear_ir.data.output_files import beside, discard, hold_output, new_folder, put_in_place, write_json, write_jsonl, write_text
+from clear_ir.data.output_files import (
+    beside,
+    discard,
+    hold_output,
+    new_folder,
+    put_in_place,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 from clear_ir.data.rows import TrainingRows, Translation
 from clear_ir.encode.architecture import limit_length
 from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 from clear_ir.loss.dropout import fast_dropout
+from clear_ir.train.base_embeddings import embed_english
 from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.precision import choose_precision
 from clear_ir.train.processes import first_does, join_processes, num_processes
@@ -51,6 +61,8 @@ RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "train_log.jsonl"
 #: What `precision: auto` came to, in the folder of the run.
 PRECISION_FILE = "precision.json"
+#: English embeddings by the encoder before training, in the folder of the run.
+BASE_FILE = "base.safetensors"
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +129,9 @@ def train_model(
         if process.is_main_process and (sentence := describe_cut(cut)):
             logger.warning(sentence)
         checkpoint = folder.last_checkpoint()
+        english = embed_english(model, data, folder.path / BASE_FILE) if _reads_base(settings) else None
         with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():
-            trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator)
+            trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english)
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # In the order that it has after a resume.
@@ -144,6 +157,11 @@ def _card_log(entries: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
         if loss or dev:
             rows.setdefault(entry["step"], {"Epoch": entry["epoch"], "Step": entry["step"]}).update(loss | dev)
     return list(rows.values())
+
+
+def _reads_base(settings: TrainingSettings) -> bool:
+    """Whether a term of the loss compares embeddings with those before training."""
+    return any(term.reads_base for term in settings.weights.terms)
 
 
 def _choose_precision(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SentenceTransformerTrainer,
         SentenceTransformerTrainingArguments,
     )
+    from torch import Tensor
 
     from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
     from clear_ir.loss.clear_loss import CLEARLoss
@@ -139,7 +140,11 @@ def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) ->
 
 
 def make_loss(
-    model: SentenceTransformer, settings: TrainingSettings, num_negatives: int, languages: Sequence[str] = ()
+    model: SentenceTransformer,
+    settings: TrainingSettings,
+    num_negatives: int,
+    languages: Sequence[str] = (),
+    base_embeddings: tuple[Tensor, Tensor] | None = None,
 ) -> CLEARLoss:
     """Make the loss that the settings name.
 
@@ -148,6 +153,7 @@ def make_loss(
         settings: Name of the loss, weights and gradient cache.
         num_negatives: Negative passages per row.
         languages: Languages to log the loss of.
+        base_embeddings: For the guard, see `CLEARLoss`.
 
     Returns:
         A `CLEARLoss`. The baselines are the same class with other weights.
@@ -167,6 +173,7 @@ def make_loss(
         "false_negative_margin": settings.false_negative_margin,
         "languages": languages,
         "divergence": settings.divergence,
+        "base_embeddings": base_embeddings,
     }
     cached = settings.cached
     if cached and has_static_embedding_input(model):
@@ -227,6 +234,7 @@ def make_trainer(
     settings: TrainingSettings,
     folder: Path,
     evaluator: CrossLingualEvaluator | None = None,
+    base_embeddings: tuple[Tensor, Tensor] | None = None,
 ) -> SentenceTransformerTrainer:
     """Make the trainer: loss, batches without duplicates, dev evaluation, log of the terms.
 
@@ -237,6 +245,7 @@ def make_trainer(
         folder: Folder for checkpoints.
         evaluator: Scores checkpoints. With enough dev questions, see `chooses_checkpoint`, the best one is kept,
             otherwise the last.
+        base_embeddings: For the guard, see `CLEARLoss`.
 
     Returns:
         A trainer, ready for `train()`.
@@ -286,7 +295,7 @@ def make_trainer(
         model=model,
         args=arguments,
         train_dataset=data.dataset,
-        loss=make_loss(model, settings, data.num_negatives, data.languages),
+        loss=make_loss(model, settings, data.num_negatives, data.languages, base_embeddings),
         evaluator=evaluator,
     )
     trainer.remove_callback(PrinterCallback)

@@ -13,6 +13,7 @@ from sentence_transformers.util import dot_score
 from tiny import make_encoder
 
 from clear_ir import CachedCLEARLoss, CLEARLoss, fast_dropout
+from clear_ir.loss.packing import text_keys
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
@@ -381,6 +382,53 @@ def test_the_frozen_base_runs_in_the_encoders_precision():
     encoder.forward = in_half
     loss(features_of(encoder, make_texts(1)))
     assert loss.pop_terms()["clear/guard"] == pytest.approx(0, abs=1e-7), "nothing moved, so nothing is apart"
+
+
+def count_texts(encoder):
+    """Count the texts that copies of the encoder embed from now on."""
+    counted = []
+    encoder[0].register_forward_pre_hook(lambda module, given: counted.append(len(given[0]["input_ids"])))
+    return counted
+
+
+@pytest.mark.parametrize("deduplicate", [True, False])
+def test_the_frozen_base_embeds_each_text_once(encoder, deduplicate):
+    texts = make_texts(1)
+    texts[0][1] = texts[0][0]
+    counted = count_texts(encoder)
+    loss = CLEARLoss(encoder, guard=1.0, deduplicate=deduplicate)
+    counted.clear()
+    first = loss(features_of(encoder, texts)).item()
+    by_both = sum(counted)
+    counted.clear()
+    assert loss(features_of(encoder, texts)).item() == pytest.approx(first, rel=1e-12)
+    by_encoder = sum(counted)
+    english = {*texts[0], *texts[1]}
+    assert by_both - by_encoder == (len(english) if deduplicate else 2 * ROWS)
+    counted.clear()
+    more = make_texts(1, seed=4)
+    more[0][2] = texts[0][3]
+    found = loss(features_of(encoder, more)).item()
+    assert found == pytest.approx(CLEARLoss(encoder, guard=1.0)(features_of(encoder, more)).item(), rel=1e-9)
+
+
+def test_embeddings_of_the_base_can_be_given(encoder):
+    texts = make_texts(1)
+    features = features_of(encoder, texts)
+    keys = torch.cat([text_keys(features[0]), text_keys(features[1])])
+    vectors = torch.cat([encoder(dict(features[i]))["sentence_embedding"].detach() for i in (0, 1)])
+    copied = CLEARLoss(encoder, guard=1.0)
+    known = CLEARLoss(encoder, guard=1.0, base_embeddings=(keys, 3 * vectors))  # the cosine does not see lengths
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    value, gradient = value_and_gradient(copied, encoder, texts)
+    found, found_gradient = value_and_gradient(known, encoder, texts)
+    assert copied.pop_terms()["clear/guard"] > 1e-4, "nothing moved, so the test shows nothing"
+    assert found == pytest.approx(value, rel=1e-9)
+    torch.testing.assert_close(found_gradient, gradient, rtol=1e-7, atol=1e-9)
+    with pytest.raises(ValueError, match="no known embedding by the encoder before training"):
+        known(features_of(encoder, make_texts(1, seed=4)))
 
 
 def test_with_a_dot_product_the_guard_sees_lengths(encoder):

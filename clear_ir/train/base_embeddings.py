@@ -1,0 +1,74 @@
+"""English embeddings by the encoder before training, for the guard: computed once, before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from clear_ir.encode.architecture import routers
+from clear_ir.encode.model_loading import Side, prompt_of
+from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.loss.packing import text_keys
+from clear_ir.train.processes import first_does
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from clear_ir.train.trainer import TrainingData
+
+#: Texts that are tokenized at once.
+_TEXTS_AT_ONCE = 1024
+
+
+def embed_english(model: SentenceTransformer, data: TrainingData, file: Path) -> tuple[Tensor, Tensor] | None:
+    """Embed the English queries and passages that the guard holds in place.
+
+    The embeddings cache is not used: what it has was encoded beside other texts, and differs in the last digits. So a
+    run would depend on what ran before it.
+
+    Args:
+        model: The encoder before training.
+        data: The training data.
+        file: Where the embeddings are kept, and read from when a run is resumed.
+
+    Returns:
+        Keys of the tokenized texts and their embeddings, as `clear_ir.CLEARLoss` takes them; None for an encoder whose
+        embeddings in training are others than in use: one that cuts them (`truncate_dim`), or that has routes.
+    """
+    if model.truncate_dim is not None or routers(model):
+        return None
+
+    def compute() -> None:
+        if not file.exists():
+            partial = file.with_suffix(".partial")
+            save_file(_compute(model, data), partial)
+            partial.replace(file)
+
+    first_does(compute)
+    kept = load_file(file)
+    return kept["keys"], kept["vectors"]
+
+
+def _compute(model: SentenceTransformer, data: TrainingData) -> dict[str, Tensor]:
+    keys, vectors = [], []
+    columns: list[tuple[str, Side]] = [("anchor", "query"), ("positive", "passage")]
+    for column, side in columns:
+        texts = list(dict.fromkeys(data.dataset[column]))
+        vectors.append(torch.from_numpy(TextEncoder(model).encode(texts, side)))
+        keys.append(_keys_of(model, texts, prompt_of(model, side)))
+    return {"keys": torch.cat(keys), "vectors": torch.cat(vectors)}
+
+
+def _keys_of(model: SentenceTransformer, texts: Sequence[str], prompt: str) -> Tensor:
+    """The keys of texts as training tokenizes them."""
+    keys = []
+    for begin in range(0, len(texts), _TEXTS_AT_ONCE):
+        part = text_keys(model.preprocess(list(texts[begin : begin + _TEXTS_AT_ONCE]), prompt=prompt or None))
+        assert part is not None, "an encoder of texts has tokens"
+        keys.append(part.cpu())
+    return torch.cat(keys)
