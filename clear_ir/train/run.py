@@ -134,16 +134,21 @@ def train_model(
             trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english)
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        # In the order that it has after a resume.
-        trainer.state.log_history = json.loads(json.dumps(trainer.state.log_history, sort_keys=True))
-        plan, *entries = trainer.state.log_history
-        entries[-1].pop("train_loss", None)  # of a resumed run it is the mean since the resume
-        fitted = {"fitted": data.notes} if data.notes else {}
-        plan |= read_distilled(folder.distilled) | fitted | {"vocabulary": vocabulary, "precision": precision}
-        plan |= {"cut": cut, "dev": _judge(trainer, model, evaluator)}
-        model.model_card_data.training_logs = _card_log(entries)
-        log = [plan, *entries]
+        log = _finished_log(trainer)
+        log[0] |= {"vocabulary": vocabulary, "precision": precision, "cut": cut, **read_distilled(folder.distilled)}
+        log[0] |= {"fitted": data.notes} if data.notes else {}
+        log[0] |= {"dev": _judge(trainer, model, evaluator)}
+        model.model_card_data.training_logs = _card_log(log[1:])
         first_does(lambda: _write_model(model, folder, log))
+    return log
+
+
+def _finished_log(trainer: SentenceTransformerTrainer) -> list[dict[str, Any]]:
+    """The training log, the same whether the run was resumed or not."""
+    # In the order that it has after a resume.
+    log: list[dict[str, Any]] = json.loads(json.dumps(trainer.state.log_history, sort_keys=True))
+    log[-1].pop("train_loss", None)  # of a resumed run it is the mean since the resume
+    trainer.state.log_history = log
     return log
 
 
