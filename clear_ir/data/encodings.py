@@ -22,8 +22,10 @@ _MARKS = {
 _LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "cp1258", "mac_roman")
 _OTHERS = ("cp1251", "cp1253", "cp1255", "cp1256", "koi8_r", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
 
-#: A letter within a word that is not of ASCII; quotes, dashes and the like are none.
-_WITHIN_WORD = re.compile(r"(?<=[^\W\d_A-Z])[^\x00-\x7f’‘“”–—…•€°«»]")
+#: A character that is not of ASCII, with its neighbours.
+_NOT_ASCII = re.compile(r"(?<=(.))([^\x00-\x7f])(?=(.))", re.DOTALL)
+#: Signs that people write directly after a letter, and directly before one.
+_AFTER_LETTER, _BEFORE_LETTER = "’‘“”»…°ºª®™–—\xa0", "’‘“”„‚«»¿¡–—•\xa0"
 
 _MOST_BYTES = 200_000  # to find an encoding from
 
@@ -80,15 +82,21 @@ def _guess(data: bytes) -> tuple[str | None, str]:
     best = names[0]
     if best in _LATIN:  # They differ in a few letters, and one text is little to go by.
         coherence = {name: match.coherence for match in matches for name in match.could_be_from_charset}
-        latin = [name for name in _LATIN if name in names]
-        best = min(latin, key=lambda name: (_odd_letters(_decoded(data, name)), -round(coherence[name], 2)))
+        # All that can decode it: of a short text the library may leave out the right one.
+        latin = [name for name in _LATIN if _decoded(data, name)]
+        best = min(latin, key=lambda name: (_odd_characters(_decoded(data, name)), -round(coherence.get(name, 0.0), 2)))
     return best, _decoded(data, best)
 
 
-def _odd_letters(text: str) -> int:
-    """How many letters within words are not lower case: what a wrong code page makes of ü or é."""
-    letters = _WITHIN_WORD.findall(text[:_MOST_BYTES])
-    return sum(not letter.islower() or unicodedata.normalize("NFKC", letter) != letter for letter in letters)
+def _odd_characters(text: str) -> int:
+    """How many characters nobody writes at their place: what a wrong code page makes of ü or é."""
+    return sum(_is_odd(*found) for found in _NOT_ASCII.findall(f" {text[:_MOST_BYTES]} "))
+
+
+def _is_odd(before: str, char: str, after: str) -> bool:
+    if char.isalpha():
+        return unicodedata.normalize("NFKC", char) != char or (before.islower() and not char.islower())
+    return (before.isalpha() and char not in _AFTER_LETTER) or (after.isalpha() and char not in _BEFORE_LETTER)
 
 
 def _decoded(data: bytes, encoding: str) -> str:

@@ -84,6 +84,16 @@ def test_code_pages_are_recognized(tmp_path, encoding, text):
     assert "is not UTF-8" in note
 
 
+@pytest.mark.parametrize(
+    "word",
+    "Müll Où est Köln São Größe Straße Öl Übung Ålesund Fußball Niño Zürich naïve Ærø € “so” C’est".split(),
+)
+def test_one_word_is_enough_for_the_usual_code_page(tmp_path, word):
+    lines = f"query,cross_query\nWhere is it?,{word} is it?\nWho is she?,Wer war das?\n"
+    (tmp_path / "a.csv").write_bytes(lines.encode("cp1252"))
+    assert read(tmp_path / "a.csv")[0][0]["cross_query"] == f"{word} is it?"
+
+
 def test_quotes_that_are_not_csv_are_kept(tmp_path):
     (tmp_path / "a.tsv").write_text('query\tpassage\nwho\t"Hello" he said\nwhat\tan "inch" or 5"\n')
     records, [note] = read(tmp_path / "a.tsv")
