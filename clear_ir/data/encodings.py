@@ -80,11 +80,9 @@ def _guess(data: bytes) -> tuple[str | None, str]:
     if not names:
         return None, ""
     best = names[0]
-    if best in _LATIN:  # They differ in a few letters, and one text is little to go by.
-        coherence = {name: match.coherence for match in matches for name in match.could_be_from_charset}
-        # All that can decode it: of a short text the library may leave out the right one.
-        latin = [name for name in _LATIN if _decoded(data, name)]
-        best = min(latin, key=lambda name: (_odd_characters(_decoded(data, name)), -round(coherence.get(name, 0.0), 2)))
+    if best in _LATIN:  # They differ in a few letters, and a text of some words is too little for the library.
+        texts = {name: text for name in _LATIN if (text := _decoded(data, name))}
+        best = min(texts, key=lambda name: _odd_characters(texts[name]) + _icelandic(texts[name]))
     return best, _decoded(data, best)
 
 
@@ -97,6 +95,14 @@ def _is_odd(before: str, char: str, after: str) -> bool:
     if char.isalpha():
         return unicodedata.normalize("NFKC", char) != char or (before.islower() and not char.islower())
     return (before.isalpha() and char not in _AFTER_LETTER) or (after.isalpha() and char not in _BEFORE_LETTER)
+
+
+def _icelandic(text: str) -> int:
+    """How many letters are those that Icelandic alone has, unless it seems to be Icelandic, which has æ.
+
+    They are what cp1252 makes of the letters that only Turkish has.
+    """
+    return 0 if "æ" in text else sum(map(text.count, "ðþýÐÞÝ"))
 
 
 def _decoded(data: bytes, encoding: str) -> str:

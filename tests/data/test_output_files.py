@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -216,17 +217,22 @@ def test_two_runs_and_a_killed_run(tmp_path):
     assert names(tmp_path) == ["link", "other.jsonl"]
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """Files of this process can have 1000 bytes at most, as on a disk that is full. It needs no rights."""
+    """Within the block, files can have 1000 bytes at most, as on a full disk. It needs no rights.
+
+    Not a fixture: pytest writes its own output between a test and the end of its fixtures, perhaps to a file.
+    """
     handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path, small_files):
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path):
     import torch
     from safetensors.torch import save_file
 
@@ -238,12 +244,13 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path, small_f
         lambda folder: torch.save(weights, folder / "optimizer.pt"),
     ]
     for write in writers:
-        with pytest.raises(InputError, match=r"out\S* cannot be written \(.*check rights and free space") as caught:
+        full = pytest.raises(InputError, match=r"out\S* cannot be written \(.*check rights and free space")
+        with full as caught, small_files():
             make(tmp_path / "out", overwrite=True, write=write)
         assert "\n" not in str(caught.value)
         assert (names(tmp_path / "out"), (tmp_path / "out" / "done.json").read_text()) == (WHOLE, "1")
         assert len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(InputError, match="rows.jsonl cannot be written"):
+    with pytest.raises(InputError, match="rows.jsonl cannot be written"), small_files():
         write_text(tmp_path / "rows.jsonl", "x" * 2000)
     assert len(list(tmp_path.iterdir())) == 1
 
