@@ -44,6 +44,7 @@ bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=
 	$(BIN)/python -m benchmarks.training_step --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.search_speed
 	$(BIN)/python -m benchmarks.mining_speed --afriqa $(AFRIQA)
+	$(BIN)/python -m benchmarks.mining_memory
 	$(BIN)/python -m benchmarks.encoding_speed --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.mteb_speed --xquad $(XQUAD)
 	$(BIN)/python -m benchmarks.baselines --xquad $(XQUAD) --afriqa $(AFRIQA)

@@ -203,6 +203,20 @@ def mining_table() -> str:
     )
 
 
+def memory_table() -> str:
+    data = load("mining-memory")
+    rows = [
+        [work, f"{of['seconds']:.0f}", f"{of['peak_mib']:.0f}", f"{of['peak_mib_without_files']:.0f}"]
+        for work, of in data["works"].items()
+    ]
+    head = ["work", "seconds", "peak MiB", "without mapped files"]
+    return (
+        f"{Table(head, rows).markdown()}\n"
+        f"{data['rows']:,} rows, {data['passages']:,} passages, {data['dim']} dimensions: their embeddings alone are "
+        f"{data['passage_embeddings_mib']:.0f} MiB. One run each, on {data['machine']}."
+    )
+
+
 def encoding_table() -> str:
     data = load("encoding-speed")
     rows = [
@@ -274,6 +288,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "step-grid": grid_table,
     "search-speed": search_table,
     "mining-speed": mining_table,
+    "mining-memory": memory_table,
     "encoding-speed": encoding_table,
     "baselines": baselines_table,
     "mteb-speed": mteb_table,

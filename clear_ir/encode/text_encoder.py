@@ -17,6 +17,7 @@ from clear_ir.encode.backends import Backend, InProcess, Precision
 from clear_ir.encode.cache import EmbeddingCache, default_cache
 from clear_ir.encode.model_loading import Side, weights_hash
 from clear_ir.encode.settings import EncodingSettings
+from clear_ir.encode.vectors import TextVectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MAX_TEXTS_WITHOUT_BAR = 128
 #: Seconds between writes of new embeddings to the cache, so that an interrupted run loses little.
 SAVE_INTERVAL = 60.0
+#: Bytes of new embeddings that are written without waiting for that.
+SAVE_BYTES = 2**25
 
 
 @dataclass(frozen=True)
@@ -97,42 +100,53 @@ class TextEncoder:
             side: Whether they are queries or passages. The model's prompt for that side is used.
 
         Returns:
-            Shape (num_texts, dim), float32. Rows have length 1 unless the model compares by dot product.
+            Shape (num_texts, dim), float32. Rows have length 1 unless the model compares by dot product. A large matrix
+            is in a file, see `clear_ir.encode.vectors.new_matrix`.
         """
         from tqdm.auto import tqdm
 
-        distinct = list(dict.fromkeys(texts))
+        if not len(texts):
+            return np.empty((0, self.model.get_embedding_dimension() or 0), np.float32)
+        vectors = TextVectors(texts, self.cache)
         store = self._store(side) if self.cache else None
-        vectors = store.get(distinct) if store else {}
-        if store and store.damaged:
-            warnings.warn(
-                f"These files of the cache are damaged. They were removed, and their texts are encoded again: "
-                f"{', '.join(store.damaged)}",
-                stacklevel=2,
-            )
-        missing = [text for text in distinct if text not in vectors]
+        missing = self._read_known(store, vectors) if store else vectors.distinct
         unsaved: list[str] = []
         saved_at = time.monotonic()
         show_bar = self.show_progress and len(missing) > MAX_TEXTS_WITHOUT_BAR
         with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not show_bar) as bar:
             for batch, encoded in self.backend.encode(self.model, missing, side, self.precision):
-                vectors.update(zip(batch, encoded, strict=True))
+                vectors.put(batch, encoded)
                 unsaved += batch
                 bar.update(len(batch))
-                if store and time.monotonic() - saved_at > SAVE_INTERVAL:
-                    store.add(unsaved, np.stack([vectors[text] for text in unsaved]))
+                is_much = len(unsaved) * encoded.shape[1] * 4 >= SAVE_BYTES
+                if store and (is_much or time.monotonic() - saved_at > SAVE_INTERVAL):
+                    store.add(unsaved, vectors.of(unsaved))
                     unsaved, saved_at = [], time.monotonic()
         if store and unsaved:
-            store.add(unsaved, np.stack([vectors[text] for text in unsaved]))
+            store.add(unsaved, vectors.of(unsaved))
         if store and store.unwritable:
             warnings.warn(
                 f"The embeddings cannot be kept in {self.cache} ({store.unwritable}); they will be encoded again next "
                 "time. Give another cache, or none.",
                 stacklevel=2,
             )
-        if not distinct:
-            return np.empty((0, self.model.get_embedding_dimension() or 0), np.float32)
-        return np.stack([vectors[text] for text in texts])
+        return vectors.complete()
+
+    @staticmethod
+    def _read_known(store: EmbeddingCache, vectors: TextVectors) -> list[str]:
+        """Enter the vectors that the cache has; the other texts are returned."""
+        texts = vectors.distinct
+        known = np.zeros(len(texts), bool)
+        for places, found in store.read(texts):
+            vectors.put([texts[place] for place in places], found)
+            known[places] = True
+        if store.damaged:
+            warnings.warn(
+                f"These files of the cache are damaged. They were removed, and their texts are encoded again: "
+                f"{', '.join(store.damaged)}",
+                stacklevel=3,
+            )
+        return [text for text, is_known in zip(texts, known.tolist(), strict=True) if not is_known]
 
     def _store(self, side: Side) -> EmbeddingCache:
         """The part of the cache with this encoder's embeddings of queries, or of passages."""

@@ -56,9 +56,10 @@ class Embeddings:
         qrels = self.collection.judged_queries(direction)
         langs = self.collection.pool_langs(direction)
         rows = [row for row, text in enumerate(self.passages) if text.lang in langs]
+        passages = self.passage_vectors  # no copy of a large corpus in one language
         vectors_and_ids = (
             self.query_vectors[[self._query_row[query] for query in qrels]],
-            self.passage_vectors[rows],
+            passages if len(rows) == len(passages) else passages[rows],
             list(qrels),
             [self.passages[row].id for row in rows],
         )

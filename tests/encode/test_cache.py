@@ -1,3 +1,4 @@
+import hashlib
 import multiprocessing
 import os
 import random
@@ -6,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import (
     Dense,
@@ -21,6 +23,12 @@ from clear_ir.encode.cache import EmbeddingCache, default_cache
 from clear_ir.encode.model_loading import load_encoder, weights_hash
 
 TEXTS = ["river desert", "moon bread", "tree", "river desert"]
+
+
+def everything_in(cache, texts):
+    """The vectors of the texts that the cache has, by text."""
+    blocks = list(cache.read(texts))
+    return {texts[place]: vector for places, vectors in blocks for place, vector in zip(places, vectors, strict=True)}
 
 
 @pytest.fixture
@@ -166,7 +174,7 @@ def test_an_interrupted_run_keeps_what_it_encoded(tmp_path, monkeypatch):
     kept = EmbeddingCache(tmp_path, "none")
     kept.folder = folder
     # The longest come first: two batches of 512 tokens.
-    assert 60 < len(found := kept.get(texts)) < 160
+    assert 60 < len(found := everything_in(kept, texts)) < 160
     assert set(found) <= set(sorted(texts, key=len, reverse=True)[:200])
 
 
@@ -191,7 +199,7 @@ def test_any_damage_is_found(tmp_path):
         damages.append(bytes(data[: draw.choice([len(data), draw.randrange(len(data))])]))
     for data in damages:
         file.write_bytes(data)
-        found = EmbeddingCache(tmp_path, "a").get(TEXTS[:3])
+        found = everything_in(EmbeddingCache(tmp_path, "a"), TEXTS[:3])
         for text, vector in found.items():
             np.testing.assert_array_equal(vector, vectors[TEXTS.index(text)])
         assert bool(found) == file.exists()
@@ -248,7 +256,7 @@ def _fill(root, worker):
         texts = [f"{i // 2} {k}" for k in range(20)]
         vectors = np.stack([np.full(8, hash_number(text), np.float32) for text in texts])
         cache = EmbeddingCache(root, "a")
-        found = cache.get(texts)
+        found = everything_in(cache, texts)
         assert not cache.damaged
         assert all((vector == hash_number(text)).all() for text, vector in found.items())
         cache.add(texts, vectors)
@@ -268,6 +276,39 @@ def test_two_processes_with_one_cache(tmp_path):
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
     texts = [f"{i // 2} {k}" for i in range(60) for k in range(20)]
-    found = EmbeddingCache(tmp_path, "a").get(texts)
+    found = everything_in(EmbeddingCache(tmp_path, "a"), texts)
     assert set(found) == set(texts)
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_cache_of_many_files_is_read_in_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("clear_ir.encode.vectors.BLOCK_BYTES", 3 * 4 * 4)  # three vectors
+    texts = [f"text {i}" for i in range(40)]
+    vectors = np.arange(160, dtype=np.float32).reshape(40, 4)
+    for chosen in (range(0, 17), range(10, 25), [3, 39, 30]):
+        EmbeddingCache(tmp_path, "a").add([texts[i] for i in chosen], vectors[list(chosen)])
+    wanted = [*texts[5:35][::-1], "another", texts[39]]
+    blocks = list(EmbeddingCache(tmp_path, "a").read(wanted))
+    assert max(len(places) for places, _ in blocks) <= 3
+    places = np.concatenate([places for places, _ in blocks])
+    known = [*range(5, 25), 30, 39]
+    assert sorted(wanted[place] for place in places) == sorted(texts[i] for i in known)
+    found = everything_in(EmbeddingCache(tmp_path, "a"), wanted)
+    for i in known:
+        np.testing.assert_array_equal(found[texts[i]], vectors[i])
+    assert not list(EmbeddingCache(tmp_path, "a").read([]))
+
+
+def test_files_of_earlier_versions_are_read(tmp_path):
+    """Written as they always were: keys, vectors, and the checksum of both."""
+    vectors = np.arange(8, dtype=np.float32).reshape(2, 4)
+    keys = np.stack([np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8) for text in TEXTS[:2]])
+    digest = hashlib.sha256(repr((keys.shape, vectors.shape)).encode() + keys.tobytes() + vectors.tobytes())
+    cache = EmbeddingCache(tmp_path, "a")
+    cache.folder.mkdir()
+    metadata = {"sha256": digest.hexdigest()}
+    save_file({"keys": keys, "vectors": vectors}, cache.folder / "x.safetensors", metadata)
+    found = everything_in(cache, TEXTS[:3])
+    assert set(found) == set(TEXTS[:2])
+    np.testing.assert_array_equal(found[TEXTS[1]], vectors[1])
+    assert not cache.damaged

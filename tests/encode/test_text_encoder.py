@@ -1,5 +1,7 @@
 import importlib.util
 import json
+import os
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,13 +9,19 @@ import numpy as np
 import pytest
 from tiny import make_encoder, quiet
 
+from clear_ir.data.collection import Text
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
+from clear_ir.encode.backends import InProcess
 from clear_ir.encode.model_loading import MINILM, load_encoder, weights_hash
+from clear_ir.encode.search import rank_passages, search_top_k
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.encode.vectors import new_matrix
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
+
+on_disk = pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room on the disk cannot be reserved here")
 
 TEXTS = ["river desert", "moon", "river desert"]
 
@@ -163,3 +171,70 @@ def test_weights_that_are_a_pointer_or_broken_or_an_adapter_alone(tmp_path):
     (adapter / "adapter_config.json").write_text(json.dumps(base))
     with pytest.raises(InputError, match=r"It is an adapter, which needs the package peft and its base model .*gone"):
         load_encoder(str(adapter))
+
+
+@on_disk
+def test_large_matrices_are_in_a_file_and_the_same(tmp_path, monkeypatch):
+    model = make_encoder(double=False)
+    texts = [f"river {'moon ' * (i % 7)}" for i in range(90)] + ["tree", "bird", "river moon"]  # many repeat
+    expected = quiet(model).encode(texts, "passage")
+    monkeypatch.setattr("clear_ir.encode.vectors.MAPPED_FROM", 0)
+    monkeypatch.setattr("clear_ir.encode.vectors.BLOCK_BYTES", 32 * 4 * 7)
+    monkeypatch.setattr("clear_ir.encode.text_encoder.SAVE_BYTES", 1)
+    for cache in (tmp_path / "cache", tmp_path / "cache", None):
+        mapped = quiet(model, cache=cache, backend=InProcess(batch_size=4)).encode(texts, "passage")
+        np.testing.assert_allclose(mapped, expected, atol=1e-6)
+        assert is_mapped(mapped)
+    assert len(list((tmp_path / "cache").rglob("*.*"))) > 1, "many vectors are written before the end"
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_file()], "the matrix leaves nothing behind"
+
+
+def is_mapped(vectors):
+    while isinstance(vectors, np.ndarray):
+        if isinstance(vectors, np.memmap):
+            return True
+        vectors = vectors.base
+    return False
+
+
+@on_disk
+def test_without_room_on_the_disk_matrices_are_in_memory(monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("clear_ir.encode.vectors.MAPPED_FROM", 0)
+    assert is_mapped(new_matrix(3, 4))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    matrix = new_matrix(3, 4)
+    assert not is_mapped(matrix)
+    assert (matrix.shape, matrix.dtype) == ((3, 4), np.float32)
+
+
+@on_disk
+def test_large_matrices_are_never_copied(tmp_path, monkeypatch):
+    """A matrix of 64 MiB in a file; what is allocated beside it stays far below its size."""
+    monkeypatch.setattr("clear_ir.encode.vectors.MAPPED_FROM", 2**25)
+    monkeypatch.setattr("clear_ir.encode.text_encoder.SAVE_BYTES", 2**22)
+    texts = [f"t{i}" for i in range(2**15)]
+
+    class Place:
+        def encode(self, model, texts, side, precision):
+            for begin in range(0, len(texts), 512):
+                batch = texts[begin : begin + 512]
+                yield batch, np.array([[int(text[1:]) % 97] for text in batch], np.float32).repeat(512, 1)
+
+    encoder = quiet(make_encoder(double=False), backend=Place(), cache=tmp_path)
+    queries, ids = np.ones((3, 512), np.float32), texts[::-1]
+    rows = [ParallelRow(str(i), f"q{i}", f"t{i}", f"p{i}", f"c{i}", "sw") for i in range(20)]
+    corpus = [Text(text, text, "en") for text in texts]
+    tracemalloc.start()
+    try:
+        for _ in range(2):  # the second time from the cache
+            passages = encoder.encode(texts, "passage")
+        search_top_k(queries, passages, ["a", "b", "c"], ids)
+        rank_passages(queries, passages, ["a", "b", "c"], ids, {name: [ids[5]] for name in "abc"})
+        monkeypatch.setattr(Place, "encode", lambda self, model, texts, *_: [(texts, np.ones((len(texts), 512)))])
+        mine_hard_negatives(encoder, rows, MiningSettings(num_negatives=1, range_min=0, range_max=9), corpus)
+        assert tracemalloc.get_traced_memory()[1] < 2**25 + 2**24
+    finally:
+        tracemalloc.stop()
