@@ -25,7 +25,7 @@ def test_few_dev_questions_choose_nothing_and_the_base_is_not_returned(tmp_path,
     assert dev["base"] == judge.base_metrics
     assert dev["kept"]["mean"] == pytest.approx(judge(load_encoder(str(tmp_path / "m")))[judge.primary])
     sentences = describe_verdict(dev, "clear")
-    assert sentences[0].startswith("4 dev questions, mean nDCG@10 x 100: base ")
+    assert sentences[0].startswith("Dev questions: 4; mean nDCG@10 x 100: base ")
     assert "the last was kept: fewer than 50" in sentences[1]
 
 
@@ -62,7 +62,7 @@ def test_a_verdict_by_hand():
     assert verdict["kept"] == {"mean": 0.5, "q-en.p-en": 0.895, "q-sw.p-en": 0.5}
     assert verdict["last"]["mean"] == 0.6, "without the penalty of a veto"
     assert describe_verdict(verdict, "clear") == [
-        "60 dev questions, mean nDCG@10 x 100: base 40.0, kept step 2 50.0, last step 4 60.0."
+        "Dev questions: 60; mean nDCG@10 x 100: base 40.0, kept step 2 50.0, last step 4 60.0."
     ]
     [_, warning] = describe_verdict(judge_run(Judge, log, 4, True), "infonce")
     assert "q-en.p-en 90.0 -> 80.0" in warning
