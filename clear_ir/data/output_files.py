@@ -120,7 +120,8 @@ def check_new(path: Path, marker: str | None = None, overwrite: bool = False) ->
             raise InputError(f"{path} exists; give another path or allow overwriting.", "out", "overwrite")
         return
     if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; give a folder name for the output.", "out")
+        kind = "a pipe or a device" if _is_stream(path) else "a file"
+        raise InputError(f"{path} is {kind}; give a folder name for the output.", "out")
     if not path.exists() or not _children(path):
         return
     if not (path / marker).exists():
@@ -148,6 +149,7 @@ def hold_output(path: Path, marker: str | None = None, overwrite: bool = False) 
         InputError: If another run holds the path, it is taken, or nothing can be written there.
     """
     if _is_stream(path):
+        check_new(path, marker, overwrite)  # before anything is renamed: no folder takes the place of a device
         yield
         return
     place = _place(path)
@@ -245,6 +247,8 @@ def put_in_place(made: Path, path: Path) -> None:
     if not place.exists():
         made.replace(place)
         return
+    if not place.is_dir():
+        raise InputError(f"{path} is not a folder; it came while the output was made. Give another path.", "out")
     old = _new_beside(path, "old")
     place.replace(old)
     try:

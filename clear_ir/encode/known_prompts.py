@@ -55,10 +55,11 @@ def add_known_prompts(model: SentenceTransformer, name: str) -> None:
     without any; a notice says so.
 
     Args:
-        model: The encoder. If it has prompts, it keeps them.
+        model: The encoder. If it has prompts, it keeps them; that of passages is made that of documents.
         name: Its name on the hub, or its folder.
     """
     if any(model.prompts.values()):
+        _use_passage_prompt(model, name)
         return
     folder = Path(name)
     if not folder.is_dir():
@@ -79,6 +80,24 @@ def add_known_prompts(model: SentenceTransformer, name: str) -> None:
     if prompts := family_prompts(folder.resolve().name):
         logger.warning("%s has no prompts; it gets those of the model that its name says: %s.", name, prompts)
         model.prompts = prompts
+
+
+def _use_passage_prompt(model: SentenceTransformer, name: str) -> None:
+    """Make the prompt named `passage` or `corpus` that of documents, if these have none of their own.
+
+    sentence-transformers gives each model that it loads an empty prompt named `document`, which `encode_document` then
+    takes.
+    """
+    other = next((other for other in ("passage", "corpus") if model.prompts.get(other)), None)
+    if other and not model.prompts.get("document"):
+        model.prompts["document"] = model.prompts[other]
+        logger.warning(
+            "%s has its prompt for passages, %r, under the name %s. It is used; sentence-transformers' encode_document "
+            "needs it under the name document.",
+            name,
+            model.prompts[other],
+            other,
+        )
 
 
 def _card(folder: Path) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def describe_verdict(verdict: dict[str, Any], loss: str) -> list[str]:
     worse = [name for name in directions if 100 * (base[name] - kept[name]) > WORTH_A_WARNING]
     if worse:
         losses = ", ".join(f"{name} {100 * base[name]:.1f} -> {100 * kept[name]:.1f}" for name in worse)
-        noise = "" if questions >= MIN_DEV_QUESTIONS else f" With so few questions this may be chance."
+        noise = "" if questions >= MIN_DEV_QUESTIONS else " With so few questions this may be chance."
         sentences.append(
             f"Warning: training with the loss {loss} made the encoder worse: {losses}.{noise} Ways out: fewer steps, a "
             "lower learning rate, a guard, or merging with the base."

@@ -135,6 +135,16 @@ def test_a_device_is_written_to_and_stays(tmp_path):
     assert os.read(reader, 100) == b'{"a": 1}\n'
     os.close(reader)
     assert (tmp_path / "pipe").is_fifo()
+    # A folder never takes the place of a pipe, or of /dev/null.
+    with pytest.raises(InputError, match="is a pipe or a device; give a folder name"):
+        make(tmp_path / "pipe", overwrite=True)
+    made = tmp_path / "made"
+    made.mkdir()
+    with pytest.raises(InputError, match="is not a folder"):
+        put_in_place(made, tmp_path / "pipe")
+    made.rmdir()
+    assert names(tmp_path) == ["pipe"]
+    assert (tmp_path / "pipe").is_fifo()
 
 
 CHILD = """

@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
+from sentence_transformers import SentenceTransformer
 from tiny import make_encoder
 
 from clear_ir.data.output_files import write_text
 from clear_ir.encode.known_prompts import family_prompts
-from clear_ir.encode.model_loading import load_encoder
+from clear_ir.encode.model_loading import load_encoder, prompt_of
 
 E5 = {"query": "query: ", "document": "passage: "}
 
@@ -67,3 +69,19 @@ def test_a_card_that_cannot_be_read_says_nothing(tmp_path, card):
     folder = saved(tmp_path / "mine")
     write_text(folder / "README.md", card)
     assert not any(load_encoder(str(folder)).prompts.values())
+
+
+@pytest.mark.parametrize("other", ["passage", "corpus"])
+def test_a_passage_prompt_of_another_name_is_that_of_documents(tmp_path, caplog, other):
+    encoder = make_encoder(double=False)
+    encoder.prompts = {"query": "query: ", other: "river : "}
+    encoder.save_pretrained(str(tmp_path / "m"))
+    assert SentenceTransformer(str(tmp_path / "m"), device="cpu").prompts["document"] == "", "the library fills it in"
+    loaded = load_encoder(str(tmp_path / "m"))
+    assert prompt_of(loaded, "passage") == "river : "
+    np.testing.assert_allclose(loaded.encode_document(["moon"]), encoder.encode(["river : moon"]), atol=1e-6)
+    assert f"under the name {other}" in caplog.text
+    caplog.clear()
+    loaded.save_pretrained(str(tmp_path / "again"))
+    assert prompt_of(load_encoder(str(tmp_path / "again")), "passage") == "river : "
+    assert not caplog.text
