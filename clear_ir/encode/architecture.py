@@ -15,7 +15,7 @@ POSITION_TABLES = ("position_embeddings", "wpe", "embed_positions")
 
 
 def make_usable(model: SentenceTransformer, name: str) -> None:
-    """Give the tokenizers a padding token if they have none, and check that queries and passages have a route.
+    """Give tokenizers a padding token if they have none. Check that they know words and that both sides have a route.
 
     The attention mask hides the padding, so the text's end serves as well as a token of its own. GPT's tokenizers have
     nothing else.
@@ -25,11 +25,17 @@ def make_usable(model: SentenceTransformer, name: str) -> None:
         name: Its name, for errors.
 
     Raises:
-        InputError: If there is no token to pad with, or the encoder is a router of other things than queries and
-            passages.
+        InputError: If a tokenizer knows no words, there is no token to pad with, or the encoder is a router of other
+            things than queries and passages.
     """
     for module in model.modules():
         tokenizer: Any = getattr(module, "tokenizer", None)
+        if hasattr(tokenizer, "all_special_tokens") and len(tokenizer) <= len(tokenizer.all_special_tokens):
+            # Where its files are lacking, transformers makes one that knows nothing.
+            raise InputError(
+                f"The tokenizer of {name} knows no words: files such as tokenizer.json or vocab.txt are lacking; give "
+                "a complete model folder."
+            )
         if hasattr(tokenizer, "pad_token") and tokenizer.pad_token is None:
             if tokenizer.eos_token is None:
                 raise InputError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from clear_ir.data.files import InputError, check_not_pointer, is_path, no_such_folder, reason_of
 from clear_ir.encode.architecture import make_usable
 from clear_ir.encode.known_prompts import add_known_prompts
+from clear_ir.encode.missing_weights import warn_of_missing_weights
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -43,12 +44,13 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
     with naming_failures_to_load(name) as path:
         from sentence_transformers import SentenceTransformer
 
-        model = SentenceTransformer(
-            str(path) if path.is_dir() else name,  # a hub name keeps its slash on every system
-            trust_remote_code=trust_remote_code,
-            model_kwargs={"use_safetensors": True},
-            local_files_only=path.is_dir(),
-        )
+        with warn_of_missing_weights(name):
+            model = SentenceTransformer(
+                str(path) if path.is_dir() else name,  # a hub name keeps its slash on every system
+                trust_remote_code=trust_remote_code,
+                model_kwargs={"use_safetensors": True},
+                local_files_only=path.is_dir(),
+            )
         make_usable(model, name)
         add_known_prompts(model, name)
         if name == MINILM:
@@ -86,7 +88,7 @@ def naming_failures_to_load(name: str) -> Iterator[Path]:
         yield path
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, TypeError, KeyError, SafetensorError) as error:
         reason = reason_of(error)
         here = f" There is no folder {name} here; without a network, give a model folder or {MINILM!r}."
         hint = _adapter_hint(path) if path.is_dir() else here
@@ -104,7 +106,9 @@ def _check_folder(path: Path) -> None:
         other = sorted(path.rglob("*.bin"))
         hint = f"; {other[0].name} is not read, convert it to safetensors" if other else "; give a complete folder"
         raise InputError(f"{path} holds no weights (*.safetensors){hint}.")
-    for file in weights:
+    # Of tokenizers and settings, too: git LFS keeps every large file. Other weights are not read.
+    small = [file for file in path.iterdir() if file.is_file() and file.suffix in (".json", ".txt", ".model")]
+    for file in weights + small:
         check_not_pointer(file)
 
 

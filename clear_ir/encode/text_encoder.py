@@ -102,6 +102,9 @@ class TextEncoder:
         Returns:
             Shape (num_texts, dim), float32. Rows have length 1 unless the model compares by dot product. A large matrix
             is in a file, see `clear_ir.encode.vectors.new_matrix`.
+
+        Raises:
+            InputError: If a vector is not finite: half precision overflowed, or the model is broken.
         """
         from tqdm.auto import tqdm
 
@@ -115,6 +118,12 @@ class TextEncoder:
         show_bar = self.show_progress and len(missing) > MAX_TEXTS_WITHOUT_BAR
         with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not show_bar) as bar:
             for batch, encoded in self.backend.encode(self.model, missing, side, self.precision):
+                if not np.isfinite(encoded).all():
+                    raise InputError(
+                        f"The model gives vectors that are no numbers (NaN or infinite) in {self.precision}; use fp32, "
+                        "or another model if it is fp32 already.",
+                        "precision",
+                    )
                 vectors.put(batch, encoded)
                 unsaved += batch
                 bar.update(len(batch))
