@@ -32,7 +32,10 @@ def compare(
     typer.echo(differences_table(comparison.directions, *models).markdown())
     if comparison.base.mixed:
         typer.echo(mixed_table([comparison.base, *comparison.others], comparison.mixed).markdown())
-    typer.echo(summary_table(*models, comparison.summaries).markdown())
+    if (
+        summaries := summary_table(*models, comparison.summaries)
+    ).rows:  # of one direction that is not English there are none
+        typer.echo(summaries.markdown())
     for warning in comparison.base.few_questions:
         typer.echo(warning)
     print_result("nDCG@10 x 100.", after_compare([base, *others], comparison.base.origin))

@@ -116,6 +116,7 @@ def _print_tables(results: Results) -> None:
     typer.echo(measures_table([results]).markdown())
     if results.mixed:
         typer.echo(mixed_table([results]).markdown())
-    typer.echo(summary_table(results, [], []).markdown())
+    if (summaries := summary_table(results, [], [])).rows:  # of one direction that is not English there are none
+        typer.echo(summaries.markdown())
     for warning in results.few_questions:
         typer.echo(warning)

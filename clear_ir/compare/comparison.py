@@ -100,7 +100,7 @@ def compare_models(base: Results, others: Sequence[Results]) -> Comparison:
     Raises:
         InputError: If two models have one name, or the data differ.
     """
-    check_names([base, *others])
+    check_comparable([base, *others])
     mixed = []
     for measure in (MAIN_MEASURE, MAIN_MIXED_MEASURE):
         if all(measure in pool.measures for results in (base, *others) for pool in results.mixed.values()):
@@ -109,12 +109,20 @@ def compare_models(base: Results, others: Sequence[Results]) -> Comparison:
     return Comparison(base, list(others), compare_results(base, others), summaries, _corrected(mixed))
 
 
-def check_names(results: Sequence[Results]) -> None:
-    """Refuse models that tables could not tell apart.
+def check_comparable(results: Sequence[Results]) -> None:
+    """Refuse results that one table cannot hold.
+
+    Args:
+        results: Those of the base, and of other models.
 
     Raises:
-        InputError: If two have one name.
+        InputError: If a folder is given twice, they are of different data, or two models have one name.
     """
+    folders = [result.folder.resolve() for result in results if result.folder]
+    if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
+        raise InputError(f"The results in {twice} are given twice; give those of another model.")
+    for other in results[1:]:
+        check_same_data(results[0], other)
     names = [result.model for result in results]
     if double := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"Two results are named {double!r}; evaluate one of the models again under another name.")

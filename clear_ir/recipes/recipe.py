@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clear_ir.data.files import InputError, reason_of
 from clear_ir.data.settings import Settings
+from clear_ir.data.validation import setting_error
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.merge.settings import MergeSettings
 from clear_ir.mine.settings import MiningSettings
@@ -80,7 +81,7 @@ def load_recipe(name: str | None, flags: Mapping[str, Mapping[str, Any]] | None 
         _validate(document, str(path))
     for stage, settings in (flags or {}).items():
         document[stage] = {**(document.get(stage) or {}), **settings}
-    return _validate(document, f"{path} with the flags" if path else "the flags")
+    return _validate(document, f"{path} with the flags" if path else "", with_flags=True)
 
 
 def shipped_recipes() -> dict[str, str]:
@@ -104,18 +105,24 @@ def _path_of(name: str) -> Path:
     raise InputError(f"There is no recipe {name!r}; give a YAML file or one of: {', '.join(shipped_recipes())}.")
 
 
-def _validate(document: Mapping[str, Any], source: str) -> Recipe:
+def _validate(document: Mapping[str, Any], source: str, with_flags: bool = False) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        where = f"{source}: " if source else ""
         if first["type"] == "extra_forbidden":
-            raise InputError(f"{source}: unknown key {key!r}{_suggestion(first['loc'])}.") from None
-        message = first["msg"].removeprefix("Value error, ")
+            known = f"{where}unknown key" if where else "Unknown key"
+            raise InputError(f"{known} {key!r}{_suggestion(first['loc'])}.") from None
+        if with_flags and len(first["loc"]) > 1:  # a single value, which only a flag can have made wrong
+            raise setting_error(Recipe, {**first, "loc": first["loc"][:2]}) from None
+        message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+        if with_flags:
+            raise InputError(f"{where}{message}.") from None
         message = message[0].lower() + message[1:]
         value = f"; the value is {first['input']!r}" if not isinstance(first["input"], dict) else ""
-        raise InputError(f"{source}: {key}: {message}{value}.") from None
+        raise InputError(f"{where}{key}: {message}{value}.") from None
 
 
 def _suggestion(location: tuple[str | int, ...]) -> str:

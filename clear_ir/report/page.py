@@ -152,7 +152,8 @@ def _summary(reported: Reported) -> Iterator[Section]:
         "rows. Monolingual: mean of the directions with one language; cross-lingual: of the others."
     )
     table = tables.summary_table(comparison.base, comparison.others, comparison.summaries)
-    yield Section("Summary", note, table)
+    if table.rows:  # there are none of one direction that is not English
+        yield Section("Summary", note, table)
 
 
 def _bars(reported: Reported) -> Iterator[Section]:

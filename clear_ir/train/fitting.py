@@ -41,8 +41,10 @@ def fit_settings(
     if (processes := num_processes()) > 1:  # together they have one batch without a text twice
         largest, reason = largest // processes, f"{reason}, by {processes} processes"
     if largest < SMALLEST_BATCH:
+        # Rows that share a question or a passage are held out together, and that may be all of them.
+        advice = "hold out fewer" if rows else "hold out none, since rows that share a text are held out together"
         raise InputError(
-            f"{reason}, too few for a batch of {SMALLEST_BATCH}; give more rows, or hold out fewer.",
+            f"{reason}, too few for a batch of {SMALLEST_BATCH}; give more rows, or {advice}.",
             "rows",
             "dev_share",
             *(["batch_languages"] if settings.batch_languages == "single" else []),

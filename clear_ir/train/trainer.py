@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -340,6 +341,7 @@ def make_arguments(
         logging_steps=settings.logging_steps,
         logging_first_step=True,
         disable_tqdm=True,
+        logging_nan_inf_filter=False,  # it would show a loss that is no number as 0
         seed=settings.seed,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -381,7 +383,7 @@ def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, 
 
 
 class StepBar(TrainerCallback):
-    """A bar over the training steps, with loss, rate and remaining time. It replaces the trainer's output.
+    """A bar over the training steps, with loss, rate and remaining time. It stops a run whose loss is no number.
 
     Args:
         label: The text before the bar.
@@ -402,7 +404,18 @@ class StepBar(TrainerCallback):
             self.bar.update(state.global_step - self.bar.n)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Show the last loss and the last dev score."""
+        """Show the last loss and the last dev score.
+
+        Raises:
+            InputError: If the loss is no number, since nothing can be learned after that.
+        """
+        if logs and not math.isfinite(float(logs.get("loss", 0))):
+            raise InputError(
+                f"The loss is no number (NaN or infinite) at step {state.global_step}; lower the learning rate, use "
+                "precision fp32, or check that the model's own vectors are numbers.",
+                "learning_rate",
+                "precision",
+            )
         if self.bar is not None and logs:
             names = {"loss": "loss", "eval_cross_lingual_nDCG@10": "dev nDCG@10"}
             shown = {label: f"{float(logs[name]):.3g}" for name, label in names.items() if name in logs}

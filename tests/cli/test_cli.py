@@ -163,7 +163,7 @@ def test_bad_recipe_model_and_collection(run, tmp_path, own_rows, tiny_folder):
     strict = run("evaluate", "--model", tiny_folder, "--data", collection, "--out", tmp_path / "r2", "--strict")
     refused(strict, "line 2", "'7'")
     refused(run("compare", tmp_path / "c", tmp_path / "res"), "holds no results.json")
-    refused(run("compare", tmp_path / "res", tmp_path / "res"), "Two results are named")
+    refused(run("compare", tmp_path / "res", tmp_path / "res"), "are given twice; give those of another model")
     assert not (tmp_path / "r2").exists()
     assert not (tmp_path / "m").exists()
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from clear_ir.compare.comparison import (
+    check_comparable,
     compare_models,
     compare_results,
     compare_summaries,
@@ -144,3 +145,14 @@ def test_the_mixed_table_is_corrected_over_both_of_its_measures(pair):
     assert [d.measure for d in mixed] == ["nDCG@10", "Complete@10"]
     assert [d.p_holm for d in mixed] == pytest.approx(holm([d.p for d in mixed]))
     assert min(d.p_holm for d in mixed) == pytest.approx(2 * min(d.p for d in mixed)), "the table has two rows"
+
+
+def test_one_folder_twice_and_other_data_are_named_before_equal_names(tmp_path):
+    base, other = results("a", [1.0] * 3), results("a", [1.0] * 3, data_hash="e")
+    with pytest.raises(InputError, match="other data"):
+        check_comparable([base, other])
+    with pytest.raises(InputError, match="Two results are named 'a'"):
+        check_comparable([base, results("a", [0.5] * 3)])
+    base.folder = tmp_path / "a"
+    with pytest.raises(InputError, match=r"The results in .*a are given twice"):
+        check_comparable([base, base])

@@ -137,5 +137,24 @@ def test_wrong_recipes_name_file_and_key(tmp_path, text, message):
 def test_unknown_recipe_and_wrong_flag():
     with pytest.raises(InputError, match=r"no recipe 'papre'.*paper"):
         load_recipe("papre")
-    with pytest.raises(InputError, match="the flags: unknown key 'train.batchsize'; did you mean 'batch_size'"):
+    with pytest.raises(InputError, match="^Unknown key 'train.batchsize'; did you mean 'batch_size'"):
         load_recipe(None, {"train": {"batchsize": 3}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"batch_size": 1}, "batch_size is 1; it should be greater than or equal to 2."),
+        ({"loss": "x"}, "loss is 'x'; choose among clear, infonce, infonce-en, infonce-both, infonce-symmetric."),
+        (
+            {"alpha": 0.9, "beta": 0.5, "gamma": 0.1},
+            "alpha + beta + gamma is 1.5; the forward term gets the rest of 1, so",
+        ),
+        ({"mini_batch_num_tokens": "x"}, "mini_batch_num_tokens is 'x'; give a count of at least 1, or auto."),
+    ],
+)
+def test_a_wrong_flag_is_named_as_it_is_given(settings, sentence):
+    with pytest.raises(InputError) as caught:
+        load_recipe(None, {"train": settings})
+    assert str(caught.value).startswith(sentence)
+    assert not str(caught.value).endswith("..")

@@ -165,3 +165,10 @@ def test_the_page_asks_a_browser_for_nothing_and_fits_a_phone(whole_report, tmp_
 def test_bars_of_a_direction_in_which_all_questions_score_alike():
     svg = bar_chart({"m": {"q-en.p-en": (0.7, 0.7 + 1e-16, 0.7), "q-de.p-en": (0.1 + 0.2, 0.3, 0.3)}})
     assert "<svg" in svg
+
+
+def test_results_without_summaries_have_no_empty_table(tmp_path):
+    results = make_results("base", 0)
+    results.directions = {"q-de.p-de": results.directions["q-en.p-en"]}
+    render_report(tmp_path / "r", results, [])
+    assert "## Summary" not in (tmp_path / "r" / "report.md").read_text()

@@ -137,5 +137,5 @@ def test_translations_from_the_command_line(run, tmp_path, tiny_folder):
     refused(run(*train, "--out", tmp_path / "n"), "no column 'english' among en, sw")
     write_text(tmp_path / "pairs.csv", "english,translation\n")
     refused(run(*train, "--out", tmp_path / "n"), "holds no records")
-    refused(run(*train, "--out", tmp_path / "n", "--set", "distil_steps=-1"), "distil_steps")
+    refused(run(*train, "--out", tmp_path / "n", "--set", "distil_steps=-1"), "--distil-steps is -1; it should be")
     assert not list(tmp_path.glob("n*"))

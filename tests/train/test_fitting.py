@@ -79,3 +79,11 @@ def test_what_fits_stays():
     rows = make_training_rows(40).records
     chosen = settings(batch_size=40, num_negatives=1)
     assert fit_settings(chosen, rows, ["sw"] * 40, 1) == (chosen, [])
+
+
+def test_rows_that_are_all_held_out_together_say_so():
+    rows = make_training_rows(20)
+    for record in rows.records:
+        record["positive"] = "the moon"
+    with pytest.raises(InputError, match="0 rows are left .* hold out none, since rows that share a text are held out"):
+        split_rows(rows, settings(dev_share=0.1))

@@ -423,3 +423,13 @@ def test_one_text_in_two_forms_of_unicode_is_no_negative_of_itself():
     for batch in LanguageBatchSampler(dataset, batch_size=4):
         assert len({dataset["positive"][row] for row in batch}) == 4
     assert dataset["cross_anchor"] == plain["cross_anchor"], "other texts stay as they are"
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+    encoder = make_encoder(double=False)
+    with torch.no_grad():
+        next(encoder.parameters()).fill_(float("nan"))
+    encoder.save_pretrained(str(tmp_path / "broken"), create_model_card=False)
+    with pytest.raises(InputError, match="The loss is no number .* at step 1"):
+        train_model(str(tmp_path / "broken"), make_training_rows(), settings(dev_share=0), tmp_path / "m")
+    assert not list(tmp_path.glob("m*"))
