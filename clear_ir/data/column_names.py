@@ -189,7 +189,7 @@ def _find(where: str, theirs: str, names: Sequence[str]) -> str:
 def no_column(where: str, column: str, names: Iterable[str]) -> str:
     """The beginning of the sentence that says that a column is lacking."""
     shown = [str(name) if len(str(name)) <= _MOST_LETTERS else f"{str(name)[:_MOST_LETTERS]!r}..." for name in names]
-    return f"{where}: no column {column!r} among {', '.join(shown)}"
+    return f"{where}: no column {column!r} among {', '.join(shown) or 'none'}"
 
 
 def _describe(name: str, roles: Mapping[str, str], values: Sequence[Any]) -> _Column:

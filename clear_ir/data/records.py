@@ -47,7 +47,13 @@ def read_records(path: Path, notes: list[str] | None = None) -> Iterator[Record]
         return
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; give a file with at least one record.")
-    if suffix in (".jsonl", ".ndjson", ".json"):
+    with path.open("rb") as file:
+        begin = file.read(4)
+    if begin == b"PAR1":  # whatever its name ends in; so are Excel files, which are ZIP files
+        yield from _read_parquet(path)
+    elif begin == b"PK\x03\x04" and suffix in (".jsonl", ".ndjson", ".json"):
+        yield from read_table(path, notes)
+    elif suffix in (".jsonl", ".ndjson", ".json"):
         yield from _read_json(path, notes)
     elif suffix in (*TEXT_TABLES, *EXCEL_TABLES, ".xls"):
         yield from read_table(path, notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from clear_ir.data.files import InputError
@@ -10,12 +11,14 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Router
 
+logger = logging.getLogger(__name__)
+
 #: What transformers call the table of positions: BERT and its like, GPT-2, BART and OPT.
 POSITION_TABLES = ("position_embeddings", "wpe", "embed_positions")
 
 
 def make_usable(model: SentenceTransformer, name: str) -> None:
-    """Give tokenizers a padding token if they have none. Check that they know words and that both sides have a route.
+    """Give tokenizers a padding token if they have none, and cut texts at the encoder's last position, with a warning.
 
     The attention mask hides the padding, so the text's end serves as well as a token of its own. GPT's tokenizers have
     nothing else.
@@ -43,6 +46,11 @@ def make_usable(model: SentenceTransformer, name: str) -> None:
                     "name a pad_token in its tokenizer_config.json."
                 )
             tokenizer.pad_token = tokenizer.eos_token
+    for module in _cutting(model):
+        length, limit = module.max_seq_length, _positions(module)
+        if length and limit and length > limit:
+            logger.warning("%s has %s positions, so max_seq_length %s -> %s.", name, limit, length, limit)
+            module.max_seq_length = limit
     for router in routers(model):
         known = {*router.sub_modules, *(task for task, _ in router.route_mappings)}
         if not (known & {"text", None} or {"query", "document"} <= known):
@@ -69,11 +77,7 @@ def limit_length(model: SentenceTransformer, max_seq_length: int | None) -> None
     Raises:
         InputError: If the encoder cannot read as many, or cannot cut texts.
     """
-    from sentence_transformers.base.modules import Router
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-
-    others = (type(model), Router, StaticEmbedding)
-    cutting: list[Any] = [m for m in model.modules() if hasattr(m, "max_seq_length") and not isinstance(m, others)]
+    cutting = _cutting(model)
     if max_seq_length is not None and not cutting:
         raise InputError(
             "max_seq_length cannot be set: the encoder has static embeddings, which read texts of any length; leave it "
@@ -91,6 +95,15 @@ def limit_length(model: SentenceTransformer, max_seq_length: int | None) -> None
                 "max_seq_length",
                 begins_with_setting=True,
             )
+
+
+def _cutting(model: SentenceTransformer) -> list[Any]:
+    """The parts of an encoder that cut texts."""
+    from sentence_transformers.base.modules import Router
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    others = (type(model), Router, StaticEmbedding)
+    return [m for m in model.modules() if hasattr(m, "max_seq_length") and not isinstance(m, others)]
 
 
 def _positions(module: Any) -> int | None:

@@ -218,6 +218,9 @@ def _tables(model: nn.Module) -> list[tuple[nn.Module, str]]:
 
 def _obstacle(model: nn.Module, table: nn.Embedding, places: list[Any], weight_decay: float) -> str:
     """Why training only the rows in use would not be exact; empty if it is."""
+    tokenizers = {id(part.tokenizer) for part in model.modules() if getattr(part, "tokenizer", None) is not None}
+    if len(tokenizers) > 1:
+        return "queries and passages have a tokenizer each"
     names = [name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter is table.weight]
     if len(places) > 1 or len(names) > 1:
         return "another part of the encoder shares it"

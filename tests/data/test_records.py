@@ -6,6 +6,7 @@ import pytest
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.records import read_records
+from clear_ir.data.rows import read_parallel_rows
 
 
 def records_of(path):
@@ -162,3 +163,27 @@ def test_json_that_cannot_be_held_is_named_with_its_line(tmp_path, line, message
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n' + line + "\n")
     with pytest.raises(InputError, match=message):
         list(read_records(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet.bak"])
+def test_a_parquet_file_is_known_by_its_content(tmp_path, name):
+    from datasets import Dataset
+
+    Dataset.from_list([RECORD, RECORD]).to_parquet(str(tmp_path / name))
+    assert records_of(tmp_path / name)[0] == [RECORD, RECORD]
+
+
+def test_an_excel_file_with_the_name_of_json_is_read(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for cells in (["query", "id"], ["wo", 1]):
+        book.active.append(cells)
+    book.save(tmp_path / "a.xlsx")
+    (tmp_path / "a.xlsx").rename(tmp_path / "a.json")
+    assert records_of(tmp_path / "a.json")[0] == [{"query": "wo", "id": 1}]
+
+
+def test_a_record_without_fields_is_named(tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(InputError, match="no column 'query' among none"):
+        read_parallel_rows(tmp_path / "a.json", lang="de")

@@ -1,5 +1,7 @@
 """Encoders with unusual parts are loaded, encode and train, or one sentence says why they cannot."""
 
+import json
+
 import pytest
 import torch
 from commands import refused
@@ -141,3 +143,13 @@ def test_more_tokens_than_positions_are_refused_with_the_limit(tmp_path, tiny_fo
     assert encoder.encode([" ".join(WORDS * 2)]).shape == (1, 32), "as many work"
     with pytest.raises(InputError, match="has 64 positions"):
         limit_length(encoder, 65)
+
+
+def test_a_maximum_length_beyond_the_positions_is_cut_with_a_warning(tmp_path, caplog):
+    make_encoder(double=False).save_pretrained(str(tmp_path / "m"), create_model_card=False)
+    settings_file = tmp_path / "m" / "sentence_bert_config.json"
+    settings_file.write_text(json.dumps(json.loads(settings_file.read_text()) | {"max_seq_length": 512}))
+    encoder = load_encoder(str(tmp_path / "m"))
+    assert encoder.max_seq_length == 64
+    assert f"{tmp_path / 'm'} has 64 positions, so max_seq_length 512 -> 64." in caplog.messages
+    assert quiet(encoder).encode([" ".join(WORDS * 3)], "passage").shape == (1, 32)
