@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from clear_ir.data.files import InputError
 from clear_ir.data.validation import validate
 from clear_ir.prepare.prepared import Prepared
 
@@ -66,10 +67,13 @@ class DataSet:
             What the loader returns.
 
         Raises:
-            InputError: If a value is wrong or missing, or the loader cannot use the files.
+            InputError: If a value is wrong or missing, the loader cannot use the files, or they hold no questions.
         """
         options = validate(self.options, values)
-        return self.load(**dict(options))
+        prepared = self.load(**dict(options))
+        if not prepared.rows and not any(collection.queries for collection in prepared.collections.values()):
+            raise InputError(f"The files of {self.title} hold no questions; get them again.", "data")
+        return prepared
 
 
 #: The registered data sets by name. Read them through `data_sets`.

@@ -188,3 +188,12 @@ def test_help_of_prepare_loads_nothing_heavy():
         text, _, loaded = done.stdout.partition("LOADED")
         assert "prepare" in text
         assert not (heavy | lazy) & set(loaded.split())
+
+
+def test_a_release_without_questions_is_refused(run, tmp_path):
+    (tmp_path / "xquad.en.json").write_text('{"data": []}')
+    refused(
+        run("prepare", "xquad", "--data", tmp_path, "--langs", "en", "--out", tmp_path / "out"),
+        "hold no questions; get them again (--data).",
+    )
+    assert not (tmp_path / "out").exists()
