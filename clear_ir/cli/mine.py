@@ -54,7 +54,7 @@ def mine(
         scorer = None
         if chosen.mine.rescore:
             cross_encoder = load_cross_encoder(chosen.mine.rescore, trust_remote_code)
-            scorer = PairScorer(cross_encoder, chosen.encode.batch_size or 32, chosen.encode.precision)
+            scorer = PairScorer(cross_encoder, chosen.encode.batch_size or 32, encoder.precision)
         mined = mine_hard_negatives(encoder, parallel, chosen.mine, passages, scorer)
         write_jsonl(out, mined.records)
     if as_json:

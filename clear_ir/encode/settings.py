@@ -17,8 +17,9 @@ class EncodingSettings(Settings):
 
     batch_size: int | None = Field(None, ge=1)
     """Texts encoded at once. None: as many as fit into 4,096 tokens on a CPU, 65,536 tokens on other devices."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Precision of the model while it encodes. The embeddings are always float32."""
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
+    """Precision of the model while it encodes. The embeddings are always float32. auto: the faster one; on a CPU it is
+    measured."""
     cache: Path | None = None
     """Folder where embeddings are stored, so that no text is encoded twice. None: $CLEAR_IR_CACHE if it is set, else
     clear-ir/embeddings in the user's cache folder."""

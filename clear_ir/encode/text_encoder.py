@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ MAX_TEXTS_WITHOUT_BAR = 128
 SAVE_INTERVAL = 60.0
 #: Bytes of new embeddings that are written without waiting for that.
 SAVE_BYTES = 2**25
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,15 @@ class TextEncoder:
             The text encoder.
         """
         cache = None if settings.no_cache else settings.cache or default_cache()
-        return cls(model, InProcess(settings.batch_size), cache, settings.precision)
+        precision: Precision
+        if settings.precision == "auto":
+            from clear_ir.encode.precision import choose_precision
+
+            precision, sentence = choose_precision(model, training=False)
+            logger.warning("precision: auto chose %s", sentence)
+        else:
+            precision = settings.precision
+        return cls(model, InProcess(settings.batch_size), cache, precision)
 
     def with_model(self, model: SentenceTransformer) -> TextEncoder:
         """A text encoder with another model and the same backend, cache and precision."""

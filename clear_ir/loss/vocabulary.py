@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from sentence_transformers.sentence_transformer.modules import Router
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -163,7 +164,7 @@ def used_vocabulary(
     use. Checkpoints, and the encoder after the block, have the ordinary table. Make loss and trainer inside the block.
 
     Nothing is changed where this would not be exact: with weight decay, with a table that another part of the encoder
-    shares (tied weights), or without a table to train, as with a LoRA adapter.
+    shares (tied weights), with a router, or without a table to train, as with a LoRA adapter.
 
     Args:
         model: A `SentenceTransformer`.
@@ -218,9 +219,8 @@ def _tables(model: nn.Module) -> list[tuple[nn.Module, str]]:
 
 def _obstacle(model: nn.Module, table: nn.Embedding, places: list[Any], weight_decay: float) -> str:
     """Why training only the rows in use would not be exact; empty if it is."""
-    tokenizers = {id(part.tokenizer) for part in model.modules() if getattr(part, "tokenizer", None) is not None}
-    if len(tokenizers) > 1:
-        return "queries and passages have a tokenizer each"
+    if any(isinstance(module, Router) for module in model.modules()):
+        return "the encoder has routes, each with a table of its own"
     names = [name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter is table.weight]
     if len(places) > 1 or len(names) > 1:
         return "another part of the encoder shares it"

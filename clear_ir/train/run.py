@@ -32,12 +32,12 @@ from clear_ir.data.output_files import (
 from clear_ir.data.rows import TrainingRows, Translation
 from clear_ir.encode.architecture import limit_length
 from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
+from clear_ir.encode.precision import choose_precision
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.base_embeddings import embed_english
 from clear_ir.train.distillation import distil_model, read_distilled
-from clear_ir.train.precision import choose_precision
 from clear_ir.train.processes import first_does, join_processes, num_processes
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.trainer import (

@@ -313,7 +313,7 @@ def make_arguments(
 
     Args:
         settings: Batch size, learning rate and its schedule, seed, logging, and the precision, which is not `auto`: see
-            `clear_ir.train.precision`.
+            `clear_ir.encode.precision`.
         folder: Folder for checkpoints.
         steps: Number of optimizer steps.
         other_arguments: Further arguments.
@@ -327,7 +327,7 @@ def make_arguments(
     from sentence_transformers import SentenceTransformerTrainingArguments
 
     if settings.precision == "auto":
-        raise ValueError("precision is auto; choose one first, see clear_ir.train.precision")
+        raise ValueError("precision is auto; choose one first, see clear_ir.encode.precision")
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         max_steps=steps,

@@ -4,8 +4,10 @@ import pytest
 import torch
 from tiny import make_encoder, make_training_rows, settings
 
-from clear_ir.train import precision
-from clear_ir.train.precision import choose_precision
+from clear_ir.encode import precision
+from clear_ir.encode.precision import choose_precision
+from clear_ir.encode.settings import EncodingSettings
+from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.train.run import train_model
 from clear_ir.train.trainer import make_arguments
 
@@ -17,7 +19,7 @@ def with_bf16(monkeypatch):
     monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
 
     def takes(fp32, bf16):
-        monkeypatch.setattr(precision, "_time_once", lambda model, features, half: bf16 if half else fp32)
+        monkeypatch.setattr(precision, "_time_once", lambda model, features, half, training: bf16 if half else fp32)
 
     return takes
 
@@ -79,6 +81,16 @@ def test_a_run_says_it_and_a_resumed_run_keeps_it(tmp_path, tiny_folder, with_bf
     assert [r.getMessage() for r in caplog.records].count(f"precision: auto chose {log[0]['precision']}") == 1
     fixed = train_model(str(tiny_folder), make_training_rows(), settings(precision="fp32"), tmp_path / "n")
     assert fixed[0]["precision"] == ""
+
+
+def test_encoding_is_timed_without_gradients(with_bf16, monkeypatch, caplog):
+    asked = []
+    monkeypatch.setattr(precision, "_time_once", lambda model, features, half, training: asked.append(training) or 1.0)
+    encoder = TextEncoder.from_settings(make_encoder(double=False), EncodingSettings(precision="auto", no_cache=True))
+    assert not any(asked)
+    assert encoder.precision == "fp32"
+    assert "precision: auto chose fp32: with this encoder on this processor bf16 is 1.00 times as fast." in caplog.text
+    assert TextEncoder.from_settings(encoder.model, EncodingSettings(precision="bf16")).precision == "bf16"
 
 
 def test_arguments_need_a_choice(tmp_path):

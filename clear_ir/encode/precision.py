@@ -1,4 +1,4 @@
-"""`precision: auto`: which precision trains an encoder faster, measured with the encoder on this machine."""
+"""`precision: auto`: in which precision an encoder is faster, measured with the encoder on this machine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from clear_ir.encode.backends import Precision
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -19,14 +21,15 @@ TRIALS = 3
 LEAD = 1.1
 
 
-def choose_precision(model: SentenceTransformer) -> tuple[str, str]:
-    """Choose the precision of training.
+def choose_precision(model: SentenceTransformer, training: bool = True) -> tuple[Precision, str]:
+    """Choose the precision of training or encoding.
 
-    On a CPU that has products of bf16 matrices, the encoder is timed forward and backward in fp32 and bf16, for some
-    seconds: on some such processors fp32 is faster. Without them, and on a GPU, the hardware is known to decide.
+    On a CPU that has products of bf16 matrices, the encoder is timed in fp32 and bf16, for some seconds: on some such
+    processors fp32 is faster. Without them, and on a GPU, the hardware is known to decide.
 
     Args:
         model: The encoder, in float32. Its gradients and the random numbers stay as they are.
+        training: Whether to time the backward pass, too.
 
     Returns:
         `fp32`, `bf16` or `fp16`, and a sentence that says why.
@@ -38,17 +41,17 @@ def choose_precision(model: SentenceTransformer) -> tuple[str, str]:
         return "fp32", "fp32: the processor has no products of bf16 matrices."
     if getattr(model, "tokenizer", None) is None:
         return "fp32", "fp32: an encoder without a tokenizer is not timed."
-    seconds = {"fp32": math.inf, "bf16": math.inf}
+    seconds: dict[Precision, float] = {"fp32": math.inf, "bf16": math.inf}
     with torch.random.fork_rng(devices=[]):
         features = _random_features(model)
         for _ in range(TRIALS):
             for precision in seconds:
-                seconds[precision] = min(seconds[precision], _time_once(model, features, precision == "bf16"))
+                seconds[precision] = min(seconds[precision], _time_once(model, features, precision == "bf16", training))
     ratio = seconds["fp32"] / seconds["bf16"]
-    chosen, how = ("bf16", f"{ratio:.2f} times as fast as fp32") if ratio > LEAD else (
-        "fp32", f"bf16 is {ratio:.2f} times as fast"
-    )  # fmt: skip
-    return chosen, f"{chosen}: with this encoder on this processor {how}."
+    on_this = "with this encoder on this processor"
+    if ratio > LEAD:
+        return "bf16", f"bf16: {on_this} {ratio:.2f} times as fast as fp32."
+    return "fp32", f"fp32: {on_this} bf16 is {ratio:.2f} times as fast."
 
 
 def cpu_has_bf16() -> bool:
@@ -69,12 +72,13 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.ndim == 2
 
 
-def _time_once(model: SentenceTransformer, features: dict[str, Any], bf16: bool) -> float:
-    """Seconds of one forward and backward pass."""
+def _time_once(model: SentenceTransformer, features: dict[str, Any], bf16: bool, training: bool) -> float:
+    """Seconds of one forward pass, and of the backward pass if it is for training."""
     # Not the tables: a dense gradient of a large vocabulary costs the same in either precision.
     parameters = [p for p in model.parameters() if p.requires_grad and p.numel() < 2**22]
     begin = time.perf_counter()
-    with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with torch.set_grad_enabled(training), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         loss = model(dict(features))["sentence_embedding"].float().sum()
-    torch.autograd.grad(loss, parameters, allow_unused=True)
+    if training:
+        torch.autograd.grad(loss, parameters, allow_unused=True)
     return time.perf_counter() - begin
