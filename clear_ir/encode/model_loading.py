@@ -79,7 +79,6 @@ def naming_failures_to_load(name: str) -> Iterator[Path]:
         raise InputError(f"{name} is not a model folder; give a folder, a hub name, or {MINILM!r}.")
     elif is_path(name):
         raise InputError(no_such_folder(path))
-    from safetensors import SafetensorError
     from transformers.utils import logging
 
     show_bars = logging.is_progress_bar_enabled()
@@ -88,7 +87,7 @@ def naming_failures_to_load(name: str) -> Iterator[Path]:
         yield path
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, ImportError, TypeError, KeyError, SafetensorError) as error:
+    except Exception as error:  # whatever the libraries may raise for a damaged folder
         reason = reason_of(error)
         here = f" There is no folder {name} here; without a network, give a model folder or {MINILM!r}."
         hint = _adapter_hint(path) if path.is_dir() else here
