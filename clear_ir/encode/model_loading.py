@@ -55,6 +55,8 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
         add_known_prompts(model, name)
         if name == MINILM:
             model.model_card_data.base_model = MINILM_ON_THE_HUB  # for the card of a model that is trained from it
+        # What does not fit together, such as a vocabulary and its embeddings, shows only when a text is encoded.
+        model.encode_query(["a", "b ☃ c"], show_progress_bar=False)  # with an unknown word and with padding
     return model
 
 
