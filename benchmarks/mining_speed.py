@@ -47,6 +47,7 @@ class LookUpEncoder:
     similarity_fn_name = "cosine"
     device = torch.device("cpu")
     max_seq_length = 256
+    default_prompt_name = None
 
     def __init__(self, vectors: dict[str, np.ndarray]) -> None:
         self.vectors = vectors

@@ -12,12 +12,11 @@ import numpy as np
 from clear_ir.data.collection import Text
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow, training_columns
-from clear_ir.data.texts import text_key
 from clear_ir.encode.cross_encoder import PairScorer, load_cross_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.mine.choosing import Chooser, SideNegatives, Vectors, row_scores
 from clear_ir.mine.fitting import fit_num_negatives
-from clear_ir.mine.pools import CorpusCounts, PassagePool, QueryPool
+from clear_ir.mine.pools import CorpusCounts, PassagePool, QueryPool, RowKeys
 from clear_ir.mine.rescoring import Rescorer
 from clear_ir.mine.settings import MiningSettings
 
@@ -98,9 +97,10 @@ def mine_hard_negatives(
     """
     if scorer is None and settings.rescore:
         scorer = PairScorer(load_cross_encoder(settings.rescore), precision=encoder.precision)
-    pool = PassagePool(rows, corpus or ())
-    query_pools = {lang: QueryPool(rows, lang) for lang in dict.fromkeys(row.lang for row in rows)}
-    known_passages, known_queries = _known_positives(rows, pool, query_pools)
+    keys = list(map(RowKeys.of, rows))
+    pool = PassagePool(rows, keys, corpus or ())
+    query_pools = {lang: QueryPool(rows, keys, lang) for lang in dict.fromkeys(row.lang for row in rows)}
+    known_passages, known_queries = _known_positives(rows, keys, pool, query_pools)
     candidates = [
         min(len(pool.texts) - len(not_passages), len(query_pools[row.lang].texts) - len(not_queries))
         for row, not_passages, not_queries in zip(rows, known_passages, known_queries, strict=True)
@@ -172,18 +172,18 @@ def _training_row(row: ParallelRow, passages: list[str], queries: list[str], sco
 
 
 def _known_positives(
-    rows: Sequence[ParallelRow], pool: PassagePool, query_pools: Mapping[str, QueryPool]
+    rows: Sequence[ParallelRow], keys: Sequence[RowKeys], pool: PassagePool, query_pools: Mapping[str, QueryPool]
 ) -> tuple[list[list[int]], list[list[int]]]:
     """The columns of the passages that are right for each row's query, and of the queries right for its passage."""
     # What rows share -> what is right for all of them: columns of passages, and keys of target-language queries.
     relevant_passages: dict[Shared, set[int]] = defaultdict(set)
     relevant_queries: dict[Shared, set[str]] = defaultdict(set)
-    by_passages, by_queries = list(map(_shared_by_passages, rows)), list(map(_shared_by_queries, rows))
-    for i, row in enumerate(rows):
+    by_passages, by_queries = list(map(_shared_by_passages, rows, keys)), list(map(_shared_by_queries, rows, keys))
+    for i, key in enumerate(keys):
         for shared in by_passages[i]:
             relevant_passages[shared].add(int(pool.positives[i]))
         for shared in by_queries[i]:
-            relevant_queries[shared].add(text_key(row.cross_query))
+            relevant_queries[shared].add(key.cross_query)
     passages = [sorted(_union(relevant_passages, shared)) for shared in by_passages]
     queries = [
         query_pools[row.lang].columns_of(_union(relevant_queries, shared))
@@ -192,18 +192,18 @@ def _known_positives(
     return passages, queries
 
 
-def _shared_by_passages(row: ParallelRow) -> list[Shared]:
+def _shared_by_passages(row: ParallelRow, key: RowKeys) -> list[Shared]:
     """Rows that have one of these in common have passages that are right for each other's queries."""
     return [
         ("passage id", row.passage_id),
-        ("query", text_key(row.query)),
-        ("cross_query", row.lang, text_key(row.cross_query)),
+        ("query", key.query),
+        ("cross_query", row.lang, key.cross_query),
     ]
 
 
-def _shared_by_queries(row: ParallelRow) -> list[Shared]:
+def _shared_by_queries(row: ParallelRow, key: RowKeys) -> list[Shared]:
     """Rows that have one of these in common have queries that are right for each other's passages."""
-    return [("passage id", row.passage_id), ("passage", text_key(row.passage)), ("query", text_key(row.query))]
+    return [("passage id", row.passage_id), ("passage", key.passage), ("query", key.query)]
 
 
 def _union(known: dict[Shared, set[T]], shared: list[Shared]) -> set[T]:

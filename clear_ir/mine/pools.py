@@ -49,6 +49,20 @@ class CorpusCounts:
         return f"{taken}. Left out: {said}." if said else f"{taken}."
 
 
+@dataclass(frozen=True)
+class RowKeys:
+    """What is equal for the same texts of a row, see `clear_ir.data.texts.text_key`. It is computed once."""
+
+    query: str
+    passage: str
+    cross_query: str
+
+    @classmethod
+    def of(cls, row: ParallelRow) -> RowKeys:
+        """The keys of a row."""
+        return cls(text_key(row.query), text_key(row.passage), text_key(row.cross_query))
+
+
 class PassagePool:
     """The distinct passages: first those of the rows, then those of a corpus.
 
@@ -57,6 +71,7 @@ class PassagePool:
 
     Args:
         rows: The parallel rows.
+        keys: Their keys.
         corpus: More passages. Those that are not in English are left out.
 
     Attributes:
@@ -65,13 +80,13 @@ class PassagePool:
         counts: What the corpus gave.
     """
 
-    def __init__(self, rows: Sequence[ParallelRow], corpus: Iterable[Text] = ()) -> None:
+    def __init__(self, rows: Sequence[ParallelRow], keys: Sequence[RowKeys], corpus: Iterable[Text] = ()) -> None:
         first_text: dict[str, str] = {}
-        for row in rows:
-            first_text.setdefault(text_key(row.passage), row.passage)
+        for row, key in zip(rows, keys, strict=True):
+            first_text.setdefault(key.passage, row.passage)
         self.texts = list(first_text.values())
         column_of = {key: column for column, key in enumerate(first_text)}
-        self.positives = np.array([column_of[text_key(row.passage)] for row in rows])
+        self.positives = np.array([column_of[key.passage] for key in keys])
         self.counts = self._add(corpus, column_of, {row.passage_id for row in rows})
 
     def _add(self, corpus: Iterable[Text], keys: dict[str, int], ids: set[str]) -> CorpusCounts:
@@ -107,6 +122,7 @@ class QueryPool:
 
     Args:
         rows: The parallel rows.
+        keys: Their keys.
         lang: The language.
 
     Attributes:
@@ -114,8 +130,8 @@ class QueryPool:
         rows: The first row that has each query, shape (num_queries,).
     """
 
-    def __init__(self, rows: Sequence[ParallelRow], lang: str) -> None:
-        first = {text_key(row.cross_query): i for i, row in reversed(list(enumerate(rows))) if row.lang == lang}
+    def __init__(self, rows: Sequence[ParallelRow], keys: Sequence[RowKeys], lang: str) -> None:
+        first = {keys[i].cross_query: i for i, row in reversed(list(enumerate(rows))) if row.lang == lang}
         self.texts = [rows[i].cross_query for i in first.values()]
         self.rows = np.array(list(first.values()))
         self._column_of = {key: column for column, key in enumerate(first)}

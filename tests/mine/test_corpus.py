@@ -13,13 +13,17 @@ from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import read_training_rows, write_parallel_rows
 from clear_ir.mine.corpus import read_corpus
 from clear_ir.mine.hard_negatives import mine_hard_negatives
-from clear_ir.mine.pools import PassagePool
+from clear_ir.mine.pools import PassagePool, RowKeys
 from clear_ir.mine.settings import MiningSettings
 
 
 def text(number, **changes):
     words = np.random.default_rng(number).permutation(WORDS)[:9]
     return Text(**{"id": f"c{number}", "text": " ".join(words), "lang": "en"} | changes)
+
+
+def pool_of(rows, corpus):
+    return PassagePool(rows, list(map(RowKeys.of, rows)), corpus)
 
 
 def test_negatives_come_from_the_corpus_and_from_the_rows():
@@ -49,7 +53,7 @@ def test_known_positives_of_the_corpus_are_no_negatives():
         text(8, title="Moon"),
     ]
     for order in (corpus, corpus[::-1]):
-        pool = PassagePool(rows, order)
+        pool = pool_of(rows, order)
         assert sorted(pool.texts[2:]) == sorted([text(4).text, f"Moon {text(8).text}"])
         assert pool.texts[:2] == [own, rows[2].passage]
         assert (pool.counts.passages, pool.counts.known, pool.counts.repeated) == (6, 4, 2)
@@ -57,13 +61,13 @@ def test_known_positives_of_the_corpus_are_no_negatives():
 
 def test_what_is_left_out_is_counted():
     corpus = [text(1), text(2, text=""), text(3, lang="de"), text(4, lang="sw"), text(5, lang="sw"), text(1)]
-    counts = PassagePool(make_rows(4), corpus).counts
+    counts = pool_of(make_rows(4), corpus).counts
     assert counts.other_langs == {"de": 1, "sw": 2}
     assert counts.sentence("corpus.jsonl") == (
         "1 passages from corpus.jsonl, 0 of them known positives. "
         "Left out: 3 not in English, 1 with the text of another, 1 empty."
     )
-    many = PassagePool(make_rows(4), (text(1, text=f"passage {i}") for i in range(1200))).counts
+    many = pool_of(make_rows(4), (text(1, text=f"passage {i}") for i in range(1200))).counts
     assert many.sentence("c.jsonl") == "1,200 passages from c.jsonl, 0 of them known positives."
 
 
