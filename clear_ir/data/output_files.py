@@ -28,6 +28,8 @@ LOCK_TIMEOUT = 0.5
 MAX_NAME = 220
 #: In an output folder that keeps its place: where what is replaced goes, before and after all of it is there.
 LEAVING, OLD = ".clear-ir-leaving", ".clear-ir-old"
+#: In it: the names of what comes in its place.
+COMING = ".clear-ir-coming"
 _OURS_INSIDE = re.compile(r"\.clear-ir|\.+partial($|\.clear-ir)")
 
 logger = logging.getLogger(__name__)
@@ -271,6 +273,7 @@ def _put_inside(made: Path, place: Path) -> None:
     leaving, old = place / LEAVING, place / OLD
     leaving.mkdir()
     _move_children(place, leaving)
+    (leaving / COMING).write_text(json.dumps([child.name for child in _children(made)]), encoding="utf-8")
     leaving.replace(old)
     _move_children(made, place)
     gone = _new_beside(place, "partial")
@@ -298,11 +301,13 @@ def _put_right_inside(place: Path) -> None:
     """The same for a folder that kept its place when a run was killed."""
     leaving, old = place / LEAVING, place / OLD
     if old.is_dir():
-        for child in _children(place):  # of the new output, and perhaps not all of it
-            _remove(child)
+        # Of the new output, and perhaps not all of it. What the user has put there since then stays.
+        for name in json.loads((old / COMING).read_text(encoding="utf-8")):
+            _remove(place / name)
         old.replace(leaving)
     if leaving.is_dir():
         _move_children(leaving, place)
+        (leaving / COMING).unlink(missing_ok=True)
         leaving.rmdir()
         _say_restored(place)
     for child in place.glob(".clear-ir-*.partial"):

@@ -177,8 +177,14 @@ def test_a_kill_at_each_rename_loses_nothing(tmp_path, stands_in_it, caplog):
         make(out, "1", overwrite=True)
         command = [sys.executable, "-c", CHILD, "." if stands_in_it else "out", str(count), str(out)]
         code = subprocess.run(command, cwd=out if stands_in_it else tmp_path, check=False).returncode
+        mine = [out / "mine.txt"] if out.is_dir() and code else []
+        for path in mine:
+            path.write_text("put there after the kill")
         with hold_output(out, "done.json", overwrite=True):
             pass
+        for path in mine:
+            assert path.read_text() == "put there after the kill"
+            path.unlink()
         assert names(out) == WHOLE
         text = (out / "done.json").read_text()
         assert (out / "runs" / "a.run").read_text() == text
