@@ -7,6 +7,11 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 AFRIQA ?= ../shared/data/afriqa
 XQUAD  ?= ../shared/data/xquad
 NTREX  ?= ../shared/data/ntrex
+# A folder of multilingual-e5-small, and how a step of it is measured.
+E5      ?=
+E5_STEP := --optimizer --batch-size 32 --rows-negatives 1 --max-seq-length 96 --negatives \
+           --variants columns packed "packed used" "packed used bf16" \
+           --out benchmarks/results/training-step-e5-small.json
 
 .PHONY: help install quickstart test check format docs site bench soak study build lowest clean
 
@@ -40,8 +45,9 @@ docs: $(VENV)/.dev  ## Rewrite every table and figure in README and docs from th
 site: $(VENV)/.dev  ## Build the documentation into build/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=DIR; an hour or two on two cores
+bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=DIR E5=DIR; an hour or two on two cores
 	$(BIN)/python -m benchmarks.training_step --afriqa $(AFRIQA)
+	$(if $(E5),$(BIN)/python -m benchmarks.training_step --afriqa $(AFRIQA) --encoder $(E5) $(E5_STEP))
 	$(BIN)/python -m benchmarks.search_speed
 	$(BIN)/python -m benchmarks.mining_speed --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.mining_memory

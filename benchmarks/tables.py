@@ -129,8 +129,8 @@ def mteb_table() -> str:
     )
 
 
-def step_table() -> str:
-    data = load("training-step")
+def step_table(name: str = "training-step") -> str:
+    data = load(name)
     head = ["step", "seconds", "rows a second", "speed-up", "peak MiB"]
     rows = [
         [
@@ -143,11 +143,17 @@ def step_table() -> str:
         for name, seconds in data["median"].items()
     ]
     same = data["equality"]
+    negatives = "negative" if data["negatives"] == 1 else "negatives"
     paragraph = (
-        f"{data['batch_size']} rows with {data['negatives']} negatives a side: {data['texts']} texts, "
+        f"{data['batch_size']} rows with {data['negatives']} {negatives} a side: {data['texts']} texts, "
         f"{data['distinct_texts']} of them distinct, {data['distinct_tokens']:,} tokens. One step of the training, "
         f"{taken(len(data['seconds']['packed']))}, on {data['machine']}."
     )
+    if data.get("optimizer"):
+        paragraph = paragraph.replace(
+            "One step of the training", f"One step of {data['encoder']} with clipping and AdamW"
+        )
+        paragraph += f" The rows to train on use {data['distinct_pieces']:,} pieces of the vocabulary."
     sentences = [
         f"Same result: without dropout, on {same['rows']} rows, packed and columns differ in the loss by a share of "
         f"{same['relative_difference_of_loss']:.1e}, and the cosine of their gradients is "
@@ -285,6 +291,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "data-sets": data_sets_table,
     "recipes": recipes_table,
     "training-step": step_table,
+    "training-step-e5-small": partial(step_table, "training-step-e5-small"),
     "step-grid": grid_table,
     "search-speed": search_table,
     "mining-speed": mining_table,
