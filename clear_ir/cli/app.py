@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -98,8 +99,9 @@ def main() -> None:
     try:
         code = app(standalone_mode=False, prog_name="clear-ir")
     except InputError as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # one sentence from each machine
-            typer.echo(f"clear-ir: {error}", err=True)
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            time.sleep(10)  # the first process of the machine says the same, ends, and so ends this one
+        typer.echo(f"clear-ir: {error}", err=True)
         sys.exit(2)
     except UsageError as error:
         asked_for_help = type(error).__name__ == "NoArgsIsHelpError"

@@ -130,9 +130,10 @@ class TextEncoder:
         with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not show_bar) as bar:
             for batch, encoded in self.backend.encode(self.model, missing, side, self.precision):
                 if not np.isfinite(encoded).all():
+                    advice = "another model" if self.precision == "fp32" else "fp32"
                     raise InputError(
-                        f"The model gives vectors that are no numbers (NaN or infinite) in {self.precision}; use fp32, "
-                        "or another model if it is fp32 already.",
+                        f"The model gives vectors that are no numbers (NaN or infinite) in {self.precision}; use "
+                        f"{advice}.",
                         "precision",
                     )
                 vectors.put(batch, encoded)

@@ -431,5 +431,8 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
         next(encoder.parameters()).fill_(float("nan"))
     encoder.save_pretrained(str(tmp_path / "broken"), create_model_card=False)
     with pytest.raises(InputError, match="The loss is no number .* at step 1"):
+        train_model(str(tmp_path / "broken"), make_training_rows(), settings(dev_share=0, guard=0), tmp_path / "m")
+    # The guard's embeddings are computed before the first step.
+    with pytest.raises(InputError, match="gives vectors that are no numbers"):
         train_model(str(tmp_path / "broken"), make_training_rows(), settings(dev_share=0), tmp_path / "m")
     assert not list(tmp_path.glob("m*"))
