@@ -10,7 +10,8 @@ from pydantic import Field
 
 from clear_ir.data.collection import Asked, Text, collect_questions
 from clear_ir.data.files import InputError
-from clear_ir.data.rows import ParallelRow, hold_out, read_parallel_rows
+from clear_ir.data.rows import ParallelRow, read_parallel_rows
+from clear_ir.data.splits import hold_out
 from clear_ir.data.texts import text_key
 from clear_ir.prepare.languages import choose_langs
 from clear_ir.prepare.prepared import Prepared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
-from tqdm import tqdm
-from transformers import TrainerCallback
 
 from clear_ir.data.collection import Asked, Collection, Text, collect_questions
 from clear_ir.data.files import InputError
 from clear_ir.data.languages import UNKNOWN
-from clear_ir.data.rows import TrainingRows, hold_out, training_columns
+from clear_ir.data.rows import TrainingRows, training_columns
+from clear_ir.data.splits import hold_out
 from clear_ir.data.texts import text_key
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import prompt_of
@@ -28,6 +26,7 @@ from clear_ir.train import verdict
 from clear_ir.train.fitting import fit_settings
 from clear_ir.train.processes import num_processes
 from clear_ir.train.settings import TrainingSettings
+from clear_ir.train.step_bar import StepBar
 
 if TYPE_CHECKING:
     from sentence_transformers import (
@@ -380,49 +379,3 @@ def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, 
     query, passage = prompt_of(model, "query"), prompt_of(model, "passage")
     prompts = {column: passage if _holds_passages(column) else query for column in columns}
     return {column: prompt for column, prompt in prompts.items() if prompt} or None
-
-
-class StepBar(TrainerCallback):
-    """A bar over the training steps, with loss, rate and remaining time. It stops a run whose loss is no number.
-
-    Args:
-        label: The text before the bar.
-    """
-
-    def __init__(self, label: str = "Training") -> None:
-        self.label = label
-        self.bar: tqdm | None = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Open the bar at the first step; in a resumed run at the step of its checkpoint."""
-        if state.is_world_process_zero:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.label, unit="step")
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Move the bar to the step."""
-        if self.bar is not None:
-            self.bar.update(state.global_step - self.bar.n)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Show the last loss and the last dev score.
-
-        Raises:
-            InputError: If the loss is no number, since nothing can be learned after that.
-        """
-        if logs and not math.isfinite(float(logs.get("loss", 0))):
-            raise InputError(
-                f"The loss is no number (NaN or infinite) at step {state.global_step}; lower the learning rate, use "
-                "precision fp32, or check that the model's own vectors are numbers.",
-                "learning_rate",
-                "precision",
-            )
-        if self.bar is not None and logs:
-            names = {"loss": "loss", "eval_cross_lingual_nDCG@10": "dev nDCG@10"}
-            shown = {label: f"{float(logs[name]):.3g}" for name, label in names.items() if name in logs}
-            if shown:
-                self.bar.set_postfix(shown)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Close the bar."""
-        if self.bar is not None:
-            self.bar.close()

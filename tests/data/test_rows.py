@@ -6,13 +6,13 @@ from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import (
     ParallelRow,
     columns_of,
-    hold_out,
     read_parallel_rows,
     read_training_rows,
     read_translations,
     training_columns,
     write_parallel_rows,
 )
+from clear_ir.data.splits import hold_out
 
 
 def parallel(**changes):

@@ -1,0 +1,56 @@
+"""Hold out rows, so that nothing that is asked or answered stands on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from clear_ir.data.files import hash_of
+from clear_ir.data.texts import text_key
+
+Row = TypeVar("Row")
+
+
+def hold_out(
+    rows: Sequence[Row], share: float, seed: int, keys_of: Callable[[Row], Sequence[str]]
+) -> tuple[list[Row], list[Row]]:
+    """Hold out a share of the rows, so that nothing that is asked or answered stands on both sides.
+
+    Rows that share a key are one group, and so are rows that a chain of such rows connects: two passages that answer
+    one question are held out together, and so are two questions on one passage, in all languages.
+
+    Args:
+        rows: Rows of any kind.
+        share: Share of the groups to hold out, rounded; at least one group if the share is above 0.
+        seed: Chooses the groups.
+        keys_of: Gives a row's keys, as many for each row: its passage, then its question.
+
+    Returns:
+        The rows that remain and the rows that are held out, both in their order.
+    """
+    groups = _connected([tuple(map(text_key, keys_of(row))) for row in rows])
+    names = sorted(set(groups), key=lambda group: hash_of(str(seed), group))
+    chosen = set(names[: max(1, round(share * len(names)))] if share > 0 else [])
+    train = [row for row, group in zip(rows, groups, strict=True) if group not in chosen]
+    return train, [row for row, group in zip(rows, groups, strict=True) if group in chosen]
+
+
+def _connected(keys: list[tuple[str, ...]]) -> list[str]:
+    """The group of each row: rows with an equal key at an equal place are in one. It is named by its first key."""
+    parent = list(range(len(keys)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]  # halves the path for the next time
+            row = parent[row]
+        return row
+
+    first_with: dict[tuple[int, str], int] = {}
+    for row, of_row in enumerate(keys):
+        for place, key in enumerate(of_row):
+            parent[root(row)] = root(first_with.setdefault((place, key), row))
+    roots = [root(row) for row in range(len(keys))]
+    names: dict[int, str] = {}
+    for group, of_row in zip(roots, keys, strict=True):
+        names[group] = min(names.get(group, of_row[0]), of_row[0])
+    return [names[group] for group in roots]
