@@ -18,7 +18,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 from benchmarks.machine import measured_with
 from clear_ir.compare.comparison import compare_results
 from clear_ir.data.output_files import write_json, write_jsonl
-from clear_ir.data.rows import read_training_rows
+from clear_ir.data.training_rows import read_training_rows
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model

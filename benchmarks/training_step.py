@@ -44,7 +44,7 @@ from sentence_transformers.sentence_transformer.losses import CachedMultipleNega
 from benchmarks.machine import measured_with, peak_memory
 from clear_ir import CachedCLEARLoss, CLEARLoss, used_vocabulary
 from clear_ir.data.output_files import write_json, write_jsonl
-from clear_ir.data.rows import TrainingRows, read_training_rows, training_columns
+from clear_ir.data.training_rows import TrainingRows, read_training_rows, training_columns
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.precision import cpu_has_bf16
 from clear_ir.encode.text_encoder import TextEncoder

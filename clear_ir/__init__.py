@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clear_ir.data.rows import columns_of
+    from clear_ir.data.training_rows import columns_of
     from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
     from clear_ir.loss.cached_clear_loss import CachedCLEARLoss
     from clear_ir.loss.clear_loss import CLEARLoss
@@ -29,7 +29,7 @@ _HOMES = {
     "CLEARLoss": "clear_ir.loss.clear_loss",
     "CachedCLEARLoss": "clear_ir.loss.cached_clear_loss",
     "CrossLingualEvaluator": "clear_ir.evaluate.trainer_evaluator",
-    "columns_of": "clear_ir.data.rows",
+    "columns_of": "clear_ir.data.training_rows",
     "fast_dropout": "clear_ir.loss.dropout",
     "log_terms": "clear_ir.loss.term_log",
     "read_collection": "clear_ir.data.collection_files",

@@ -8,7 +8,8 @@ from pathlib import Path
 from clear_ir.compare.comparison import Difference, score_intervals
 from clear_ir.data.collection_files import write_collection
 from clear_ir.data.output_files import new_folder, write_json, write_jsonl
-from clear_ir.data.rows import read_training_rows, write_parallel_rows
+from clear_ir.data.rows import write_parallel_rows
+from clear_ir.data.training_rows import read_training_rows
 from clear_ir.encode.model_loading import MINILM, load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model

@@ -16,7 +16,8 @@ from benchmarks.machine import machine
 from clear_ir.data.collection import Collection
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
-from clear_ir.data.rows import TrainingRows, Translation, read_training_rows
+from clear_ir.data.rows import Translation
+from clear_ir.data.training_rows import TrainingRows, read_training_rows
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from clear_ir.data.output_files import write_jsonl
-from clear_ir.data.rows import training_columns
+from clear_ir.data.training_rows import training_columns
 
 #: What stands where something else should.
 ODD_VALUES = [

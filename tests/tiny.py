@@ -11,7 +11,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from clear_ir.data.rows import TrainingRows, training_columns
+from clear_ir.data.training_rows import TrainingRows, training_columns
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.train.settings import TrainingSettings
 

@@ -35,7 +35,8 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train an encoder with the CLEAR loss or a baseline."""
-    from clear_ir.data.rows import read_training_rows, read_translations
+    from clear_ir.data.rows import read_translations
+    from clear_ir.data.training_rows import read_training_rows
     from clear_ir.recipes.recipe import load_recipe
     from clear_ir.train.run import train_model
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from clear_ir.data.collection import Text
 from clear_ir.data.files import InputError
-from clear_ir.data.rows import ParallelRow, training_columns
+from clear_ir.data.rows import ParallelRow
+from clear_ir.data.training_rows import training_columns
 from clear_ir.encode.cross_encoder import PairScorer, load_cross_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.mine.choosing import Chooser, SideNegatives, Vectors, row_scores

@@ -29,7 +29,8 @@ from clear_ir.data.output_files import (
     write_jsonl,
     write_text,
 )
-from clear_ir.data.rows import TrainingRows, Translation
+from clear_ir.data.rows import Translation
+from clear_ir.data.training_rows import TrainingRows
 from clear_ir.encode.architecture import limit_length
 from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
 from clear_ir.encode.precision import choose_precision

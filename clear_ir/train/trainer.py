@@ -16,9 +16,9 @@ from datasets import Dataset
 from clear_ir.data.collection import Asked, Collection, Text, collect_questions
 from clear_ir.data.files import InputError
 from clear_ir.data.languages import UNKNOWN
-from clear_ir.data.rows import TrainingRows, training_columns
 from clear_ir.data.splits import hold_out
 from clear_ir.data.texts import text_key
+from clear_ir.data.training_rows import TrainingRows, training_columns
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import prompt_of
 from clear_ir.loss.vocabulary import used_vocabulary

@@ -4,7 +4,8 @@ from clear_ir.data.column_names import choose_columns
 from clear_ir.data.english import looks_english
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
-from clear_ir.data.rows import PARALLEL_NAMES, TRAINING_NAMES, read_parallel_rows
+from clear_ir.data.rows import PARALLEL_NAMES, read_parallel_rows
+from clear_ir.data.training_rows import TRAINING_NAMES
 
 EN, DE, PASSAGE = "Where is the moon now?", "Wo steht der Mond jetzt?", "It is far away from us."
 VALUES = {"e": EN, "d": DE, "p": PASSAGE, "l": "de", "i": "17"}

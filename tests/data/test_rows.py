@@ -3,16 +3,9 @@ from datasets import Dataset
 
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
-from clear_ir.data.rows import (
-    ParallelRow,
-    columns_of,
-    read_parallel_rows,
-    read_training_rows,
-    read_translations,
-    training_columns,
-    write_parallel_rows,
-)
+from clear_ir.data.rows import ParallelRow, read_parallel_rows, read_translations, write_parallel_rows
 from clear_ir.data.splits import hold_out
+from clear_ir.data.training_rows import columns_of, read_training_rows, training_columns
 
 
 def parallel(**changes):

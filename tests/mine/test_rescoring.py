@@ -13,7 +13,8 @@ from tiny import make_encoder, quiet
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from clear_ir.data.files import InputError
-from clear_ir.data.rows import columns_of, read_training_rows, training_columns, write_parallel_rows
+from clear_ir.data.rows import write_parallel_rows
+from clear_ir.data.training_rows import columns_of, read_training_rows, training_columns
 from clear_ir.encode.cross_encoder import PairScorer, load_cross_encoder
 from clear_ir.mine import choosing
 from clear_ir.mine.hard_negatives import mine_hard_negatives

@@ -19,7 +19,7 @@ from clear_ir import CachedCLEARLoss, CLEARLoss, CrossLingualEvaluator, log_term
 from clear_ir.data.collection import Text, make_collection
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
-from clear_ir.data.rows import read_training_rows, training_columns
+from clear_ir.data.training_rows import read_training_rows, training_columns
 from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.batches import LanguageBatchSampler
