@@ -235,9 +235,6 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         uncut = begin == 0 and end >= batch_size_of(sentence_feature)
         features = dict(sentence_feature) if uncut else cut_features(sentence_feature, begin, end)
         replay = _Replay(features) if copy_random_state else None
-        if with_grad:
-            for table in used_rows_of(self.model):
-                table.shorten_gradient()
         self._bar.update()
         with random_state or nullcontext(), torch.set_grad_enabled(with_grad):
             return self.model(features)["sentence_embedding"], replay

@@ -59,10 +59,11 @@ class FrozenBase:
             new = [number for number, key in enumerate(keys) if key not in self._row_of]
             if new:
                 chosen = torch.tensor(new, device=group.keys.device)
-                rows = {k: v[chosen] if isinstance(v, Tensor) else v for k, v in group.features.items()}
-                part = replace(group, features=rows, keys=group.keys[chosen]) if group.merged else group
-                vectors = self._embed(PackedColumns([part], {}), device, embed)
-                self._add(*((part.keys, vectors) if part.keys is not None else (group.keys, vectors)))
+                new_keys, part = group.keys, group
+                if group.merged:  # a column by itself cannot be cut
+                    rows = {k: v[chosen] if isinstance(v, Tensor) else v for k, v in group.features.items()}
+                    new_keys, part = group.keys[chosen], replace(group, features=rows)
+                self._add(new_keys, self._embed(PackedColumns([part], {}), device, embed))
             embedded.append(self._vectors[[self._row_of[key] for key in keys]].to(device))
         return embedded
 

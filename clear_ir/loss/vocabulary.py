@@ -7,8 +7,7 @@ parameter, and the others stay as they are.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,10 +16,8 @@ from sentence_transformers.sentence_transformer.modules import Router
 from torch import Tensor, nn
 from torch.func import functional_call
 
-#: Texts that are tokenized at once to find the rows in use.
+#: Texts that are tokenized at once.
 _TEXTS_AT_ONCE = 1024
-
-logger = logging.getLogger(__name__)
 
 
 class UsedRows(nn.Module):
@@ -67,6 +64,8 @@ class UsedRows(nn.Module):
         Raises:
             RuntimeError: If gradients are asked for and a piece is not among the rows that are trained.
         """
+        if self._sparse:
+            self.shorten_gradient()
         rows = self.row_of[input_ids]
         others = rows < 0
         if not others.any():
@@ -242,13 +241,21 @@ def _used_pieces(model: Any, dataset: Any, prompts: Mapping[str, str], num_piece
     seen = torch.zeros(num_pieces, dtype=torch.bool)
     seen[torch.tensor(model.tokenizer.all_special_ids, dtype=torch.int64)] = True
     for prompt, distinct in by_prompt.items():
-        for texts in _blocks(distinct):
-            seen[model.preprocess(texts, prompt=prompt or None)["input_ids"].flatten().cpu()] = True
+        for features in tokenized(model, sorted(distinct, key=len, reverse=True), prompt):  # with little padding
+            seen[features["input_ids"].flatten().cpu()] = True
     return seen.nonzero().flatten()
 
 
-def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts, the longest first, some at a time."""
-    by_length = sorted(texts, key=len, reverse=True)
-    for begin in range(0, len(by_length), _TEXTS_AT_ONCE):
-        yield by_length[begin : begin + _TEXTS_AT_ONCE]
+def tokenized(model: Any, texts: Sequence[str], prompt: str) -> Iterator[dict[str, Any]]:
+    """Texts as training tokenizes them, some at a time.
+
+    Args:
+        model: A `SentenceTransformer`.
+        texts: The texts.
+        prompt: The prompt before each; empty for none.
+
+    Yields:
+        The features of the next texts, in their order.
+    """
+    for begin in range(0, len(texts), _TEXTS_AT_ONCE):
+        yield model.preprocess(list(texts[begin : begin + _TEXTS_AT_ONCE]), prompt=prompt or None)

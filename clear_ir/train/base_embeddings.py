@@ -14,15 +14,13 @@ from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import Side, prompt_of
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.loss.packing import text_keys
+from clear_ir.loss.vocabulary import tokenized
 from clear_ir.train.processes import first_does
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from clear_ir.train.trainer import TrainingData
-
-#: Texts that are tokenized at once.
-_TEXTS_AT_ONCE = 1024
 
 
 def embed_english(model: SentenceTransformer, data: TrainingData, file: Path) -> tuple[Tensor, Tensor] | None:
@@ -67,8 +65,8 @@ def _compute(model: SentenceTransformer, data: TrainingData) -> dict[str, Tensor
 def _keys_of(model: SentenceTransformer, texts: Sequence[str], prompt: str) -> Tensor:
     """The keys of texts as training tokenizes them."""
     keys = []
-    for begin in range(0, len(texts), _TEXTS_AT_ONCE):
-        part = text_keys(model.preprocess(list(texts[begin : begin + _TEXTS_AT_ONCE]), prompt=prompt or None))
+    for features in tokenized(model, texts, prompt):
+        part = text_keys(features)
         assert part is not None, "an encoder of texts has tokens"
         keys.append(part.cpu())
     return torch.cat(keys)
