@@ -163,7 +163,7 @@ def used_vocabulary(
     use. Checkpoints, and the encoder after the block, have the ordinary table. Make loss and trainer inside the block.
 
     Nothing is changed where this would not be exact: with weight decay, with a table that another part of the encoder
-    shares (tied weights), with a router, or without a table to train, as with a LoRA adapter.
+    shares (tied weights), with a table within a router, or without a table to train, as with a LoRA adapter.
 
     Args:
         model: A `SentenceTransformer`.
@@ -218,7 +218,8 @@ def _tables(model: nn.Module) -> list[tuple[nn.Module, str]]:
 
 def _obstacle(model: nn.Module, table: nn.Embedding, places: list[Any], weight_decay: float) -> str:
     """Why training only the rows in use would not be exact; empty if it is."""
-    if any(isinstance(module, Router) for module in model.modules()):
+    routers = (module for module in model.modules() if isinstance(module, Router))
+    if any(part is table for router in routers for part in router.modules()):
         return "the encoder has routes, each with a table of its own"
     names = [name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter is table.weight]
     if len(places) > 1 or len(names) > 1:
