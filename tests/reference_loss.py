@@ -32,10 +32,12 @@ def clear_loss(
     teacher: list[np.ndarray] | None = None,
     guard: float = 0.0,
     base: list[np.ndarray] | None = None,
+    distil: float = 0.0,
 ) -> float:
     """columns: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m, each (rows, dim).
 
-    teacher: the columns that kind kl-detached takes the forward side from; base: anchor and positive of the guard.
+    teacher: the columns that kind kl-detached takes the forward side from; base: anchor and positive of the guard,
+    and the anchor of distil.
     """
     anchor, positive = columns[0], columns[1]
     cross_anchor = columns[2 + n]
@@ -62,6 +64,8 @@ def clear_loss(
                 row += beta * (kl(q, p) if kind == "kl-reversed" else kl(p, q))
         if guard:
             row += guard * (1 - (cosine(anchor[i], base[0][i]) + cosine(positive[i], base[1][i])) / 2)
+        if distil:
+            row += distil * (1 - cosine(cross_anchor[i], base[0][i]))
         if gamma:
             row += gamma * -np.log(softmax_over(x, out_f)[i])
         total += row

@@ -18,6 +18,7 @@ from clear_ir.encode.backends import Backend, InProcess, Precision
 from clear_ir.encode.cache import EmbeddingCache, default_cache
 from clear_ir.encode.model_loading import Side, weights_hash
 from clear_ir.encode.settings import EncodingSettings
+from clear_ir.encode.two_encoders import side_of
 from clear_ir.encode.vectors import TextVectors
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class TextEncoder:
         saved_at = time.monotonic()
         show_bar = self.show_progress and len(missing) > MAX_TEXTS_WITHOUT_BAR
         with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not show_bar) as bar:
-            for batch, encoded in self.backend.encode(self.model, missing, side, self.precision):
+            for batch, encoded in self.backend.encode(self._sides[side], missing, side, self.precision):
                 if not np.isfinite(encoded).all():
                     advice = "another model" if self.precision == "fp32" else "fp32"
                     raise InputError(
@@ -172,4 +173,12 @@ class TextEncoder:
     def _store(self, side: Side) -> EmbeddingCache:
         """The part of the cache with this encoder's embeddings of queries, or of passages."""
         assert self.cache is not None
-        return EmbeddingCache(self.cache, self.weights_hash, side, self.precision)
+        # Of that side alone: a model whose passages are encoded by its base finds those that the base encoded.
+        model = self._sides[side]
+        side_hash = self.weights_hash if model is self.model else weights_hash(model)
+        return EmbeddingCache(self.cache, side_hash, side, self.precision)
+
+    @cached_property
+    def _sides(self) -> dict[Side, SentenceTransformer]:
+        """The encoder of queries and that of passages."""
+        return {"query": side_of(self.model, "query"), "passage": side_of(self.model, "passage")}

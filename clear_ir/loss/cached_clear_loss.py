@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from clear_ir.loss.clear_loss import CLEARLoss, PackedBatch
+from clear_ir.loss.frozen_passages import SCORES_AT_ONCE
 from clear_ir.loss.packing import Group, PackedColumns
 from clear_ir.loss.private_names import (
     CachedLossMixin,
@@ -30,8 +31,6 @@ from clear_ir.loss.vocabulary import used_rows_of
 
 #: Texts per mini-batch of a column that cannot be packed: its tokens cannot be counted.
 UNPACKED_SIZE = 32
-#: Scores in memory at once when the terms are computed. A row of the batch has one for each passage or query.
-SCORES_AT_ONCE = 2**20
 #: `auto` halves the number of tokens when memory runs out, but not below this.
 MIN_NUM_TOKENS = 256
 
@@ -264,7 +263,9 @@ class CachedCLEARLoss(CachedLossMixin, CLEARLoss):
         leaf_of: dict[str, Any] = {}
         if with_backward:
             sides = {name: getattr(batch, name) for name in ("passages", "anchors", "queries")}
-            leaf_of = {name: side.detach().requires_grad_() for name, side in sides.items() if side is not None}
+            # Fixed passages have no gradient.
+            trained = {name: side for name, side in sides.items() if side is not None and side.requires_grad}
+            leaf_of = {name: side.detach().requires_grad_() for name, side in trained.items()}
         leaves = replace(batch, **leaf_of)
         total = torch.zeros((), device=batch.passages.device, dtype=batch.passages.dtype)
         chunk_size = self._mini_batch_size or max(1, SCORES_AT_ONCE // len(batch.passages))

@@ -13,12 +13,20 @@ from typing import Any, get_args
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, similarity_fct_name
+from sentence_transformers.util import (
+    all_gather,
+    all_gather_with_grad,
+    cos_sim,
+    dot_score,
+    get_rank,
+    similarity_fct_name,
+)
 from torch import Tensor, nn
 
 from clear_ir.loss import Divergence
 from clear_ir.loss.columns import Columns, lay_out
 from clear_ir.loss.frozen_base import FrozenBase
+from clear_ir.loss.frozen_passages import FrozenPassages
 from clear_ir.loss.packing import Group, PackedColumns, pack_columns, text_keys
 from clear_ir.loss.term_log import TermMeans
 from clear_ir.loss.terms import Batch, Rows, Weights, clear_terms
@@ -49,8 +57,8 @@ class PackedBatch:
 class CLEARLoss(nn.Module):
     """CLEAR: forward InfoNCE, reverse InfoNCE over the English passage, and the KL between them.
 
-    `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross + guard * guard term`;
-    the terms are defined in `clear_ir.loss.terms`. With `gamma=0` this is the paper's loss.
+    `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross`, and on top `guard` and
+    `distil` times their terms; the terms are defined in `clear_ir.loss.terms`. With `gamma=0` this is the paper's loss.
 
     In one point it differs from the paper: known and likely positives are masked, so that they are not pushed away as
     negatives. Exact duplicates are always masked: candidates with the text of the row's positive, and the positives of
@@ -75,10 +83,20 @@ class CLEARLoss(nn.Module):
         guard: Weight of the term that keeps the embeddings of English queries and passages near those of the encoder
             before training. A frozen copy of it embeds each text once. 0: no copy is made.
         divergence: Form of the KL term, see `clear_ir.loss.Divergence`.
-        base_embeddings: For the guard, the `clear_ir.loss.packing.text_keys` of all English queries and passages, shape
-            (num_texts,), and their embeddings by the encoder before training, shape (num_texts, dim). Then no copy
-            is made.
-        other_weights: Weights, by name, of further terms that `clear_ir.loss.terms.TERMS` has.
+        base_embeddings: For guard and distil, the `clear_ir.loss.packing.text_keys` of all English queries and, for
+            guard, passages, shape (num_texts,), and their embeddings by the encoder before training, shape
+            (num_texts, dim). Then no copy is made.
+        passage_embeddings: Train the queries alone: the `text_keys` of passages, shape (num_passages,), each once, and
+            their embeddings, shape (num_passages, dim). Passages are looked up there and never embedded. All of them
+            are the candidates of the forward and the cross term; reverse and KL read those of the batch. None: passages
+            are embedded and trained.
+        known_pairs: With `passage_embeddings`, the keys of queries and of passages that answer them, each of shape
+            (num_pairs,). Such a passage is no negative of such a query, whether the pair is in the batch or not. None:
+            the pairs of the batch.
+        candidates: With `passage_embeddings`, the number of them that are drawn as candidates of a batch, beside its
+            own passages. None: all.
+        candidate_seed: Seed of the draw.
+        other_weights: Weights, by name, of further terms that `clear_ir.loss.terms.TERMS` has, such as `distil`.
 
     Requirements:
         1. Columns in this order: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m.
@@ -122,6 +140,10 @@ class CLEARLoss(nn.Module):
         guard: float = 0.0,
         divergence: Divergence = "kl",
         base_embeddings: tuple[Tensor, Tensor] | None = None,
+        passage_embeddings: tuple[Tensor, Tensor] | None = None,
+        known_pairs: tuple[Tensor, Tensor] | None = None,
+        candidates: int | None = None,
+        candidate_seed: int = 0,
         **other_weights: float,
     ) -> None:
         super().__init__()
@@ -139,8 +161,23 @@ class CLEARLoss(nn.Module):
         self.deduplicate = deduplicate
         self.languages = list(languages or [])
         self.divergence = divergence
-        #: Columns whose embeddings a term compares with those by the frozen base.
-        self._base_columns = sorted({column for term in self.weights.terms for column in term.reads_base})
+        self.candidates = candidates
+        self._fixed: FrozenPassages | None = None
+        if passage_embeddings is not None:
+            if similarity_fct not in (cos_sim, dot_score):
+                raise ValueError("Fixed passages are compared by cos_sim or dot_score; give one as similarity_fct.")
+            self._fixed = FrozenPassages(
+                *passage_embeddings,
+                known_pairs,
+                cosine=similarity_fct is cos_sim,
+                num_candidates=candidates,
+                seed=candidate_seed,
+            )
+        #: Columns whose embeddings by the frozen base a term reads. Fixed passages are what the base makes of them.
+        self._base_columns = sorted(
+            {column for term in self.weights.terms for column in term.reads_base}
+            - ({"positive"} if self._fixed else set())
+        )
         self._base = FrozenBase(model, base_embeddings) if self._base_columns else None
         self._warned_of_unpacked = False
         self._means = TermMeans(self.weights.by_term(), self.languages)
@@ -165,8 +202,11 @@ class CLEARLoss(nn.Module):
     def _pack(self, features: list[dict[str, Any]], labels: Tensor | None = None) -> PackedBatch:
         """Find the layout of the columns and pack those that a term reads."""
         columns = lay_out(len(features), self.weights, self.num_negatives)
+        for_base = {number: features[number] for number in (getattr(columns, name) for name in self._base_columns)}
         used = {column: features[column] for column in columns.used}
-        keys = {column: text_keys(column_features) for column, column_features in used.items()}
+        keys = {column: text_keys(column_features) for column, column_features in (used | for_base).items()}
+        looked_up = {columns.positive, *columns.negatives} if self._fixed else set()
+        used = {column: column_features for column, column_features in used.items() if column not in looked_up}
         packed = self._pack_columns(used, keys)
         apart = [group for group in packed.groups if not group.merged]
         if apart and not self._warned_of_unpacked:
@@ -177,11 +217,8 @@ class CLEARLoss(nn.Module):
                 len(apart),
                 len(used),
             )
-        for_base = None
-        if self._base is not None:
-            compared = {number: used[number] for number in (getattr(columns, name) for name in self._base_columns)}
-            for_base = self._pack_columns(compared, keys)
-        return PackedBatch(columns, keys, packed, labels if self.languages else None, for_base)
+        langs = labels if self.languages else None
+        return PackedBatch(columns, keys, packed, langs, self._pack_columns(for_base, keys) if for_base else None)
 
     def _pack_columns(self, used: dict[int, dict[str, Any]], keys: dict[int, Tensor | None]) -> PackedColumns:
         encoder = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
@@ -219,7 +256,7 @@ class CLEARLoss(nn.Module):
         """
         columns, keys = packed_batch.columns, packed_batch.keys
         embeddings = {column: embedded[group][rows] for column, (group, rows) in packed_batch.packed.places.items()}
-        count = len(embeddings[columns.positive])
+        count = len(next(iter(embeddings.values())))
         gather = self.gather_across_devices and torch.distributed.is_available() and torch.distributed.is_initialized()
 
         def side(first: int, negatives: range) -> tuple[Tensor | None, Tensor | None]:
@@ -227,21 +264,37 @@ class CLEARLoss(nn.Module):
             present = [column for column in (first, *negatives) if column in columns.used]
             if not present:
                 return None, None
-            vectors = [_full_precision(embeddings[column]) for column in present]
             known_keys = [key for column in present if (key := keys[column]) is not None]
             if gather:
-                vectors = [all_gather_with_grad(vector) for vector in vectors]
                 known_keys = [all_gather(key) for key in known_keys]
-            return torch.cat(vectors), torch.cat(known_keys) if len(known_keys) == len(present) else None
+            all_keys = torch.cat(known_keys) if len(known_keys) == len(present) else None
+            if present[0] not in embeddings:
+                return self._look_up(all_keys, embedded[0]), all_keys
+            vectors = [_full_precision(embeddings[column]) for column in present]
+            if gather:
+                vectors = [all_gather_with_grad(vector) for vector in vectors]
+            return torch.cat(vectors), all_keys
 
         anchors, anchor_keys = side(columns.anchor, range(0))
         passages, passage_keys = side(columns.positive, columns.negatives)
         queries, query_keys = side(columns.cross_anchor, columns.neg_queries)
         assert passages is not None
-        world = torch.distributed.get_world_size() if gather else 1
+        num_rows = count * (torch.distributed.get_world_size() if gather else 1)
         base = self._embed_by_base(packed_batch, passages, gather)
-        batch = Batch(count * world, passages, anchors, queries, passage_keys, anchor_keys, query_keys, base)
+        fixed = None
+        if self._fixed is not None:
+            assert passage_keys is not None, "looked up by them"
+            known_sides = [side_keys for side_keys in (anchor_keys, query_keys) if side_keys is not None]
+            fixed = self._fixed.candidates(passage_keys, known_sides, num_rows)
+        batch = Batch(num_rows, passages, anchors, queries, passage_keys, anchor_keys, query_keys, base, fixed)
         return batch, get_rank() * count if gather else 0, count
+
+    def _look_up(self, keys: Tensor | None, like: Tensor) -> Tensor:
+        """The embeddings of fixed passages, with device, type and dimension of those of queries."""
+        assert self._fixed is not None
+        if keys is None:
+            raise ValueError("Fixed passages are looked up by their tokens; a column of passages has none.")
+        return self._fixed.vectors_of(self._fixed.numbers_of(keys), _full_precision(like))
 
     def _embed_by_base(self, packed_batch: PackedBatch, passages: Tensor, gather: bool) -> dict[str, Tensor]:
         """Embeddings by the frozen base of the columns that a term compares; of all devices if asked.
@@ -258,6 +311,8 @@ class CLEARLoss(nn.Module):
             # MatryoshkaLoss cuts embeddings to their first dimensions, so those of the base are cut too.
             vectors = embedded[group][rows, : passages.shape[1]]
             base[name] = all_gather(vectors) if gather else vectors
+        if self._fixed is not None:
+            base["positive"] = passages  # they stay what they are
         return base
 
     def _loss(self, batch: Batch, rows: Tensor, count: int, langs: Tensor | None = None) -> Tensor:
@@ -298,6 +353,7 @@ class CLEARLoss(nn.Module):
             "false_negative_margin": self.false_negative_margin,
             "deduplicate": self.deduplicate,
             "divergence": self.divergence,
+            **({"fixed_passages": len(self._fixed), "candidates": self.candidates} if self._fixed else {}),
         }
 
     @property

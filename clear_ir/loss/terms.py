@@ -9,9 +9,11 @@ language (cross_anchor), n negative passages and m negative target-language quer
 - cross:   InfoNCE from the cross_anchor to all passages (not in the paper),
 - kl:      KL(softmax(reverse scores) || softmax(forward scores)), columns paired by index,
 - guard:   1 - cosine between an English text's embedding now and its embedding by the frozen base, the mean over the
-  row's query and passage (not in the paper).
+  row's query and passage (not in the paper),
+- distil:  1 - cosine between the cross_anchor and what the frozen base makes of the anchor (not in the paper).
 
-`loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term`
+`loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term + distil
+* distil term`. Where passages are fixed, forward and cross choose among all of them and not among those of the batch.
 
 Each term is one `Term` in `TERMS`; weights, columns, log and curve follow from it. A term gives one value
 per row. So a caller may compute the rows in chunks: the sum over all rows, divided by B, is the loss of the batch.
@@ -30,6 +32,7 @@ import torch
 from torch import Tensor
 
 from clear_ir.loss import Divergence
+from clear_ir.loss.frozen_passages import Candidates
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
 
@@ -48,6 +51,7 @@ class Batch:
         anchor_keys: As `passage_keys`, for `anchors`.
         query_keys: As `passage_keys`, for `queries`.
         base: Embeddings by the frozen base of the columns in the terms' `reads_base`, each of shape (W, dim).
+        fixed: The candidates where passages are fixed; None where they are those of the batch.
     """
 
     num_rows: int
@@ -58,6 +62,7 @@ class Batch:
     anchor_keys: Tensor | None = None
     query_keys: Tensor | None = None
     base: Mapping[str, Tensor] = field(default_factory=dict)
+    fixed: Candidates | None = None
 
 
 class Scores(NamedTuple):
@@ -117,15 +122,35 @@ class Rows:
         """InfoNCE of each row with the scores of one direction, shape (chunk,)."""
         return info_nce(side.scores, self.numbers, side.masked)
 
-    def closeness_to_base(self, column: str) -> Tensor:
-        """How close a column, `anchor` or `positive`, is to what the frozen base makes of it, shape (chunk,).
+    def info_nce_over_passages(self, column: str) -> Tensor:
+        """InfoNCE of each row from a query, `anchor` or `cross_anchor`, to the passages, shape (chunk,).
+
+        To the fixed ones if there are any, else to those of the batch.
+        """
+        if self.batch.fixed is None:
+            return self.info_nce(self.forward if column == "anchor" else self.cross)
+        keys = self.batch.anchor_keys if column == "anchor" else self.batch.query_keys
+        own_keys = None if keys is None else keys[self.numbers]
+        return self.batch.fixed.info_nce(self._now(column), own_keys, self.numbers, self._scale, self._margin)
+
+    def _now(self, column: str) -> Tensor:
+        """The embeddings of a column of these rows: `anchor`, `positive` or `cross_anchor`."""
+        sides = {"anchor": self.batch.anchors, "positive": self.batch.passages, "cross_anchor": self.batch.queries}
+        side = sides[column]
+        assert side is not None, "a term with a weight lacks its columns"
+        return side[self.numbers]
+
+    def closeness_to_base(self, column: str, base_column: str | None = None) -> Tensor:
+        """How close a column is to what the frozen base makes of it, or of another column, shape (chunk,).
 
         The cosine where lengths do not count. Else 1 - half the squared distance, as a share of the base's squared
         length: for vectors of length 1 that is the cosine too.
+
+        Args:
+            column: `anchor`, `positive` or `cross_anchor`.
+            base_column: The base's column; None for the same.
         """
-        now = self.batch.anchors if column == "anchor" else self.batch.passages
-        assert now is not None, "a term with a weight lacks its columns"
-        vectors, base = now[self.numbers], self.batch.base[column][self.numbers]
+        vectors, base = self._now(column), self.batch.base[base_column or column][self.numbers]
         if not self._lengths_count:
             return torch.cosine_similarity(vectors, base)
         return 1 - (vectors - base).square().sum(dim=1) / (2 * base.square().sum(dim=1))
@@ -163,7 +188,7 @@ class Term:
         colour: Colour of its curve in the report.
         shares: True: its weight is a part of the 1 that the terms share. False: its weight comes on top of that 1.
         pairs_negatives: Whether it needs as many negative queries as negative passages.
-        reads_base: Columns whose embeddings it compares with those by the frozen base.
+        reads_base: Columns whose embeddings by the frozen base it reads.
     """
 
     name: str
@@ -190,7 +215,7 @@ TERMS: dict[str, Term] = {
             "forward",
             weight=None,
             reads=("anchor", "negatives"),
-            formula=lambda rows: rows.info_nce(rows.forward),
+            formula=lambda rows: rows.info_nce_over_passages("anchor"),
             teaches="InfoNCE, English query to English passages: keeps English",
             colour="#0072b2",
         ),
@@ -215,7 +240,7 @@ TERMS: dict[str, Term] = {
             "cross",
             weight="gamma",
             reads=("negatives", "cross_anchor"),
-            formula=lambda rows: rows.info_nce(rows.cross),
+            formula=lambda rows: rows.info_nce_over_passages("cross_anchor"),
             teaches="InfoNCE, target-language query to English passages; not in the paper",
             colour="#cc79a7",
         ),
@@ -229,6 +254,16 @@ TERMS: dict[str, Term] = {
             shares=False,
             reads_base=("anchor", "positive"),
         ),
+        Term(
+            "distil",
+            weight="distil",
+            reads=("cross_anchor",),
+            formula=lambda rows: 1 - rows.closeness_to_base("cross_anchor", "anchor"),
+            teaches="Target-language query to where the frozen base has the English query; not in the paper",
+            colour="#d55e00",
+            shares=False,
+            reads_base=("anchor",),
+        ),
     )
 }
 
@@ -238,7 +273,7 @@ class Weights:
     """The weights of the terms: `Weights(alpha=0.4, beta=0.2)`.
 
     Args:
-        values: Weights in the order of `TERMS`: alpha, beta, gamma, guard.
+        values: Weights in the order of `TERMS`: alpha, beta, gamma, guard, distil.
         named: Weights by name. A weight that is not given is 0, and its term is not computed.
 
     Raises:

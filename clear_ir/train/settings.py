@@ -57,6 +57,9 @@ class TrainingSettings(Settings):
     guard: float | None = None
     """Weight of the guard term, with any loss. It keeps the embeddings of English texts near those before training.
     None: 0.5 with the loss clear, 0 with the baselines."""
+    distil: float = 0.0
+    """Weight of the distil term, with any loss. It draws the target-language query to where the encoder before training
+    has the English query."""
     divergence: Divergence = "kl-detached"
     """Form of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, but without a gradient
     through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""

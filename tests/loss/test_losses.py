@@ -295,6 +295,7 @@ def test_config_and_citation_are_complete(encoder):
         "alpha": 0.4,
         "beta": 0.2,
         "gamma": 0.1,
+        "distil": 0.0,
         "scale": 20.0,
         "similarity_fct": "cos_sim",
         "num_negatives": None,

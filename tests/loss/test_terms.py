@@ -104,6 +104,18 @@ def test_the_guard_draws_english_to_the_base():
     assert alone.item() == pytest.approx(clear_loss(columns, 1, 0, 0), rel=1e-12), "where nothing moved it is zero"
 
 
+def test_distil_draws_the_target_language_query_to_the_bases_english_one():
+    columns, base = make_columns(1), make_columns(0, seed=1)[:1]
+    tensors = [torch.tensor(column, requires_grad=True) for column in columns]
+
+    def reference(changed):
+        return clear_loss(changed, 1, 0.3, 0.1, 0.3, base=base, distil=3.0)
+
+    loss = loss_of(tensors, 1, Weights(0.3, 0.1, 0.3, distil=3.0), base=[torch.tensor(base[0])])
+    check_gradient(loss, tensors, reference, columns)
+    assert loss.item() > clear_loss(columns, 1, 0.3, 0.1, 0.3) + 0.1
+
+
 def test_without_kl_the_counts_of_negatives_may_differ():
     columns = make_columns(2, m=1)
     loss = loss_of([torch.tensor(column) for column in columns], 2, Weights(0.4, 0.0))
