@@ -38,6 +38,7 @@ def train(
     from clear_ir.data.rows import read_translations
     from clear_ir.data.training_rows import read_training_rows
     from clear_ir.recipes.recipe import load_recipe
+    from clear_ir.train.processes import leave_processes
     from clear_ir.train.run import train_model
 
     chosen = load_recipe(recipe, flags)
@@ -45,16 +46,19 @@ def train(
     training_rows = read_training_rows(rows, parse_mapping(mapping))
     for note in training_rows.notes:
         typer.echo(note)
-    log = train_model(
-        base,
-        training_rows,
-        chosen.train,
-        out,
-        overwrite=overwrite,
-        resume=resume,
-        trust_remote_code=trust_remote_code,
-        translations=read_translations(translations) if translations else [],
-    )
+    try:
+        log = train_model(
+            base,
+            training_rows,
+            chosen.train,
+            out,
+            overwrite=overwrite,
+            resume=resume,
+            trust_remote_code=trust_remote_code,
+            translations=read_translations(translations) if translations else [],
+        )
+    finally:
+        leave_processes()
     _print_log(log, chosen.train)
     # Only a recipe that sets how texts are encoded matters when the model is evaluated.
     encoding = recipe if chosen.encode != EncodingSettings() else None

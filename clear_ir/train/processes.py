@@ -32,6 +32,15 @@ def num_processes() -> int:
     return torch.distributed.get_world_size() if together else 1
 
 
+def leave_processes() -> None:
+    """End the connections to the processes that train together, if there are any; the command does so before it ends.
+
+    A process that ends with open connections may crash (SIGABRT), and then its own exit code is lost.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def first_does(action: Callable[[], T]) -> T:
     """Let the first process do something while the others wait.
 
