@@ -28,6 +28,13 @@ def train(
         Path | None,
         typer.Option(help="More texts for distillation: a file with columns english and translation (and lang)."),
     ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --side queries, more passages to choose among: a file with a column text (and _id, title, "
+            "lang), or a collection."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run that has the same --out.")
     ] = False,
@@ -37,7 +44,10 @@ def train(
     """Train an encoder with the CLEAR loss or a baseline."""
     from clear_ir.data.rows import read_translations
     from clear_ir.data.training_rows import read_training_rows
+    from clear_ir.encode.text_encoder import cache_of
+    from clear_ir.mine.corpus import read_corpus
     from clear_ir.recipes.recipe import load_recipe
+    from clear_ir.train.corpus import PassageSource
     from clear_ir.train.processes import leave_processes
     from clear_ir.train.run import train_model
 
@@ -56,14 +66,24 @@ def train(
             resume=resume,
             trust_remote_code=trust_remote_code,
             translations=read_translations(translations) if translations else [],
+            passages=PassageSource(read_corpus(corpus) if corpus else None, cache_of(chosen.encode)),
         )
     finally:
         leave_processes()
+    if corpus:
+        _print_corpus(log[0]["corpus"], corpus.name)
     _print_log(log, chosen.train)
     # Only a recipe that sets how texts are encoded matters when the model is evaluated.
     encoding = recipe if chosen.encode != EncodingSettings() else None
     used = {"recipe": encoding, "trust_remote_code": trust_remote_code}
     print_result(f"Model, recipe and training log: {out}", after_train(out, rows, used))
+
+
+def _print_corpus(counts: dict[str, Any], name: str) -> None:
+    """Say what the corpus gave."""
+    from clear_ir.mine.pools import CorpusCounts
+
+    typer.echo(CorpusCounts(**counts).sentence(name))
 
 
 def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:

@@ -34,6 +34,11 @@ SAVE_BYTES = 2**25
 logger = logging.getLogger(__name__)
 
 
+def cache_of(settings: EncodingSettings) -> Path | None:
+    """The folder of the embeddings cache that settings name; None for none."""
+    return None if settings.no_cache else settings.cache or default_cache()
+
+
 @dataclass(frozen=True)
 class TextEncoder:
     """A model with all that its vectors depend on: prompts, similarity, precision, backend and cache.
@@ -80,7 +85,7 @@ class TextEncoder:
         Returns:
             The text encoder.
         """
-        cache = None if settings.no_cache else settings.cache or default_cache()
+        cache = cache_of(settings)
         precision: Precision
         if settings.precision == "auto":
             from clear_ir.encode.precision import choose_precision

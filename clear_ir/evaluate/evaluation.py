@@ -27,9 +27,17 @@ class Embeddings:
         encoder: Encodes them.
         collection: Queries, passages and judgments.
         directions: The directions to search. Texts in other languages are not encoded.
+        passage_vectors: The embeddings of the passages, where they are known: `passage_vectors` of another such object
+            with the same collection and directions.
     """
 
-    def __init__(self, encoder: TextEncoder, collection: Collection, directions: Iterable[Direction]) -> None:
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        collection: Collection,
+        directions: Iterable[Direction],
+        passage_vectors: np.ndarray | None = None,
+    ) -> None:
         directions = list(directions)
         query_langs = {direction.query_lang for direction in directions}
         passage_langs = {lang for direction in directions for lang in collection.pool_langs(direction)}
@@ -40,7 +48,8 @@ class Embeddings:
         def encoded(texts: list[Text], side: Side) -> np.ndarray:
             return encoder.encode([text.full_text for text in texts], side)
 
-        self.query_vectors, self.passage_vectors = encoded(self.queries, "query"), encoded(self.passages, "passage")
+        self.query_vectors = encoded(self.queries, "query")
+        self.passage_vectors = encoded(self.passages, "passage") if passage_vectors is None else passage_vectors
         self._query_row = {text.id: row for row, text in enumerate(self.queries)}
 
     def evaluate(self, direction: Direction, depth: int = DEPTH) -> DirectionResult:
@@ -86,6 +95,14 @@ class Embeddings:
             scores[query] |= values
         return DirectionResult(scores, len(rows), run, qrels)
 
+    def evaluate_all(self) -> dict[str, DirectionResult]:
+        """Search and score each direction of the collection with one language a side. They must be among those given.
+
+        Returns:
+            Results by direction.
+        """
+        return {str(direction): self.evaluate(direction) for direction in self.collection.directions}
+
 
 def evaluate_directions(encoder: TextEncoder, collection: Collection) -> dict[str, DirectionResult]:
     """Search and score every direction with one language a side, encoding each text once.
@@ -97,9 +114,7 @@ def evaluate_directions(encoder: TextEncoder, collection: Collection) -> dict[st
     Returns:
         Results by direction.
     """
-    directions = collection.directions
-    embeddings = Embeddings(encoder, collection, directions)
-    return {str(direction): embeddings.evaluate(direction) for direction in directions}
+    return Embeddings(encoder, collection, collection.directions).evaluate_all()
 
 
 def evaluate_model(encoder: TextEncoder, collection: Collection, name: str) -> Results:

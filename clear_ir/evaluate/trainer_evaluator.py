@@ -10,11 +10,12 @@ from clear_ir.data.collection import Collection
 from clear_ir.data.directions import ENGLISH_DIRECTION
 from clear_ir.encode.backends import Backend, InProcess
 from clear_ir.encode.text_encoder import TextEncoder
-from clear_ir.evaluate.evaluation import evaluate_directions
+from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
 
 if TYPE_CHECKING:
+    import numpy as np
     from sentence_transformers import SentenceTransformer
 
 
@@ -31,9 +32,11 @@ class CrossLingualEvaluator(BaseEvaluator):
             against `base`. A veto takes 1 off the primary metric, so that any other checkpoint is better. None
             vetoes nothing.
         base: The encoder before training. It is evaluated when the evaluator is made; see `base_metrics`.
+        fixed_passages: Passages are encoded once, by `base`, whichever encoder is evaluated: for an encoder of queries
+            whose passages stay those of the base.
 
     Raises:
-        ValueError: If `max_english_loss` comes without `base`, or the collection has no q-en.p-en.
+        ValueError: If `max_english_loss` or `fixed_passages` comes without `base`, or the collection has no q-en.p-en.
     """
 
     primary = f"cross_lingual_{MAIN_MEASURE}"
@@ -44,6 +47,7 @@ class CrossLingualEvaluator(BaseEvaluator):
         backend: Backend | None = None,
         max_english_loss: float | None = None,
         base: SentenceTransformer | None = None,
+        fixed_passages: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.collection = collection
@@ -51,6 +55,10 @@ class CrossLingualEvaluator(BaseEvaluator):
         self.primary_metric = self.primary
         #: Questions of the collection; translations are one question.
         self.num_questions = len({text.parallel_id or text.id for text in collection.queries.values()})
+        if fixed_passages and base is None:
+            raise ValueError("fixed_passages needs base, the encoder that encodes them")
+        self._fixed_passages = fixed_passages
+        self._passage_vectors: np.ndarray | None = None
         base_scores = self._scores(base) if base is not None else {}
         #: nDCG@10 of the base by direction, and their `mean` as the primary metric takes it. Empty without base.
         self.base_metrics = {"mean": self._mean(base_scores), **base_scores} if base_scores else {}
@@ -92,5 +100,8 @@ class CrossLingualEvaluator(BaseEvaluator):
         return mean_cross_lingual(scores) if crosses else sum(scores.values()) / len(scores)
 
     def _scores(self, model: SentenceTransformer) -> dict[str, float]:
-        results = evaluate_directions(TextEncoder(model, self.backend, show_progress=False), self.collection)
-        return {direction: result.mean(MAIN_MEASURE) for direction, result in results.items()}
+        encoder = TextEncoder(model, self.backend, show_progress=False)
+        embeddings = Embeddings(encoder, self.collection, self.collection.directions, self._passage_vectors)
+        if self._fixed_passages:
+            self._passage_vectors = embeddings.passage_vectors
+        return {direction: result.mean(MAIN_MEASURE) for direction, result in embeddings.evaluate_all().items()}

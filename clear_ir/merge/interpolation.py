@@ -17,7 +17,10 @@ from clear_ir.data.collection import Collection
 from clear_ir.data.directions import ENGLISH_DIRECTION
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import new_folder, write_json, write_text
+from clear_ir.encode.architecture import routers
+from clear_ir.encode.model_loading import Side
 from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.encode.two_encoders import join_encoders, side_of
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
@@ -57,11 +60,19 @@ def merge_encoders(base: SentenceTransformer, model: SentenceTransformer, weight
         weight: From 0 to 1. Values outside extrapolate.
 
     Returns:
-        A new encoder with `(1 - weight) * base + weight * model` in every floating-point tensor.
+        A new encoder with `(1 - weight) * base + weight * model` in every floating-point tensor. If only one of the two
+        has an encoder for each side, the sides are merged one by one.
 
     Raises:
         InputError: If the two differ in the names or shapes of their tensors.
     """
+    if bool(routers(base)) != bool(routers(model)):
+        sides: tuple[Side, Side] = ("query", "passage")
+        return join_encoders(*(merge_encoders(side_of(base, side), side_of(model, side), weight) for side in sides))
+    return _interpolate(base, model, weight)
+
+
+def _interpolate(base: SentenceTransformer, model: SentenceTransformer, weight: float) -> SentenceTransformer:
     import torch
 
     base_tensors, model_tensors = base.state_dict(), model.state_dict()

@@ -1,8 +1,8 @@
-"""English embeddings by the encoder before training, for the guard: computed once, before the first step."""
+"""English embeddings by the encoder before training, for guard and distil: computed once, before the first step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from clear_ir.train.trainer import TrainingData
 
 
-def embed_english(model: SentenceTransformer, data: TrainingData, file: Path) -> tuple[Tensor, Tensor] | None:
-    """Embed the English queries and passages that the guard holds in place.
+def embed_english(
+    model: SentenceTransformer, data: TrainingData, file: Path, columns: Collection[str] = ("anchor", "positive")
+) -> tuple[Tensor, Tensor] | None:
+    """Embed the English queries and passages that the guard holds in place, or the queries that distil draws to.
 
     The embeddings cache is not used: what it has was encoded beside other texts, and differs in the last digits. So a
     run would depend on what ran before it.
@@ -33,6 +35,7 @@ def embed_english(model: SentenceTransformer, data: TrainingData, file: Path) ->
         model: The encoder before training.
         data: The training data.
         file: Where the embeddings are kept, and read from when a run is resumed.
+        columns: The columns of the texts: `anchor`, `positive` or both.
 
     Returns:
         Keys of the tokenized texts and their embeddings, as `clear_ir.CLEARLoss` takes them; None for an encoder whose
@@ -44,7 +47,7 @@ def embed_english(model: SentenceTransformer, data: TrainingData, file: Path) ->
     def compute() -> None:
         if not file.exists():
             partial = file.with_suffix(".partial")
-            save_file(_compute(model, data), partial)
+            save_file(_compute(model, data, columns), partial)
             partial.replace(file)
 
     first_does(compute)
@@ -52,18 +55,29 @@ def embed_english(model: SentenceTransformer, data: TrainingData, file: Path) ->
     return kept["keys"], kept["vectors"]
 
 
-def _compute(model: SentenceTransformer, data: TrainingData) -> dict[str, Tensor]:
+def _compute(model: SentenceTransformer, data: TrainingData, columns: Collection[str]) -> dict[str, Tensor]:
     keys, vectors = [], []
-    columns: list[tuple[str, Side]] = [("anchor", "query"), ("positive", "passage")]
-    for column, side in columns:
+    sides: list[tuple[str, Side]] = [("anchor", "query"), ("positive", "passage")]
+    for column, side in sides:
+        if column not in columns:
+            continue
         texts = list(dict.fromkeys(data.dataset[column]))
         vectors.append(torch.from_numpy(TextEncoder(model).encode(texts, side)))
-        keys.append(_keys_of(model, texts, prompt_of(model, side)))
+        keys.append(keys_of(model, texts, prompt_of(model, side)))
     return {"keys": torch.cat(keys), "vectors": torch.cat(vectors)}
 
 
-def _keys_of(model: SentenceTransformer, texts: Sequence[str], prompt: str) -> Tensor:
-    """The keys of texts as training tokenizes them."""
+def keys_of(model: SentenceTransformer, texts: Sequence[str], prompt: str) -> Tensor:
+    """The keys of texts as training tokenizes them.
+
+    Args:
+        model: The encoder.
+        texts: The texts.
+        prompt: The prompt before each; empty for none.
+
+    Returns:
+        Shape (num_texts,), see `clear_ir.loss.packing.text_keys`.
+    """
     keys = []
     for features in tokenized(model, texts, prompt):
         part = text_keys(features)

@@ -6,11 +6,13 @@ During the run, checkpoints and recipe are in the folder `OUT.partial`, from whi
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,14 +33,17 @@ from clear_ir.data.output_files import (
 )
 from clear_ir.data.rows import Translation
 from clear_ir.data.training_rows import TrainingRows
-from clear_ir.encode.architecture import limit_length
+from clear_ir.encode.architecture import limit_length, routers
 from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
 from clear_ir.encode.precision import choose_precision
+from clear_ir.encode.two_encoders import join_encoders, side_of
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.base_embeddings import embed_english
+from clear_ir.train.corpus import PassageSource, candidate_passages
 from clear_ir.train.distillation import distil_model, read_distilled
+from clear_ir.train.fixed_passages import embed_passages
 from clear_ir.train.processes import first_does, join_processes, num_processes
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.trainer import (
@@ -64,11 +69,13 @@ LOG_FILE = "train_log.jsonl"
 PRECISION_FILE = "precision.json"
 #: English embeddings by the encoder before training, in the folder of the run.
 BASE_FILE = "base.safetensors"
+#: Where queries are trained alone: the embeddings of passages, in the folder of the run.
+PASSAGES_FOLDER = "passages"
 
 logger = logging.getLogger(__name__)
 
 
-def train_model(
+def train_model(  # noqa: PLR0913, keyword arguments
     model_name: str,
     rows: TrainingRows,
     settings: TrainingSettings,
@@ -78,8 +85,12 @@ def train_model(
     resume: bool = False,
     trust_remote_code: bool = False,
     translations: Sequence[Translation] = (),
+    passages: PassageSource | None = None,
 ) -> list[dict[str, Any]]:
     """Train an encoder and write a model folder.
+
+    With `side: queries` the folder holds two encoders behind a `Router`: the trained one for queries, and for passages
+    the encoder as it was.
 
     Args:
         model_name: The encoder to start from, see `clear_ir.encode.model_loading.load_encoder`.
@@ -92,56 +103,78 @@ def train_model(
         resume: Continue an interrupted run with the same `out` from its last checkpoint.
         trust_remote_code: Run Python code that comes with the model.
         translations: Texts for distillation, in addition to the rows' queries.
+        passages: With `side: queries`, a corpus of more candidates, and the cache for the embeddings of passages.
 
     Returns:
         The training log. Its first entry describes an epoch: rows by language, batches, and rows left out because every
         batch already has a row with their anchor or positive. After distillation the entry also has what
-        `clear_ir.train.distillation.read_distilled` gives.
+        `clear_ir.train.distillation.read_distilled` gives; with a corpus, what it gave.
 
     Raises:
-        InputError: If the folder is taken, there is nothing to resume, the rows do not fit the settings, or there are
-            translations without distillation.
+        InputError: If the folder is taken, there is nothing to resume, the rows do not fit the settings, there are
+            translations without distillation, or a corpus where passages are trained.
     """
     if translations and not settings.distil_steps:
         raise InputError(
             "Translations are for distillation, but distil_steps is 0; set it, for example to 192.", "distil_steps"
         )
+    source = passages or PassageSource()
+    if source.corpus is not None and settings.side == "both":
+        raise InputError("A corpus gives fixed passages; set side to queries, or leave the corpus out.", "side")
     process = join_processes()
     data = split_rows(rows, settings)
     settings = data.settings
-    folder = RunFolder(out, _recipe(model_name, rows, settings, translations))
+    corpus, counts = candidate_passages(source.corpus, rows) if source.corpus is not None else ([], None)
+    folder = RunFolder(out, _recipe(model_name, rows, settings, translations, corpus))
     with ExitStack() as held:
         first_does(lambda: held.enter_context(folder.open(resume, overwrite)))
         for note in data.notes if process.is_main_process else []:
             logger.warning(note)
         torch.manual_seed(settings.seed)
-        # In half precision small updates round to nothing: the weights that are trained always have 32 bits.
-        model = load_encoder(model_name, trust_remote_code).float()
-        limit_length(model, settings.max_seq_length)
+        model, base = _load(model_name, settings, trust_remote_code)
         settings, precision = _choose_precision(model, settings, folder)
-        evaluator = make_evaluator(data, settings, base=model)
+        evaluator = make_evaluator(data, settings, base)
         if settings.distil_steps:
             if not folder.distilled.exists():
                 distil_model(model, [*_query_translations(data), *translations], settings, folder.distilled)
             base_model = model.model_card_data.base_model
             model = load_encoder(str(folder.distilled), trust_remote_code)
             model.model_card_data.base_model = base_model
-        cut = measure_cut(model, data)
+        alone = settings.side == "queries"
+        cut = measure_cut(side_of(base, "passage") if alone else model, data)
         if process.is_main_process and (sentence := describe_cut(cut)):
             logger.warning(sentence)
         checkpoint = folder.last_checkpoint()
-        english = embed_english(model, data, folder.path / BASE_FILE) if _reads_base(settings) else None
+        read = _base_columns(settings)
+        english = embed_english(model, data, folder.path / BASE_FILE, read) if read else None
+        kept = folder.path / PASSAGES_FOLDER
+        fixed = embed_passages(base, model, data, corpus, kept, source.cache) if alone else None
         with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():
-            trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english)
+            trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english, fixed)
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         log = _finished_log(trainer)
         log[0] |= {"vocabulary": vocabulary, "precision": precision, "cut": cut, **read_distilled(folder.distilled)}
         log[0] |= {"fitted": data.notes} if data.notes else {}
+        log[0] |= {"corpus": asdict(counts)} if counts else {}
         log[0] |= {"dev": _judge(trainer, model, evaluator)}
         model.model_card_data.training_logs = _card_log(log[1:])
-        first_does(lambda: _write_model(model, folder, log))
+        first_does(lambda: _write_model(join_encoders(model, base) if alone else model, folder, log))
     return log
+
+
+def _load(
+    model_name: str, settings: TrainingSettings, trust_remote_code: bool
+) -> tuple[SentenceTransformer, SentenceTransformer]:
+    """The encoder to train, and the encoder before training. If queries are not trained alone, they are one object."""
+    base = load_encoder(model_name, trust_remote_code)
+    alone = settings.side == "queries"
+    model = copy.deepcopy(side_of(base, "query")) if alone else base
+    model.model_card_data.base_model = base.model_card_data.base_model
+    # In half precision small updates round to nothing: the weights that are trained always have 32 bits.
+    model = model.float()
+    limit_length(model, settings.max_seq_length)
+    return model, base if alone else model
 
 
 def _finished_log(trainer: SentenceTransformerTrainer) -> list[dict[str, Any]]:
@@ -165,9 +198,10 @@ def _card_log(entries: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
     return list(rows.values())
 
 
-def _reads_base(settings: TrainingSettings) -> bool:
-    """Whether a term of the loss compares embeddings with those before training."""
-    return any(term.reads_base for term in settings.weights.terms)
+def _base_columns(settings: TrainingSettings) -> set[str]:
+    """The columns whose embeddings before training a term of the loss reads. Fixed passages have theirs anyway."""
+    columns = {column for term in settings.weights.terms for column in term.reads_base}
+    return columns - {"positive"} if settings.side == "queries" else columns
 
 
 def _choose_precision(
@@ -214,7 +248,11 @@ def _query_translations(data: TrainingData) -> list[Translation]:
 
 
 def _recipe(
-    model_name: str, rows: TrainingRows, settings: TrainingSettings, translations: Sequence[Translation]
+    model_name: str,
+    rows: TrainingRows,
+    settings: TrainingSettings,
+    translations: Sequence[Translation],
+    corpus: Sequence[str],
 ) -> str:
     """The recipe of the run as YAML: model, settings, processes, and hashes of the data. A resumed run has the same."""
     rows_hash = hash_of(*(value for record in rows.records for value in record.values()))
@@ -224,6 +262,8 @@ def _recipe(
     if translations:
         hashed = hash_of(*(text for pair in translations for text in (pair.english, pair.translation)))
         lines.append(f"# {len(translations)} translations with SHA-256 {hashed}")
+    if corpus:
+        lines.append(f"# {len(corpus)} passages of a corpus with SHA-256 {hash_of(*corpus)}")
     if (count := num_processes()) > 1:
         lines.append(f"# {count} processes: {count * settings.batch_size} rows per step")
     document = {"model": model_name, "train": settings.model_dump()}
@@ -306,6 +346,8 @@ def _write_model(model: SentenceTransformer, folder: RunFolder, log: list[dict[s
     shutil.rmtree(partial, ignore_errors=True)  # a run that was killed while it wrote it
     # The tokenizer's file says how the last texts were cut and padded: as the model does it, not as others did.
     model.encode_query(["a"], show_progress_bar=False)
+    if routers(model):
+        model.encode_document(["a"], show_progress_bar=False)
     model.save_pretrained(str(partial))
     prompts = ", ".join(f"{side} {prompt_of(model, side)!r}" for side in ("query", "passage"))
     write_text(partial / RECIPE_FILE, f"{folder.recipe}# Prompts, of the encoder: {prompts}\n")

@@ -33,6 +33,7 @@ class TrainingSettings(Settings):
     """
 
     groups: ClassVar[dict[str, str]] = {
+        "side": "What is trained",
         "loss": "Loss",
         "distil_steps": "Distillation before training",
         "batch_size": "Batches and languages",
@@ -42,6 +43,10 @@ class TrainingSettings(Settings):
         "logging_steps": "Log and seed",
     }
 
+    side: Literal["both", "queries"] = "both"
+    """The texts whose embeddings are trained. both: those of queries and passages. queries: passages are encoded once,
+    by the encoder before training, and stay as they are, so an index of them stays valid. The model then holds two
+    encoders. All passages of the rows, and those of a corpus, are candidates of the forward and the cross term."""
     loss: Literal["clear", "infonce", "infonce-en", "infonce-both", "infonce-symmetric"] = "clear"
     """The loss: clear, or a baseline. infonce: InfoNCE from the target-language query to the passages, the paper's
     baseline. infonce-en: from the English query to the passages. infonce-both: the mean of infonce and infonce-en.
@@ -69,6 +74,9 @@ class TrainingSettings(Settings):
     false_negative_margin: float | None = None
     """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. None:
     ignore only known positives of the row."""
+    candidates: int | None = Field(None, ge=1)
+    """With side queries, how many passages are drawn as candidates of each batch, beside its own. None: all are
+    candidates."""
     num_negatives: int | None = Field(None, ge=0)
     """Use only the first of the rows' negatives: this many passages and this many queries. None: use all. It is
     lowered, with a notice, if the rows have fewer."""
@@ -108,7 +116,8 @@ class TrainingSettings(Settings):
     mini_batch_size: int | None = Field(None, ge=1)
     """Texts embedded at once with the gradient cache. None: mini_batch_num_tokens decides."""
     max_seq_length: int | None = Field(None, ge=8)
-    """Tokens per text; longer texts are cut. None: the encoder's maximum."""
+    """Tokens per text; longer texts are cut. With side queries it counts for queries alone. None: the encoder's
+    maximum."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Precision of training. auto: bf16 or fp16 if the hardware is fast in it, else fp32."""
     vocabulary: Literal["used", "full"] = "used"
@@ -143,6 +152,8 @@ class TrainingSettings(Settings):
         _ = self.weights
         if self.max_english_loss is not None and not self.dev_share:
             raise ValueError("max_english_loss judges checkpoints on the dev share; give a dev_share above 0")
+        if self.candidates is not None and self.side == "both":
+            raise ValueError("candidates are drawn from fixed passages; set side to queries, or leave candidates out")
         return self
 
     def scale_for(self, similarity: str) -> float:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
     from clear_ir.loss.clear_loss import CLEARLoss
+    from clear_ir.train.fixed_passages import FixedPassages
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,16 @@ class TrainingData:
     def columns(self) -> list[str]:
         """The columns that hold texts."""
         return [name for name in self.dataset.column_names if name != "label"]
+
+    @property
+    def passage_columns(self) -> list[str]:
+        """The columns that hold passages."""
+        return [name for name in self.columns if _holds_passages(name)]
+
+    @property
+    def query_columns(self) -> list[str]:
+        """The columns that hold queries, in any language."""
+        return [name for name in self.columns if not _holds_passages(name)]
 
 
 def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
@@ -145,6 +156,7 @@ def make_loss(
     num_negatives: int,
     languages: Sequence[str] = (),
     base_embeddings: tuple[Tensor, Tensor] | None = None,
+    passages: FixedPassages | None = None,
 ) -> CLEARLoss:
     """Make the loss that the settings name.
 
@@ -153,7 +165,8 @@ def make_loss(
         settings: Name of the loss, weights and gradient cache.
         num_negatives: Negative passages per row.
         languages: Languages to log the loss of.
-        base_embeddings: For the guard, see `CLEARLoss`.
+        base_embeddings: For guard and distil, see `CLEARLoss`.
+        passages: The passages, where queries are trained alone.
 
     Returns:
         A `CLEARLoss`. The baselines are the same class with other weights.
@@ -175,6 +188,8 @@ def make_loss(
         "divergence": settings.divergence,
         "base_embeddings": base_embeddings,
     }
+    if passages is not None:
+        arguments |= passages.loss_arguments() | {"candidates": settings.candidates, "candidate_seed": settings.seed}
     cached = settings.cached
     if cached and has_static_embedding_input(model):
         logger.warning("cached is off: static embeddings need no gradient cache, and it cannot cut their inputs.")
@@ -200,7 +215,20 @@ def trained_vocabulary(
     """
     if settings.vocabulary == "full":
         return nullcontext("")
-    return used_vocabulary(model, data.dataset, column_prompts(model, data.columns), settings.weight_decay)
+    columns = trained_columns(data, settings)
+    return used_vocabulary(
+        model, data.dataset.select_columns(columns), column_prompts(model, columns), settings.weight_decay
+    )
+
+
+def trained_columns(data: TrainingData, settings: TrainingSettings) -> list[str]:
+    """The columns whose texts the encoder is trained on.
+
+    Args:
+        data: The training data.
+        settings: `side`.
+    """
+    return data.query_columns if settings.side == "queries" else data.columns
 
 
 def make_evaluator(
@@ -210,7 +238,7 @@ def make_evaluator(
 
     Args:
         data: Training data with the dev questions.
-        settings: `max_english_loss`.
+        settings: `max_english_loss` and `side`.
         base: The encoder before any training. Its English score is the one to compare with.
 
     Returns:
@@ -220,7 +248,8 @@ def make_evaluator(
 
     if data.dev is None:
         return None
-    return CrossLingualEvaluator(data.dev, max_english_loss=settings.max_english_loss, base=base)
+    fixed = settings.side == "queries"
+    return CrossLingualEvaluator(data.dev, max_english_loss=settings.max_english_loss, base=base, fixed_passages=fixed)
 
 
 def chooses_checkpoint(evaluator: CrossLingualEvaluator) -> bool:
@@ -235,6 +264,7 @@ def make_trainer(
     folder: Path,
     evaluator: CrossLingualEvaluator | None = None,
     base_embeddings: tuple[Tensor, Tensor] | None = None,
+    passages: FixedPassages | None = None,
 ) -> SentenceTransformerTrainer:
     """Make the trainer: loss, batches without duplicates, dev evaluation, log of the terms.
 
@@ -245,7 +275,8 @@ def make_trainer(
         folder: Folder for checkpoints.
         evaluator: Scores checkpoints. With enough dev questions, see `chooses_checkpoint`, the best one is kept,
             otherwise the last.
-        base_embeddings: For the guard, see `CLEARLoss`.
+        base_embeddings: For guard and distil, see `CLEARLoss`.
+        passages: The passages, where queries are trained alone; `model` is then the encoder of queries.
 
     Returns:
         A trainer, ready for `train()`.
@@ -275,13 +306,14 @@ def make_trainer(
             "metric_for_best_model": f"eval_{evaluator.primary}",
             "greater_is_better": True,
         }
+    columns = column_arguments(model, trained_columns(data, settings))
     arguments = make_arguments(
         settings,
         folder,
         steps,
         batch_sampler=sampler,
         dataloader_drop_last=True,
-        **column_arguments(model, data.columns),
+        **columns,
         eval_steps=eval_steps,
         save_strategy="steps",
         save_steps=eval_steps,
@@ -295,8 +327,9 @@ def make_trainer(
         model=model,
         args=arguments,
         train_dataset=data.dataset,
-        loss=make_loss(model, settings, data.num_negatives, data.languages, base_embeddings),
+        loss=make_loss(model, settings, data.num_negatives, data.languages, base_embeddings, passages),
         evaluator=evaluator,
+        data_collator=passages.collator(model, data.passage_columns, columns["prompts"]) if passages else None,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StepBar)

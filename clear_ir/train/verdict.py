@@ -31,7 +31,7 @@ def measure_cut(model: SentenceTransformer, data: TrainingData) -> dict[str, flo
     """How much of the passages the encoder does not see.
 
     Args:
-        model: The encoder, with its maximum length.
+        model: The encoder of passages, with its maximum length.
         data: The training data.
 
     Returns:
@@ -42,8 +42,7 @@ def measure_cut(model: SentenceTransformer, data: TrainingData) -> dict[str, flo
     limit = model.max_seq_length
     if not limit or math.isinf(limit):  # static embeddings read texts of any length
         return {}
-    columns = [name for name in data.columns if name == "positive" or name.startswith("negative_")]
-    passages = list(dict.fromkeys(text for column in columns for text in data.dataset[column]))
+    passages = list(dict.fromkeys(text for column in data.passage_columns for text in data.dataset[column]))
     sample_of = {"sample_of": len(passages)} if len(passages) > CUT_SAMPLE else {}
     if sample_of:
         passages = random.Random(0).sample(passages, CUT_SAMPLE)
