@@ -18,6 +18,7 @@ from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import Translation
 from clear_ir.data.training_rows import TrainingRows, read_training_rows
+from clear_ir.encode.cache import default_cache
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
@@ -50,12 +51,18 @@ class Folders:
         xquad: XQuAD's files.
         ntrex: NTREX's files; None if no cell distils on them.
         runs: Mined rows, distilled models and checkpoints.
+        encoder: The encoder's folder; None loads it by the name that the matrix has.
     """
 
     afriqa: Path
     xquad: Path
     ntrex: Path | None
     runs: Path
+    encoder: Path | None = None
+
+    def start(self, matrix: Matrix) -> str:
+        """What `load_encoder` takes for the encoder before training."""
+        return str(self.encoder or matrix.model)
 
 
 def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
@@ -69,10 +76,10 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
     Raises:
         InputError: If data are missing, or the dev stage has not chosen a learning rate yet.
     """
-    begun = time.monotonic()
+    begun, processor_begun = time.monotonic(), time.process_time()
     matrix = experiment.matrix
     collection, rows_file = prepare_data(cell.data, cell.stage, matrix, folders)
-    base = load_encoder(matrix.model)
+    base = load_encoder(folders.start(matrix))
     entry: dict[str, Any] = {}
     precision = matrix.train["precision"]
     if cell.objective == BASE:
@@ -88,13 +95,16 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
             "rows": len(rows.records),
             "losses": losses,
             "train_seconds": round(time.monotonic() - begun, 1),
+            # What other work on the machine changes less than the seconds of a clock.
+            "train_processor_seconds": round(time.process_time() - processor_begun, 1),
         }
-        weights = matrix.merging_weights
-        if cell.stage == "test":
+        weights = matrix.merging_weights or [1.0]
+        if cell.stage == "test" and matrix.merging_weights:
             weights = sorted({chosen_weight(experiment, cell.objective), 1.0})
-        models = {f"{weight:g}": merge_encoders(base, trained, weight) for weight in weights if weight > 0}
+        models = {f"{w:g}": trained if w == 1 else merge_encoders(base, trained, w) for w in weights if w > 0}
     bf16 = precision == "bf16"
-    entry["scores"] = {weight: _score_lines(model, collection, matrix, bf16) for weight, model in models.items()}
+    cache = default_cache() if cell.objective == BASE else None
+    entry["scores"] = {w: _score_lines(model, collection, matrix, bf16, cache) for w, model in models.items()}
     entry |= {
         "seconds": round(time.monotonic() - begun, 1),
         "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
@@ -149,7 +159,8 @@ def prepare_data(data: str, stage: StageName, matrix: Matrix, folders: Folders) 
         collection = _small_pool(prepared, collection)
     rows_file = folders.runs / f"{stage}-{data}.jsonl"
     if not rows_file.exists():
-        mined = mine_hard_negatives(TextEncoder(load_encoder(matrix.model)), prepared.rows, matrix.mine)
+        encoder = TextEncoder(load_encoder(folders.start(matrix)), cache=default_cache())
+        mined = mine_hard_negatives(encoder, prepared.rows, matrix.mine)
         write_jsonl(rows_file, mined.records)
     return collection, rows_file
 
@@ -169,7 +180,7 @@ def _trained_encoder(
 ) -> tuple[SentenceTransformer, list[float]]:
     """The encoder of a cell, distilled or trained or both, and its losses by training step."""
     objective = matrix.objective(cell.objective)
-    start = matrix.model
+    start = folders.start(matrix)
     if objective.distil_on:
         start = _distilled_encoder(cell, objective.distil_on, rows, settings, matrix, folders)
     if not objective.training:
@@ -194,7 +205,7 @@ def _distilled_encoder(
     if not shared.exists():
         unfinished = shared.with_name(f"{shared.name}.{os.getpid()}")
         unfinished.parent.mkdir(parents=True, exist_ok=True)
-        model = load_encoder(matrix.model)
+        model = load_encoder(folders.start(matrix))
         model.max_seq_length = settings.max_seq_length
         distillation = settings.model_copy(update={"distil_steps": matrix.distil_steps})
         distil_model(model, _translations(distil_on, rows, folders), distillation, unfinished)
@@ -230,11 +241,13 @@ def _small_pool(prepared: Prepared, collection: Collection) -> Collection:
     return Collection(collection.name, passages, collection.queries, collection.qrels, collection.split)
 
 
-def _score_lines(model: SentenceTransformer, collection: Collection, matrix: Matrix, bf16: bool) -> dict[str, str]:
+def _score_lines(
+    model: SentenceTransformer, collection: Collection, matrix: Matrix, bf16: bool, cache: Path | None
+) -> dict[str, str]:
     """By direction, nDCG@10 of each question in the order of `question_order`, joined by spaces."""
     directions = evaluated_directions(collection)
     model.max_seq_length = matrix.evaluation_max_seq_length
-    encoder = TextEncoder(model, precision="bf16" if bf16 else "fp32", show_progress=False)
+    encoder = TextEncoder(model, cache=cache, precision="bf16" if bf16 else "fp32", show_progress=False)
     embeddings = Embeddings(encoder, collection, directions)
     lines = {}
     for direction in directions:

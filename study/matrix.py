@@ -83,12 +83,12 @@ class Matrix(BaseModel):
     """All that the study plans.
 
     Args:
-        model: The encoder that is adapted.
+        model: The encoder that is adapted: its name, unless the command is given its folder.
         mine: How hard negatives are mined, the same for every objective.
         train: Training settings that hold for every objective that does not set them itself.
         evaluation_max_seq_length: Tokens of a text in evaluation.
         distil_steps: Steps of distillation, where there is one.
-        merging_weights: Candidate shares of the trained encoder when it is merged with the base.
+        merging_weights: Candidate shares of the trained encoder when it is merged with the base; none merges nothing.
         max_english_loss: Points of nDCG@10 x 100 that a merged encoder may lose in English on dev.
         level: Learning rates count as equal on dev if they are so many points of nDCG@10 x 100 apart or fewer.
         default: The objective of `clear-ir train`.
@@ -104,12 +104,12 @@ class Matrix(BaseModel):
     mine: MiningSettings
     train: dict[str, Any]
     evaluation_max_seq_length: int
-    distil_steps: int
-    merging_weights: list[float]
+    distil_steps: int = 0
+    merging_weights: list[float] = []
     max_english_loss: float
     level: float
     default: str
-    figure: list[str]
+    figure: list[str] = []
     objectives: dict[str, Objective]
     data: dict[str, DataPlan]
     stages: list[Stage]

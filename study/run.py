@@ -2,6 +2,8 @@
 
     python -m study.run --afriqa DIR --xquad DIR --ntrex DIR
     python -m study.run --afriqa DIR --xquad DIR --ntrex DIR --stage dev --minutes 60
+    python -m study.run --afriqa DIR --xquad DIR --matrix study/e5-small.yaml --results study/results/e5-small \
+        --runs runs/e5-small --encoder DIR
 
 A finished cell is kept in study/results at once, and a cell that was stopped goes on from its last checkpoint, so the
 same command goes on with an interrupted study. Cells run side by side, one processor each: on a CPU two runs with a
@@ -48,13 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--matrix", type=Path, default=MATRIX_FILE, help="what to run, default: %(default)s")
     parser.add_argument("--results", type=Path, default=RESULTS_FOLDER, help="finished cells, default: %(default)s")
+    parser.add_argument("--encoder", type=Path, help="folder of the matrix's encoder; default: it is loaded by name")
     parser.add_argument("--stage", choices=["dev", "test"], help="run this stage only")
     parser.add_argument("--data", help="run this data set only")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no cell after so many")
     parser.add_argument("--jobs", type=int, help="cells at a time; default: one a processor, one on a GPU")
     options = parser.parse_args(arguments)
 
-    folders = Folders(options.afriqa, options.xquad, options.ntrex, options.runs)
+    folders = Folders(options.afriqa, options.xquad, options.ntrex, options.runs, options.encoder)
     num_jobs = options.jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
     deadline = time.time() + 60 * options.minutes
     try:
