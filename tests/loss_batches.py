@@ -5,6 +5,8 @@ import random
 import torch
 from tiny import WORDS
 
+from clear_ir.loss.packing import text_keys
+
 ROWS = 7
 
 
@@ -17,6 +19,16 @@ def make_texts(n, m=None, seed=0, rows=ROWS):
 
 def features_of(encoder, texts):
     return [encoder.preprocess(column) for column in texts]
+
+
+def fixed_passages(encoder, texts):
+    """The arguments of a loss with all terms, whose two columns of negatives and many other passages are fixed."""
+    others = [f"the {word} of the {other}" for word, other in zip(WORDS[:20], WORDS[20:40], strict=True)]
+    passages = list(dict.fromkeys([*(text for column in texts[1:4] for text in column), *others]))
+    vectors = encoder.encode(passages, convert_to_tensor=True).clone()
+    weights = {"alpha": 0.3, "beta": 0.2, "gamma": 0.3, "guard": 0.5, "distil": 2.0}
+    known = text_keys(encoder.preprocess(passages)), vectors
+    return {"num_negatives": 2, "passage_embeddings": known, "candidates": 15, **weights}
 
 
 def value_and_gradient(loss, encoder, texts, seed=3):

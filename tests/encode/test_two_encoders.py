@@ -45,6 +45,9 @@ def test_saved_and_loaded_each_side_is_bit_for_bit_what_it_was(tmp_path, base):
         for side, encoder in (("query", adapted), ("passage", base)):
             np.testing.assert_array_equal(quiet(joined).encode(TEXTS, side), quiet(encoder).encode(TEXTS, side))
             assert weights_hash(side_of(joined, side)) == weights_hash(encoder)
+        side_of(joined, "query").save_pretrained(str(tmp_path / "queries"))
+        alone = SentenceTransformer(str(tmp_path / "queries"))
+        np.testing.assert_array_equal(alone.encode_query(TEXTS), adapted.encode_query(TEXTS))
     assert np.abs(adapted.encode_query(TEXTS) - base.encode_query(TEXTS)).max() > 0.01
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
-from loss_batches import features_of, make_texts
+from loss_batches import features_of, fixed_passages, make_texts
 from tiny import make_encoder
 from torch.nn.parallel import DistributedDataParallel
 
@@ -25,6 +25,17 @@ for name, gather, options in (
     loss_class, more = (CLEARLoss, {}) if options is None else (CachedCLEARLoss, options)
     loss = loss_class(encoder, gamma=0.1, gather_across_devices=gather, **more)
     # As the trainer does it: the unused pooler of BERT has no gradient to wait for.
+    loss.model = DistributedDataParallel(encoder, find_unused_parameters=True)
+    value = loss(features_of(encoder, mine))
+    value.backward()
+    total = value.detach().clone()
+    torch.distributed.all_reduce(total)
+    gradient = torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
+    outcomes[name] = [total.item() / world, gradient.tolist()]
+# Fixed passages: the same draw of candidates in both.
+for name, loss_class, more in (("fixed", CLEARLoss, {}), ("fixed-cached", CachedCLEARLoss, {"mini_batch_size": 3})):
+    encoder = make_encoder()
+    loss = loss_class(encoder, gather_across_devices=True, **fixed_passages(encoder, texts), **more)
     loss.model = DistributedDataParallel(encoder, find_unused_parameters=True)
     value = loss(features_of(encoder, mine))
     value.backward()

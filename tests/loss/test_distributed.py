@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from loss_batches import make_texts, value_and_gradient
+from loss_batches import fixed_passages, make_texts, value_and_gradient
 from tiny import make_encoder
 
 from clear_ir import CLEARLoss
@@ -41,6 +41,11 @@ def test_two_processes_with_gather_equal_one(tmp_path):
     for name in ("plain", "cached"):
         assert found[name][0] == pytest.approx(value, rel=1e-10), name
         torch.testing.assert_close(torch.tensor(found[name][1], dtype=torch.float64), gradient, rtol=1e-7, atol=1e-9)
+    value, gradient = value_and_gradient(CLEARLoss(encoder, **fixed_passages(encoder, texts)), encoder, texts)
+    for name in ("fixed", "fixed-cached"):
+        assert found[name][0] == pytest.approx(value, rel=1e-10), name
+        torch.testing.assert_close(torch.tensor(found[name][1], dtype=torch.float64), gradient, rtol=1e-7, atol=1e-9)
+    value, _ = value_and_gradient(CLEARLoss(encoder, gamma=0.1), encoder, texts)
     assert found["apart"][0] != pytest.approx(value, rel=1e-3), "gathering changed nothing, so the test shows nothing"
     sizes, steps = found["few"]
     assert sizes[0] == 1 < sizes[1], "both cut their batch, so the test shows nothing"

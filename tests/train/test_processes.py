@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import make_training_rows
+from tiny import WORDS, make_training_rows
 
 from clear_ir.data.output_files import write_jsonl
 
@@ -128,3 +128,19 @@ def test_a_batch_fits_the_rows_of_all_processes(tmp_path, tiny_folder):
     said = "40 rows (distinct passages: 7) are left for training, by 2 processes: batch_size 64 -> 3."
     assert done.stderr.count(said) == 1
     assert len(losses(tmp_path / "m")) == 4
+
+
+def test_two_processes_train_the_queries_alone_as_one_does(tmp_path, tiny_folder, rows):
+    write_jsonl(tmp_path / "corpus.jsonl", [{"text": f"{word} of the moon"} for word in WORDS])
+    flags = ["--side", "queries", "--distil", "1", "--candidates", "30", "--corpus", str(tmp_path / "corpus.jsonl")]
+    for name, launcher, batch_size in (("one", ONE, 8), ("two", TWO, 4)):
+        done = train(launcher, tiny_folder, rows, tmp_path / name, batch_size, *flags)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert len(losses(tmp_path / "one")) == 25
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+    one, two = (weights(tmp_path / name / "query_0_Transformer") for name in ("one", "two"))
+    moved = (one - weights(tiny_folder)).norm()
+    assert moved > 0.1, "nothing was trained, so the test shows nothing"
+    assert (two - one).norm() < 1e-3 * moved
+    passages = weights(tmp_path / "two" / "document_0_Transformer")
+    assert torch.equal(passages, weights(tiny_folder))
