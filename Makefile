@@ -60,8 +60,8 @@ soak: $(VENV)/.dev  ## Kill commands 100 times and damage 200 inputs of each kin
 	$(BIN)/python tests/soak.py --kills 100 --inputs 200
 	$(BIN)/python -m benchmarks.tables
 
-study: $(VENV)/.dev  ## Run what is left of the study's matrix: make study AFRIQA=DIR XQUAD=DIR NTREX=DIR; hours
-	$(BIN)/python -m study.run --afriqa $(AFRIQA) --xquad $(XQUAD) --ntrex $(NTREX)
+study: $(VENV)/.dev  ## Run what is left of the study: make study AFRIQA=DIR XQUAD=DIR E5=DIR; hours
+	$(BIN)/python -m study.run --afriqa $(AFRIQA) --xquad $(XQUAD) --encoder $(E5)
 	$(BIN)/python -m study.tables
 
 build: $(VENV)/.dev  ## Build sdist and wheel into dist; check what the wheel holds and that it runs in a fresh venv

@@ -18,6 +18,7 @@ from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import Translation
 from clear_ir.data.training_rows import TrainingRows, read_training_rows
+from clear_ir.encode.architecture import limit_length
 from clear_ir.encode.cache import default_cache
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.text_encoder import TextEncoder
@@ -98,12 +99,14 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
             # What other work on the machine changes less than the seconds of a clock.
             "train_processor_seconds": round(time.process_time() - processor_begun, 1),
         }
-        weights = matrix.merging_weights or [1.0]
-        if cell.stage == "test" and matrix.merging_weights:
+        # An encoder of queries alone has no base to be merged with: the passages would lie elsewhere.
+        weights = [1.0] if settings.side == "queries" else matrix.merging_weights or [1.0]
+        if cell.stage == "test" and len(weights) > 1:
             weights = sorted({chosen_weight(experiment, cell.objective), 1.0})
         models = {f"{w:g}": trained if w == 1 else merge_encoders(base, trained, w) for w in weights if w > 0}
     bf16 = precision == "bf16"
-    cache = default_cache() if cell.objective == BASE else None
+    # Passages that the base encodes are found again in the cache.
+    cache = default_cache() if cell.objective == BASE or entry["settings"]["side"] == "queries" else None
     entry["scores"] = {w: _score_lines(model, collection, matrix, bf16, cache) for w, model in models.items()}
     entry |= {
         "seconds": round(time.monotonic() - begun, 1),
@@ -246,7 +249,7 @@ def _score_lines(
 ) -> dict[str, str]:
     """By direction, nDCG@10 of each question in the order of `question_order`, joined by spaces."""
     directions = evaluated_directions(collection)
-    model.max_seq_length = matrix.evaluation_max_seq_length
+    limit_length(model, matrix.evaluation_max_seq_length)
     encoder = TextEncoder(model, cache=cache, precision="bf16" if bf16 else "fp32", show_progress=False)
     embeddings = Embeddings(encoder, collection, directions)
     lines = {}

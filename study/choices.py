@@ -62,7 +62,7 @@ def dev_points(experiment: Experiment, objective: str) -> list[MergePoint]:
     """The merging weights of the best dev cell with their scores, the base at weight 0 first."""
     best = best_dev_cell(experiment, objective)
     points = []
-    for weight in [0.0, *experiment.matrix.merging_weights]:
+    for weight in [0.0, *sorted(map(float, experiment.results.read(best)["scores"]))]:
         cell = Cell("dev", best.data, BASE) if weight == 0 else best
         means = experiment.results.means(cell, f"{weight:g}")
         points.append(MergePoint(weight, means[ENGLISH_DIRECTION], mean_to_english(means), means))

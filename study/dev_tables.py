@@ -32,24 +32,30 @@ def dev_table(experiment: Experiment) -> str:
     if not cells:
         return NOT_RUN
     complete = complete_objectives(experiment)
-    head = ["objective", "learning rate", ENGLISH_DIRECTION, TO_ENGLISH, "merging weight"]
-    head += [f"merged {ENGLISH_DIRECTION}", f"merged {TO_ENGLISH}"]
+    merges = bool(experiment.matrix.merging_weights)
+    head = ["objective", "learning rate", ENGLISH_DIRECTION, TO_ENGLISH]
+    head += ["merging weight", f"merged {ENGLISH_DIRECTION}", f"merged {TO_ENGLISH}"] if merges else [""]
     rows = []
     for cell in cells:
         means = results.means(cell, "0" if cell.objective == BASE else "1")
         row = [cell.objective, f"{cell.learning_rate:g}" if cell.learning_rate else "", *_english_and_cross(means)]
-        if cell.objective in complete and best_dev_cell(experiment, cell.objective) == cell:
+        is_chosen = cell.objective in complete and best_dev_cell(experiment, cell.objective) == cell
+        if is_chosen and not merges:
+            row.append("chosen")
+        elif is_chosen:
             weight = chosen_weight(experiment, cell.objective)
             merged = results.means(cell, f"{weight:g}") if weight else results.means(_base_of(cell), "0")
             row += [f"{weight:g}", *_english_and_cross(merged)]
         rows.append(row + [""] * (len(head) - len(row)))
     questions = results.questions("dev", cells[0].data)
-    return (
-        f"{Table(head, rows).markdown()}\n"
-        f"nDCG@10 x 100 on {len(questions[ENGLISH_DIRECTION])} dev questions, one seed. The merging weight is given "
-        f"for the chosen learning rate: of the weights that lose at most {experiment.matrix.max_english_loss:g} points "
-        "in English, the one with the best q-L.p-en. 0 is the base, 1 the model as trained."
-    )
+    note = f"nDCG@10 x 100 on {len(questions[ENGLISH_DIRECTION])} dev questions, one seed."
+    if merges:
+        note += (
+            " The merging weight is given for the chosen learning rate: of the weights that lose at most "
+            f"{experiment.matrix.max_english_loss:g} points in English, the one with the best q-L.p-en. 0 is the base, "
+            "1 the model as trained."
+        )
+    return f"{Table(head, rows).markdown()}\n{note}"
 
 
 def merging_figure(experiment: Experiment) -> str:

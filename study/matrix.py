@@ -1,4 +1,4 @@
-"""The matrix of the study: objectives, data sets and stages, read from matrix.yaml and validated."""
+"""A plan of the study, its matrix: objectives, data sets and stages, read from a file in `plans/` and validated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from clear_ir.data.files import InputError
 from clear_ir.mine.settings import MiningSettings
 
 StageName = Literal["dev", "test"]
-MATRIX_FILE = Path(__file__).resolve().parent / "matrix.yaml"
+#: The plans' files, one for each encoder.
+PLANS = {path.stem: path for path in sorted((Path(__file__).resolve().parent / "plans").glob("*.yaml"))}
 
 
 class Objective(BaseModel):
@@ -123,7 +124,7 @@ class Matrix(BaseModel):
         return Objective.model_validate(settings | objective.model_dump(exclude_unset=True))
 
 
-def read_matrix(path: Path = MATRIX_FILE) -> Matrix:
+def read_matrix(path: Path) -> Matrix:
     """Read and validate a matrix.
 
     Args:

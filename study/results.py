@@ -21,6 +21,7 @@ from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_text
 from study.cells import Cell
 
+#: The results of each plan are in a folder of its name.
 RESULTS_FOLDER = Path(__file__).resolve().parent / "results"
 #: Objects that are written on one line; so are lists.
 ONE_LINE = ("settings", "versions")
@@ -36,7 +37,7 @@ class ResultFiles:
         folder: Where the files lie.
     """
 
-    def __init__(self, folder: Path = RESULTS_FOLDER) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, stage: str, data: str) -> Path:

@@ -1,9 +1,8 @@
-"""Run the study: every cell of matrix.yaml that has not been run yet.
+"""Run the study: every cell of a plan that has not been run yet.
 
-    python -m study.run --afriqa DIR --xquad DIR --ntrex DIR
-    python -m study.run --afriqa DIR --xquad DIR --ntrex DIR --stage dev --minutes 60
-    python -m study.run --afriqa DIR --xquad DIR --matrix study/e5-small.yaml --results study/results/e5-small \
-        --runs runs/e5-small --encoder DIR
+    python -m study.run --afriqa DIR --xquad DIR --encoder DIR
+    python -m study.run --afriqa DIR --xquad DIR --encoder DIR --stage dev --minutes 60
+    python -m study.run --afriqa DIR --xquad DIR --plan minilm
 
 A finished cell is kept in study/results at once, and a cell that was stopped goes on from its last checkpoint, so the
 same command goes on with an interrupted study. Cells run side by side, one processor each: on a CPU two runs with a
@@ -29,7 +28,7 @@ from clear_ir.data.files import InputError
 from study.cell_run import DISTILLED, Folders, prepare_data, question_order, run_cell
 from study.cells import Cell
 from study.experiment import Experiment
-from study.matrix import MATRIX_FILE, StageName, read_matrix
+from study.matrix import PLANS, StageName, read_matrix
 from study.results import RESULTS_FOLDER, ResultFiles
 
 RUNS = Path("runs/study")
@@ -45,11 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--afriqa", type=Path, required=True, help="folder with the gold passages of AfriQA")
     parser.add_argument("--xquad", type=Path, required=True, help="folder with XQuAD's files")
     parser.add_argument("--ntrex", type=Path, help="folder with NTREX's files, for distillation")
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs/study"), help="mined rows and checkpoints, default: %(default)s"
-    )
-    parser.add_argument("--matrix", type=Path, default=MATRIX_FILE, help="what to run, default: %(default)s")
-    parser.add_argument("--results", type=Path, default=RESULTS_FOLDER, help="finished cells, default: %(default)s")
+    parser.add_argument("--runs", type=Path, help=f"mined rows and checkpoints, default: {RUNS}/PLAN")
+    parser.add_argument("--plan", choices=list(PLANS), default="e5-small", help="what to run, default: %(default)s")
+    parser.add_argument("--matrix", type=Path, help="what to run: another file than that of the plan")
+    parser.add_argument("--results", type=Path, help="folder of finished cells; default: that of the plan")
     parser.add_argument("--encoder", type=Path, help="folder of the matrix's encoder; default: it is loaded by name")
     parser.add_argument("--stage", choices=["dev", "test"], help="run this stage only")
     parser.add_argument("--data", help="run this data set only")
@@ -57,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, help="cells at a time; default: one a processor, one on a GPU")
     options = parser.parse_args(arguments)
 
-    folders = Folders(options.afriqa, options.xquad, options.ntrex, options.runs, options.encoder)
+    runs = options.runs or RUNS / options.plan
+    folders = Folders(options.afriqa, options.xquad, options.ntrex, runs, options.encoder)
     num_jobs = options.jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
     deadline = time.time() + 60 * options.minutes
     try:
-        experiment = Experiment(read_matrix(options.matrix), ResultFiles(options.results))
+        matrix = read_matrix(options.matrix or PLANS[options.plan])
+        experiment = Experiment(matrix, ResultFiles(options.results or RESULTS_FOLDER / options.plan))
         num_left = run_stages(experiment, folders, options.stage, options.data, deadline, num_jobs)
     except InputError as error:
         raise SystemExit(str(error)) from None

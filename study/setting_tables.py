@@ -21,11 +21,13 @@ def setting_table(experiment: Experiment) -> str:
         "schedule of the learning rate": train.lr_scheduler,
         "hard negatives a row, on each side": f"{matrix.mine.num_negatives}",
         "ranks that they are drawn from": f"{matrix.mine.range_min} to {matrix.mine.range_max}",
-        "steps of distillation, where there is one": f"{matrix.distil_steps}",
-        "merging weights tried on dev": ", ".join(f"{weight:g}" for weight in matrix.merging_weights),
-        "English that merging may cost on dev": f"{matrix.max_english_loss:g} points",
-        "learning rates count as equal on dev within": f"{matrix.level:g} points",
     }
+    if matrix.distil_steps:
+        settings["steps of distillation, where there is one"] = f"{matrix.distil_steps}"
+    if matrix.merging_weights:
+        settings["merging weights tried on dev"] = ", ".join(f"{weight:g}" for weight in matrix.merging_weights)
+        settings["English that merging may cost on dev"] = f"{matrix.max_english_loss:g} points"
+    settings["learning rates count as equal on dev within"] = f"{matrix.level:g} points"
     return Table(["setting", "value"], [[name, value] for name, value in settings.items()], num_names=2).markdown()
 
 

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks import generated
+from study.cost_tables import cost_figure, cost_table
 from study.default_tables import default_table, summary_table
 from study.dev_tables import dev_table, merging_figure, progress_table
 from study.experiment import Experiment
 from study.gain_table import gain_table
+from study.matrix import PLANS
 from study.objective_tables import language_table, objective_table, precision_table
 from study.pair_table import pair_table
 from study.setting_tables import data_table, objective_settings_table, setting_table
@@ -23,10 +25,11 @@ from study.setting_tables import data_table, objective_settings_table, setting_t
 PREFIX = "study-"
 
 
-def study_tables(experiment: Experiment) -> dict[str, Callable[[], str]]:
-    """The study's tables.
+def study_tables(plan: str, experiment: Experiment) -> dict[str, Callable[[], str]]:
+    """The tables of one plan.
 
     Args:
+        plan: Its name, a part of the tables' names.
         experiment: Plan and results.
 
     Returns:
@@ -46,15 +49,21 @@ def study_tables(experiment: Experiment) -> dict[str, Callable[[], str]]:
     }
     for data in experiment.matrix.data:
         tables[data] = partial(objective_table, experiment, data)
+        tables[f"{data}-cost"] = partial(cost_table, experiment, data)
         tables[f"{data}-by-language"] = partial(language_table, experiment, data)
-    return {PREFIX + name: render for name, render in tables.items()}
+    return {f"{PREFIX}{plan}-{name}": render for name, render in tables.items()}
 
 
 def main() -> int:
     """The command."""
-    experiment = Experiment()
-    figures = {"docs/study-merging.svg": partial(merging_figure, experiment)}
-    return generated.main(__doc__ or "", study_tables(experiment), figures, lambda name: name.startswith(PREFIX))
+    experiments = {plan: Experiment.of_plan(plan) for plan in PLANS}
+    tables: dict[str, Callable[[], str]] = {}
+    for plan, experiment in experiments.items():
+        tables |= study_tables(plan, experiment)
+    figures = {"docs/study-merging.svg": partial(merging_figure, experiments["minilm"])}
+    if experiments["e5-small"].has_test("afriqa"):
+        figures["docs/study-cost.svg"] = partial(cost_figure, experiments["e5-small"], "afriqa")
+    return generated.main(__doc__ or "", tables, figures, lambda name: name.startswith(PREFIX))
 
 
 if __name__ == "__main__":

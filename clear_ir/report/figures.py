@@ -174,6 +174,30 @@ def frontiers(curves: Mapping[str, tuple[Sequence[tuple[float, float, float]], f
         return _svg(figure, "English against the mean across languages; a diamond marks the chosen merging weight.")
 
 
+def scatter(points: Mapping[str, tuple[float, float]], x_label: str, y_label: str) -> str:
+    """Points on a plane, each with its name in the legend.
+
+    Args:
+        points: Horizontal and vertical value by name.
+        x_label: Name of the horizontal axis.
+        y_label: Name of the vertical axis.
+
+    Returns:
+        An SVG element.
+    """
+    with _figure(9.6, 4.6) as (figure, axes):
+        for number, (name, (x, y)) in enumerate(points.items()):
+            colour = COLOURS[number % len(COLOURS)]
+            axes.plot([x], [y], MARKERS[number // len(COLOURS) % len(MARKERS)], color=colour, ms=7, label=name)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        axes.set_xlim(left=0)
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        return _svg(figure, f"{y_label} against {x_label}, a point for each name; the table has the numbers.")
+
+
 class _figure:
     """A matplotlib figure that is drawn without a screen and closed again."""
 

@@ -9,6 +9,7 @@ from clear_ir.data.files import InputError
 from study import results
 from study.cells import Cell
 from study.experiment import Experiment
+from study.matrix import PLANS
 from study.results import ResultFiles
 
 QUESTIONS = {"q-en.p-en": ["a", "b"], "q-de.p-en": ["a", "b"]}
@@ -91,8 +92,9 @@ def test_cells_of_other_data_are_refused(tmp_path):
         files.read(Cell("test", "afriqa", "clear"))
 
 
-def test_the_committed_results_are_those_of_planned_cells_in_the_format_that_is_written():
-    experiment = Experiment()
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_committed_results_are_those_of_planned_cells_in_the_format_that_is_written(plan):
+    experiment = Experiment.of_plan(plan)
     planned = {(experiment.results.path(cell.stage, cell.data), cell.key) for cell in experiment.cells}
     for path in experiment.results.folder.glob("*.json"):
         text = path.read_text()

@@ -13,11 +13,12 @@ from clear_ir.data.files import InputError
 from study import cell_run, run
 from study.cells import Cell
 from study.choices import chosen_learning_rate
+from study.cost_tables import cost_figure, cost_table
 from study.default_tables import default_table, summary_table
 from study.dev_tables import dev_table, merging_figure, progress_table
 from study.experiment import Experiment
 from study.gain_table import comparisons, gain_table
-from study.matrix import parse_matrix, read_matrix
+from study.matrix import PLANS, parse_matrix, read_matrix
 from study.objective_tables import language_table, objective_table, precision_table
 from study.results import ResultFiles
 from study.scores import mean_over_seeds
@@ -31,7 +32,7 @@ def test_a_study_from_the_first_cell_to_the_tables(study, tmp_path, capsys):
     with pytest.raises(InputError, match="Run the dev stage first"):
         chosen_learning_rate(experiment, "infonce")
     run.main([*study.arguments(), "--minutes", "0"])
-    assert "15 cells of this stage to go" in capsys.readouterr().out
+    assert "17 cells of this stage to go" in capsys.readouterr().out
     run.main([*study.arguments(), "--minutes", "60"])
     made = sorted((tmp_path / "results").glob("*.json"))
     assert [path.name for path in made] == ["dev-afriqa-ha.json", "test-afriqa-ha.json"]
@@ -56,7 +57,7 @@ def test_a_study_from_the_first_cell_to_the_tables(study, tmp_path, capsys):
     run.main(study.arguments())
     assert [path.stat().st_mtime_ns for path in made] == times, "nothing is run twice"
 
-    assert "15 of 15" in progress_table(experiment)
+    assert "17 of 17" in progress_table(experiment)
     assert re.search(r"\| distil on queries, then clear +\| +0\.01 ", dev_table(experiment))
     table = objective_table(experiment, "afriqa-ha")
     assert "the strongest baseline on dev" in table
@@ -76,6 +77,9 @@ def test_a_study_from_the_first_cell_to_the_tables(study, tmp_path, capsys):
         [100 * infonce, 100 * (default / infonce - 1)], abs=0.1
     )
     assert precision_table(experiment) == "Not run yet."
+    cost = cost_table(experiment, "afriqa-ha")
+    assert re.search(r"\| queries alone +\| +2 \| +0\.\d \|( +\d+\.\d \|){2} +-?\d+ % \|", cost), cost
+    assert "queries alone" in cost_figure(experiment, "afriqa-ha")
     assert "infonce-both" in merging_figure(experiment)
     assert re.search(r"in training, passages too, are cut at *\| 16 tokens", setting_table(experiment))
     assert re.search(r"\| test +\| afriqa-ha +\| Hausa +\| +36 \| +2 \| +12 \|", data_table(experiment))
@@ -154,7 +158,7 @@ def test_means_over_seeds_are_those_of_the_questions(study):
 
 
 def test_an_objective_takes_over_the_settings_of_the_one_that_it_is_like(study):
-    matrix = read_matrix()
+    matrix = read_matrix(PLANS["minilm"])
     like = matrix.objective("clear + cross, fp32")
     assert like.training == matrix.objective("clear + cross").training | {"precision": "fp32"}
     study.matrix["levels"] = 1

@@ -1,0 +1,73 @@
+"""What each objective gains across languages, and what it costs: a table and a figure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import mean
+
+from clear_ir.data.directions import ENGLISH_DIRECTION
+from clear_ir.report.figures import scatter
+from clear_ir.report.tables import Table
+from study.cells import BASE, Cell
+from study.dev_tables import NOT_RUN
+from study.directions import TO_ENGLISH, UNSEEN_TO_ENGLISH
+from study.experiment import Experiment
+from study.scores import SEEDS, ModelScores, model_scores
+
+
+def cost_table(experiment: Experiment, data: str) -> str:
+    """Every objective as trained: its cost, English, and the languages, against the strongest baseline.
+
+    Args:
+        experiment: Plan and results.
+        data: Name of the data set.
+
+    Returns:
+        Markdown.
+    """
+    scores = model_scores(experiment, data)
+    if BASE not in scores.by_model or len(scores.by_model) < 2:
+        return NOT_RUN
+    base = {heading: scores.mean(BASE, directions) for heading, directions in scores.columns.items()}
+    gap = base[ENGLISH_DIRECTION] - base[TO_ENGLISH]
+    differences = scores.compare_with_strongest({TO_ENGLISH: scores.columns[TO_ENGLISH]})
+    shown = [heading for heading in (ENGLISH_DIRECTION, TO_ENGLISH, UNSEEN_TO_ENGLISH) if heading in scores.columns]
+    rows = []
+    for name in _as_trained(scores):
+        minutes = _minutes(experiment, data, name)
+        means = {heading: scores.mean(name, scores.columns[heading]) for heading in shown}
+        row = [name, str(scores.seeds[name]), f"{minutes:.1f}" if minutes else ""]
+        row += [f"{100 * value:.1f}" for value in means.values()]
+        closed = (means[TO_ENGLISH] - base[TO_ENGLISH]) / gap
+        row.append("" if name == BASE else f"{100 * closed:.0f} %")
+        row.append(differences[name, TO_ENGLISH].points() if (name, TO_ENGLISH) in differences else "")
+        rows.append(row)
+    head = ["method", "seeds", "minutes", *shown, "gap closed", f"{TO_ENGLISH} over {scores.strongest or 'a baseline'}"]
+    return (
+        f"{Table(head, rows).markdown()}\n"
+        "nDCG@10 x 100, each question's score averaged over seeds. minutes: of one processor, for training. gap "
+        f"closed: how much of the distance from the base's {TO_ENGLISH} to its {ENGLISH_DIRECTION}. The last column "
+        "compares with the baseline that is strongest on dev: 95 % bootstrap interval over questions, and p-value of a "
+        "paired permutation test, corrected by Holm over the column."
+    )
+
+
+def cost_figure(experiment: Experiment, data: str) -> str:
+    """Score across languages against the minutes of training, a point for each method: SVG."""
+    scores = model_scores(experiment, data)
+    points = {
+        name: (_minutes(experiment, data, name), 100 * scores.mean(name, scores.columns[TO_ENGLISH]))
+        for name in _as_trained(scores)
+    }
+    return scatter(points, "minutes of one processor", f"{TO_ENGLISH}, nDCG@10 x 100")
+
+
+def _as_trained(scores: ModelScores) -> list[str]:
+    return [name for name in scores.by_model if ", merged" not in name]
+
+
+def _minutes(experiment: Experiment, data: str, objective: str) -> float:
+    """Mean minutes of one processor for training; 0 for the base."""
+    results, cell = experiment.results, Cell("test", data, objective)
+    runs = [results.read(run) for run in (replace(cell, seed=seed) for seed in SEEDS) if results.has(run)]
+    return mean(float(run.get("train_processor_seconds", 0.0)) for run in runs) / 60
