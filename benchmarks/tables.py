@@ -147,7 +147,7 @@ def step_table(name: str = "training-step") -> str:
     paragraph = (
         f"{data['batch_size']} rows with {data['negatives']} {negatives} a side: {data['texts']} texts, "
         f"{data['distinct_texts']} of them distinct, {data['distinct_tokens']:,} tokens. One step of the training, "
-        f"{taken(len(data['seconds']['packed']))}, on {data['machine']}."
+        f"{taken(len(data['seconds']['columns']))}, on {data['machine']}."
     )
     if data.get("optimizer"):
         paragraph = paragraph.replace(
@@ -292,6 +292,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "recipes": recipes_table,
     "training-step": step_table,
     "training-step-e5-small": partial(step_table, "training-step-e5-small"),
+    "training-step-e5-small-b64": partial(step_table, "training-step-e5-small-b64"),
     "step-grid": grid_table,
     "search-speed": search_table,
     "mining-speed": mining_table,
