@@ -89,6 +89,35 @@ def _recipe(path: Path, _: Path) -> None:
     path.write_text(text)
 
 
+def _texts(path: Path, _: Path) -> None:
+    rows = _rows(24)
+    texts = [{"text": row["query"], "lang": "en"} for row in rows]
+    write_jsonl(path, texts + [{"text": row["cross_query"], "lang": "sw"} for row in rows])
+
+
+def _vectors(path: Path, _: Path) -> None:
+    import numpy as np
+
+    np.save(path, np.random.default_rng(0).normal(size=(40, 32)).astype(np.float32))
+
+
+def _aligned(path: Path, shared: Path) -> None:
+    if not (shared / "aligned").exists():
+        _lines(shared / "align.jsonl", shared)
+        _texts(shared / "texts.jsonl", shared)
+        inputs = f"--rows {shared}/align.jsonl --texts {shared}/texts.jsonl --data {shared}/collection"
+        arguments = f"align --model {shared}/tiny {inputs} --method project --out {shared}/aligned --no-cache"
+        assert call(arguments.split())[0] == 0
+        _vectors(shared / "vectors.npy", shared)
+    shutil.copytree(shared / "aligned", path)
+
+
+def _vectors_and_aligned(path: Path, shared: Path) -> None:
+    _aligned(path.with_name("unused"), shared)
+    shutil.rmtree(path.with_name("unused"))
+    _vectors(path, shared)
+
+
 def _model(path: Path, shared: Path) -> None:
     shutil.copytree(shared / "tiny", path)
 
@@ -118,6 +147,12 @@ READERS = {
     "training rows": Reader(
         "train --model {shared}/tiny --rows {input}.jsonl --batch-size 4 --max-steps 1 --precision fp32", _training_rows
     ),
+    "texts, to align": Reader(
+        "align --model {shared}/tiny --texts {input}.jsonl --data {shared}/collection --method project --no-cache",
+        _texts,
+    ),
+    "vectors, to move": Reader("align --model {shared}/aligned --apply {input}.npy", _vectors_and_aligned),
+    "aligned folder": Reader("align --model {input} --apply {shared}/vectors.npy", _aligned, "align.*"),
     "collection": Reader("evaluate --model {shared}/tiny --data {input} --no-cache", _collection, "*.jsonl"),
     "qrels": Reader("evaluate --model {shared}/tiny --data {input} --no-cache", _collection, "*.tsv"),
     "recipe": Reader("recipe show {input}.yaml", _recipe, writes=False),

@@ -34,8 +34,8 @@ RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "r
 #: What a command's process would load in its first seconds.
 PRELOAD = """
 torch datasets transformers.trainer sentence_transformers.sentence_transformer.trainer matplotlib.pyplot jinja2
-clear_ir.cli.app clear_ir.evaluate.evaluation clear_ir.merge.interpolation clear_ir.mine.hard_negatives
-clear_ir.recipes.recipe clear_ir.report.page clear_ir.train.run clear_ir.prepare.jsonl
+clear_ir.align.alignment clear_ir.cli.app clear_ir.evaluate.evaluation clear_ir.merge.interpolation
+clear_ir.mine.hard_negatives clear_ir.recipes.recipe clear_ir.report.page clear_ir.train.run clear_ir.prepare.jsonl
 """.split()
 #: Durations and speeds: they differ between any two runs. Everything else must be equal, byte for byte.
 TIMES = re.compile(
@@ -48,6 +48,7 @@ CALM = 0.3
 COMMANDS = {
     "prepare": "prepare jsonl --rows {data}/own.jsonl",
     "mine": "mine --model {data}/tiny --rows {calm}/prepare/rows.jsonl --num-negatives 2 --range-min 1 --cache {cache}",
+    "align": "align --model {data}/tiny --rows {calm}/prepare/rows.jsonl --method project --cache {cache}",
     "train": "train --model {data}/tiny --rows {calm}/mine.jsonl --batch-size 8 --max-steps 40 --set eval_steps=10 "
     "--set distil_steps=3 --precision fp32 --learning-rate 1e-3",
     "evaluate": "evaluate --model {calm}/train --data {calm}/prepare/collection --cache {cache}",

@@ -62,7 +62,10 @@ def made(tmp_path, tiny_folder, run):
     called("report", base, other, "--out", tmp_path / "report")
     merged = called("merge", tiny_folder, model, "--data", data / "collection", "--out", tmp_path / "merged",
                     "--weights", "0,0.5", "--json")  # fmt: skip
-    return tmp_path, {"mine": mined, "evaluate": evaluated, "compare": compared, "merge": merged}
+    aligned = called("align", "--model", tiny_folder, "--rows", data / "rows.jsonl", "--out", tmp_path / "aligned",
+                     "--method", "map", "--json")  # fmt: skip
+    printed = {"mine": mined, "evaluate": evaluated, "compare": compared, "merge": merged, "align": aligned}
+    return tmp_path, printed
 
 
 @pytest.mark.filterwarnings("ignore")  # of the trainer
@@ -70,7 +73,8 @@ def test_every_field_is_described(made):
     folder, printed = made
     documents = {name: json.loads(text) for name, text in printed.items()}
     files = {name: json.loads((folder / name).read_text()) for name in (
-        "data/prepared.json", "base/results.json", "base/map.json", "report/comparison.json", "merged/merge.json"
+        "data/prepared.json", "base/results.json", "base/map.json", "report/comparison.json", "merged/merge.json",
+        "aligned/align.json",
     )}  # fmt: skip
     assert files["report/comparison.json"] == documents["compare"]
     for name, document in files.items():
@@ -78,6 +82,7 @@ def test_every_field_is_described(made):
     [entries] = files["base/results.json"]["scores"].values()
     assert not not_described(*entries)
     assert not not_described(documents["merge"])
+    assert not not_described(documents["align"], *documents["align"]["tried"])
     evaluated = documents["evaluate"]
     assert not not_described(evaluated, *evaluated["directions"].values(), *evaluated["summaries"].values())
     assert documents["mine"].keys() >= {"left out", "out"}

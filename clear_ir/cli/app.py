@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from clear_ir import __version__
+from clear_ir.cli.align import align
 from clear_ir.cli.compare import compare
 from clear_ir.cli.datasets import datasets
 from clear_ir.cli.evaluate import evaluate
@@ -58,6 +59,7 @@ add_command("Data", "clear-ir datasets", datasets)
 app.add_typer(prepare, name="prepare", rich_help_panel="Data")
 add_command("Data", "clear-ir mine --recipe small --rows data/rows.jsonl --out data/train.jsonl", mine)
 add_command("Train", "clear-ir train --recipe small --rows data/train.jsonl --out models/sw", train)
+add_command("Train", "clear-ir align --model minilm --rows data/rows.jsonl --out models/aligned", align)
 add_command("Train", "clear-ir merge minilm models/sw --data data/dev/collection --out models/merged", merge)
 app.add_typer(recipe, name="recipe", rich_help_panel="Train")
 add_command("Measure", "clear-ir evaluate --model models/sw --data data/collection --out results/sw", evaluate)

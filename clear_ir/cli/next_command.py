@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,18 @@ def after_train(out: Path, rows: Path, used: Mapping[str, object]) -> str:
     return _evaluate(str(out), data if data.is_dir() else "COLLECTION", out, used)
 
 
+def after_align(out: Path, rows: Path | None, data: Path | None, used: Mapping[str, object]) -> str:
+    """The command after `clear-ir align`.
+
+    Args:
+        out: The model folder.
+        rows: The rows that were fitted on; None if there were none.
+        data: The dev collection; None if a share of the rows was held out.
+        used: Further options: `recipe`, `trust_remote_code`.
+    """
+    return after_train(out, rows, used) if rows else after_merge(out, data, used)
+
+
 def after_merge(out: Path, data: Path | None, used: Mapping[str, object]) -> str:
     """The command after `clear-ir merge`.
 
@@ -98,10 +110,16 @@ def base_of(model: str) -> str | None:
     """The encoder from which a model folder was made; None if clear-ir did not make it."""
     import yaml
 
+    from clear_ir.align.model_folder import ALIGN_FILE
     from clear_ir.merge.interpolation import MERGE_FILE
     from clear_ir.train.run import RECIPE_FILE
 
-    for file, key, read in ((MERGE_FILE, "base", json.loads), (RECIPE_FILE, "model", yaml.safe_load)):
+    readers: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
+        (MERGE_FILE, "base", json.loads),
+        (ALIGN_FILE, "base", json.loads),
+        (RECIPE_FILE, "model", yaml.safe_load),
+    )
+    for file, key, read in readers:
         try:
             return str(read((Path(model) / file).read_text(encoding="utf-8"))[key])
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
@@ -164,13 +182,15 @@ def after_report(base: Mapping[str, Any], others: Sequence[Mapping[str, Any]], d
         data: The collection. A dev collection may lie beside it.
 
     Returns:
-        The command; None if no model was trained from the base, or it is itself merged.
+        The command; None if no model was trained from the base.
     """
+    from clear_ir.align.model_folder import ALIGN_FILE
     from clear_ir.merge.interpolation import MERGE_FILE
 
     for other in others:
         model = Path(str(_existing(other.get("model"))))
-        if _same(other.get("base"), base.get("model")) and model.is_dir() and not (model / MERGE_FILE).exists():
+        is_trained = model.is_dir() and not any((model / file).exists() for file in (MERGE_FILE, ALIGN_FILE))
+        if _same(other.get("base"), base.get("model")) and is_trained:
             test = data or _existing(other.get("data"))
             dev = Path(test).parent / DEV_COLLECTION if test else None
             return command(

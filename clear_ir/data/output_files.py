@@ -51,6 +51,29 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+@contextmanager
+def new_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Make a file that is written piece by piece. It appears at `path` only when it is complete.
+
+    Args:
+        path: The file to make.
+        overwrite: See `check_new`.
+
+    Yields:
+        A path on the same disk to write to. The file is removed if the block fails.
+    """
+    with hold_output(path, None, overwrite):
+        if _is_stream(path):
+            yield path
+            return
+        partial = _new_beside(path, "partial")
+        try:
+            yield partial
+            partial.replace(_place(path))
+        finally:
+            partial.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON. The file appears complete or not at all."""
     write_text(path, _as_json(value, indent=2) + "\n")

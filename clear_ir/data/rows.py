@@ -49,6 +49,14 @@ class Translation:
     lang: str = UNKNOWN
 
 
+@dataclass(frozen=True)
+class LabelledText:
+    """A text and its language."""
+
+    text: str
+    lang: str
+
+
 @dataclass
 class RejectedRecords:
     """The records that were left out: for each, its place in the file and the reason.
@@ -271,19 +279,44 @@ def read_translations(path: Path) -> list[Translation]:
         InputError: If a column is missing, a text is null or empty, a language is no code, or there are no
             translations.
     """
-    translations = []
+    return [
+        Translation(**texts, lang=lang or UNKNOWN) for _, texts, lang in _texts_and_lang(path, "english", "translation")
+    ]
+
+
+def read_labelled_texts(path: Path) -> list[LabelledText]:
+    """Read texts with their languages from any file that `clear_ir.data.records.read_records` reads.
+
+    Args:
+        path: The file, with columns `text` and `lang`.
+
+    Returns:
+        The texts.
+
+    Raises:
+        InputError: If a column is missing, a text or language is null or empty, a language is no code, or there are no
+            texts.
+    """
+    texts = []
+    for where, fields, lang in _texts_and_lang(path, "text"):
+        if lang is None:
+            raise InputError(f"{where}: 'lang' is missing or empty; it must say the language of the text.")
+        texts.append(LabelledText(fields["text"], lang))
+    return texts
+
+
+def _texts_and_lang(path: Path, *columns: str) -> Iterator[tuple[str, dict[str, str], str | None]]:
+    """The place of each record, its texts in some columns, and its language, if it says one."""
     for where, record in read_records(path):
         texts = {}
-        for column in ("english", "translation"):
+        for column in columns:
             if column not in record:
-                lacks = no_column(where, column, record)
-                raise InputError(f"{lacks}; name the columns english, translation.")
+                raise InputError(f"{no_column(where, column, record)}; name the columns {', '.join(columns)}.")
             text = _field(record, column, where)
             if text is None:
                 raise InputError(f"{where}: {column!r} is null or empty; fix the line or remove it.")
             texts[column] = text
-        translations.append(Translation(**texts, lang=read_lang(record.get("lang"), f"{where}: 'lang'") or UNKNOWN))
-    return translations
+        yield where, texts, read_lang(record.get("lang"), f"{where}: 'lang'")
 
 
 def read_lang(value: Any, where: str) -> str | None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clear_ir.data.collection import Asked, Collection, Text, collect_questions
 from clear_ir.data.column_names import no_column
 from clear_ir.data.files import InputError
+from clear_ir.data.languages import UNKNOWN
 from clear_ir.data.nested import passages_of
 from clear_ir.data.rows import PARALLEL_NAMES, check_columns, read_lang, records_and_columns
 from clear_ir.data.texts import text_of
@@ -99,6 +101,31 @@ class TrainingRows:
     num_neg_queries: int
     records: list[dict[str, str]]
     notes: list[str] = field(default_factory=list)
+
+
+def language_of(record: Mapping[str, str]) -> str:
+    """The language of a training row, which it may not say."""
+    return record.get("lang") or UNKNOWN
+
+
+def collect_held_out(records: Sequence[Mapping[str, str]], held_out: Iterable[Mapping[str, str]]) -> Collection:
+    """Build a collection of the questions of held-out training rows, in English and in the row's language.
+
+    Args:
+        records: All training rows. The positives and negatives of all of them are the pool.
+        held_out: Those whose questions are asked.
+
+    Returns:
+        The collection, with the split `dev`.
+    """
+    names = [name for name in records[0] if name == "positive" or name.startswith("negative_")]
+    texts = dict.fromkeys(record[name] for record in records for name in names)
+    passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
+    asked = (
+        Asked(f"q{i}", row["anchor"], passages[row["positive"]].id, row["cross_anchor"], language_of(row))
+        for i, row in enumerate(held_out)
+    )
+    return collect_questions("dev", passages.values(), asked, "dev")
 
 
 def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> TrainingRows:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from importlib.metadata import version
 
 import numpy as np
@@ -52,15 +53,28 @@ class Embeddings:
         self.passage_vectors = encoded(self.passages, "passage") if passage_vectors is None else passage_vectors
         self._query_row = {text.id: row for row, text in enumerate(self.queries)}
 
-    def evaluate(self, direction: Direction, depth: int = DEPTH) -> DirectionResult:
+    def moved(self, query_vectors: np.ndarray, passage_vectors: np.ndarray) -> Embeddings:
+        """The same texts with other vectors.
+
+        Args:
+            query_vectors: Of the queries, in their order, shape (num_queries, dim), float32.
+            passage_vectors: Of the passages, in their order, shape (num_passages, dim), float32.
+        """
+        other = copy.copy(self)
+        other.query_vectors, other.passage_vectors = query_vectors, passage_vectors
+        return other
+
+    def evaluate(self, direction: Direction, depth: int = DEPTH, only: Container[str] | None = None) -> DirectionResult:
         """Search and score one direction.
 
         Args:
             direction: One of those given.
-            depth: Passages of each query in the run; at least `clear_ir.evaluate.measures.DEPTH`.
+            depth: Passages of each query in the run; at least as many as the measures see, see
+                `clear_ir.evaluate.measures.DEPTH`.
+            only: Names of the measures to compute. None: every one that applies.
 
         Returns:
-            Scores by every measure that applies, run and judgments.
+            Scores, run and judgments.
         """
         qrels = self.collection.judged_queries(direction)
         langs = self.collection.pool_langs(direction)
@@ -90,8 +104,9 @@ class Embeddings:
                 ranks[query] = {passage: rank - (rank > before) for passage, rank in ranks[query].items()}
             return ranks
 
-        scores = score_run(run, qrels, direction.mixed)
-        for query, values in score_rankings(run, qrels, find_ranks, self.collection, direction.mixed).items():
+        scores = score_run(run, qrels, direction.mixed, only)
+        rankings = score_rankings(run, qrels, find_ranks, self.collection, direction.mixed, only)
+        for query, values in rankings.items():
             scores[query] |= values
         return DirectionResult(scores, len(rows), run, qrels)
 

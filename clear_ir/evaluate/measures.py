@@ -6,7 +6,7 @@ are made from there. Results that were written before show a blank cell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -317,13 +317,14 @@ def mteb_measures() -> dict[str, str]:
     return {measure.name: measure.mteb for measure in MEASURES.values() if measure.mteb}
 
 
-def score_run(run: Run, qrels: Qrels, mixed: bool = False) -> PerQuery:
+def score_run(run: Run, qrels: Qrels, mixed: bool = False, only: Container[str] | None = None) -> PerQuery:
     """Score a run with the measures of pytrec_eval, by its rules (of equal scores the higher passage id stands first).
 
     Args:
         run: `{query id: {passage id: score}}`.
         qrels: `{query id: {passage id: relevance}}`; queries without relevant passages do not count.
         mixed: Whether the pool holds several languages.
+        only: Names of the measures to compute. None: all that apply.
 
     Returns:
         `{query id: {measure: value}}` for each judged query; 0 where no passage was retrieved.
@@ -333,7 +334,7 @@ def score_run(run: Run, qrels: Qrels, mixed: bool = False) -> PerQuery:
     # Two of our measures may be made from one value of pytrec_eval's.
     wanted: dict[ir_measures.Measure, list[tuple[str, Callable[[float], float] | None]]] = {}
     for measure in MEASURES.values():
-        if measure.applies(mixed) and isinstance(measure.compute, TrecEval):
+        if _is_wanted(measure, mixed, only) and isinstance(measure.compute, TrecEval):
             wanted.setdefault(_parsed(measure.compute.measure), []).append((measure.name, measure.compute.convert))
     zeros = {name: 0.0 for names in wanted.values() for name, _ in names}
     scores: PerQuery = {query: dict(zeros) for query in qrels}
@@ -341,6 +342,10 @@ def score_run(run: Run, qrels: Qrels, mixed: bool = False) -> PerQuery:
         for name, convert in wanted[metric.measure]:
             scores[metric.query_id][name] = metric.value if convert is None else convert(metric.value)
     return scores
+
+
+def _is_wanted(measure: Measure, mixed: bool, only: Container[str] | None) -> bool:
+    return measure.applies(mixed) and (only is None or measure.name in only)
 
 
 @lru_cache
@@ -351,7 +356,12 @@ def _parsed(measure: str) -> ir_measures.Measure:
 
 
 def score_rankings(
-    run: Run, qrels: Qrels, find_ranks: Callable[[], Ranks], collection: Collection, mixed: bool = True
+    run: Run,
+    qrels: Qrels,
+    find_ranks: Callable[[], Ranks],
+    collection: Collection,
+    mixed: bool = True,
+    only: Container[str] | None = None,
 ) -> PerQuery:
     """Score a run with the measures that are functions of one query's ranking, and with the families.
 
@@ -361,6 +371,7 @@ def score_rankings(
         find_ranks: Gives the rank in the pool of every relevant passage, see `Ranking`.
         collection: Tells the languages.
         mixed: Whether the pool holds several languages.
+        only: Names of the measures to compute. None: all that apply, and the families.
 
     Returns:
         `{query id: {measure: value}}` for each judged query; a measure is absent where the query has no value.
@@ -368,9 +379,9 @@ def score_rankings(
     functions = [
         (measure.name, measure.compute)
         for measure in MEASURES.values()
-        if measure.applies(mixed) and not isinstance(measure.compute, TrecEval)
+        if _is_wanted(measure, mixed, only) and not isinstance(measure.compute, TrecEval)
     ]
-    families = list(FAMILIES.values()) if mixed else []
+    families = list(FAMILIES.values()) if mixed and only is None else []
     scores: PerQuery = {}
     for query, judged in qrels.items():
         ranking = Ranking(query, run[query], judged, collection, find_ranks)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from clear_ir.align.settings import AlignSettings
 from clear_ir.data.files import InputError, reason_of
 from clear_ir.data.settings import Settings
 from clear_ir.data.validation import setting_error
@@ -30,6 +31,7 @@ class Recipe(BaseModel):
         encode: Settings of every command that encodes.
         mine: Settings of `clear-ir mine`.
         train: Settings of `clear-ir train`.
+        align: Settings of `clear-ir align`.
         merge: Settings of `clear-ir merge`.
     """
 
@@ -39,6 +41,7 @@ class Recipe(BaseModel):
     encode: EncodingSettings = Field(default_factory=EncodingSettings)
     mine: MiningSettings = Field(default_factory=MiningSettings)
     train: TrainingSettings = Field(default_factory=TrainingSettings)
+    align: AlignSettings = Field(default_factory=AlignSettings)
     merge: MergeSettings = Field(default_factory=MergeSettings)
 
 

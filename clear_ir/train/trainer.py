@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 
-from clear_ir.data.collection import Asked, Collection, Text, collect_questions
+from clear_ir.data.collection import Collection
 from clear_ir.data.files import InputError
-from clear_ir.data.languages import UNKNOWN
 from clear_ir.data.splits import hold_out
 from clear_ir.data.texts import text_key
-from clear_ir.data.training_rows import TrainingRows, training_columns
+from clear_ir.data.training_rows import TrainingRows, collect_held_out, language_of, training_columns
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import prompt_of
 from clear_ir.loss.vocabulary import used_vocabulary
@@ -100,7 +99,7 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
     train, dev = hold_out(
         records, settings.dev_share, settings.seed, lambda record: (record["positive"], record["anchor"])
     )
-    langs = [_lang(record) for record in train]
+    langs = [language_of(record) for record in train]
     negatives, queries = rows.num_negatives, rows.num_neg_queries
     settings, notes = fit_settings(settings, train, langs, negatives)
     if settings.num_negatives is not None:
@@ -116,7 +115,7 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
     languages = sorted(set(langs)) if len(set(langs)) > 1 else []
     if languages:
         table["label"] = [languages.index(lang) for lang in langs]
-    dev_collection = _dev_collection(records, dev) if dev else None
+    dev_collection = collect_held_out(records, dev) if dev else None
     return TrainingData(Dataset.from_dict(table), negatives, langs, languages, dev_collection, settings, notes)
 
 
@@ -131,23 +130,6 @@ def _one_wording(rows: TrainingRows) -> list[dict[str, str]]:
         record | {column: first.setdefault(text_key(record[column]), record[column]) for column in rows.columns}
         for record in rows.records
     ]
-
-
-def _lang(record: dict[str, str]) -> str:
-    """The language of a training row, which it may not say."""
-    return record.get("lang") or UNKNOWN
-
-
-def _dev_collection(records: list[dict[str, str]], dev: list[dict[str, str]]) -> Collection:
-    """Dev queries, in English and in the row's language. The pool has all positives and negatives of all rows."""
-    names = [name for name in records[0] if name == "positive" or name.startswith("negative_")]
-    texts = dict.fromkeys(record[name] for record in records for name in names)
-    passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
-    asked = (
-        Asked(f"q{i}", row["anchor"], passages[row["positive"]].id, row["cross_anchor"], _lang(row))
-        for i, row in enumerate(dev)
-    )
-    return collect_questions("dev", passages.values(), asked, "dev")
 
 
 def make_loss(

@@ -30,7 +30,7 @@ def test_version_and_short_help(run):
 
 def test_commands_stand_in_groups(run):
     shown = run("--help")[1]
-    places = [shown.index(part) for part in ("Data", "prepare", "Train", "merge", "Measure", "compare")]
+    places = [shown.index(part) for part in ("Data", "prepare", "Train", "align", "merge", "Measure", "compare")]
     assert places == sorted(places)
 
 

@@ -1,0 +1,115 @@
+"""What a map gives on the dev questions, without encoding anything again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clear_ir.align.maps import AffineMap, SideMaps
+from clear_ir.data.collection import Collection
+from clear_ir.data.directions import ALL, ENGLISH_DIRECTION, Direction, parse_direction
+from clear_ir.data.files import InputError
+from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.evaluate.evaluation import Embeddings
+from clear_ir.evaluate.measures import MAIN_MEASURE, MAIN_MIXED_MEASURE
+from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
+
+#: Passages of each query that nDCG@10 and Complete@10 see.
+CUTOFF = 10
+
+
+@dataclass(frozen=True)
+class DevScores:
+    """Scores on the dev questions, from 0 to 1.
+
+    Args:
+        english: nDCG@10 of q-en.p-en; None if the collection has no such questions.
+        monolingual: Mean nDCG@10 of the directions with one language on both sides, English included; None without any.
+        cross_lingual: Mean nDCG@10 of the directions whose sides differ in language.
+        worst: nDCG@10 of the worst direction.
+        complete: Mean Complete@10 in the pool of all languages, or of the pools of English and one other; None if the
+            passages are in one language.
+        directions: nDCG@10 by direction.
+    """
+
+    english: float | None
+    monolingual: float | None
+    cross_lingual: float
+    worst: float
+    complete: float | None
+    directions: dict[str, float]
+
+    @property
+    def aim(self) -> float:
+        """What is to become as high as possible: the cross-lingual mean, and Complete@10 where there is one."""
+        return self.cross_lingual if self.complete is None else (self.cross_lingual + self.complete) / 2
+
+    def keeps(self, base: DevScores, max_loss: float) -> bool:
+        """Whether neither English nor the monolingual mean is much lower than the base's.
+
+        Args:
+            base: The scores of the base.
+            max_loss: Points of nDCG@10 x 100 that each may lose.
+        """
+        pairs = ((self.english, base.english), (self.monolingual, base.monolingual))
+        return all(
+            EnglishFloor(before, max_loss).allows(after)
+            for after, before in pairs
+            if after is not None and before is not None
+        )
+
+
+class DevQuestions:
+    """The dev questions with the encoder's vectors, on which maps are tried.
+
+    Args:
+        encoder: The encoder before alignment.
+        collection: Queries, passages and judgments. Not the test collection.
+
+    Raises:
+        InputError: If no direction crosses languages.
+    """
+
+    def __init__(self, encoder: TextEncoder, collection: Collection) -> None:
+        self.collection = collection
+        self.directions = collection.directions
+        if not any(direction.crosses for direction in self.directions):
+            raise InputError(
+                f"The collection {collection.name} has no direction across languages; give one with queries and "
+                "passages in different languages to choose by.",
+                "data",
+            )
+        mixed = collection.mixed_directions
+        of_all = [direction for direction in mixed if direction.passage_lang == ALL]
+        self.mixed: list[Direction] = of_all or mixed
+        self._embeddings = Embeddings(encoder, collection, [*self.directions, *self.mixed])
+
+    @property
+    def num_questions(self) -> int:
+        """How many questions there are; translations are one question."""
+        return len({text.parallel_id or text.id for text in self.collection.queries.values()})
+
+    def score(self, maps: SideMaps) -> DevScores:
+        """The scores with the vectors of each side mapped."""
+        base = self._embeddings
+        moved = base.moved(_mapped(maps.query, base.query_vectors), _mapped(maps.passage, base.passage_vectors))
+
+        def mean(direction: Direction, measure: str) -> float:
+            return moved.evaluate(direction, CUTOFF, [measure]).mean(measure)
+
+        scores = {str(direction): mean(direction, MAIN_MEASURE) for direction in self.directions}
+        complete = [mean(direction, MAIN_MIXED_MEASURE) for direction in self.mixed]
+        monolingual = [score for name, score in scores.items() if not parse_direction(name).crosses]
+        return DevScores(
+            scores.get(ENGLISH_DIRECTION),
+            float(np.mean(monolingual)) if monolingual else None,
+            mean_cross_lingual(scores),
+            min(scores.values()),
+            float(np.mean(complete)) if complete else None,
+            scores,
+        )
+
+
+def _mapped(of_side: AffineMap | None, vectors: np.ndarray) -> np.ndarray:
+    return vectors if of_side is None else of_side(vectors).astype(np.float32)
