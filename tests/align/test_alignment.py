@@ -69,12 +69,14 @@ def test_vectors_to_fit_on(encoder, vectors):
         encode_for_fitting(encoder, [], [LabelledText("river", "en")])
 
 
-def test_dev_scores_are_those_of_an_evaluation(encoder, dev, vectors):
+def test_dev_scores_are_those_of_an_evaluation(encoder, vectors):
     """Of the base, and of an encoder that has the maps as modules."""
+    whole = collection(["en", "sw", "de"])
+    dev = DevQuestions(encoder, whole)
     project = fit_projection(unit(vectors.means["sw"][None] - vectors.means["en"][None]))
     for maps in (SideMaps(), SideMaps(project), SideMaps(project, project)):
         scores = dev.score(maps)
-        results = evaluate_model(quiet(add_maps(make_encoder(double=False), maps)), collection(), "m")
+        results = evaluate_model(quiet(add_maps(make_encoder(double=False), maps)), whole, "m")
         expected = {name: result.mean("nDCG@10") for name, result in results.directions.items()}
         assert scores.directions == pytest.approx(expected, abs=1e-6)
         assert scores.english == pytest.approx(expected["q-en.p-en"], abs=1e-6)
@@ -90,16 +92,17 @@ def test_dev_scores_are_those_of_an_evaluation(encoder, dev, vectors):
 
 
 def test_auto_takes_the_best_that_keeps_english(vectors, dev):
-    choice = choose_maps(vectors, dev, AlignSettings())
+    choice = choose_maps(vectors, dev, AlignSettings(max_loss=5))
     assert [fit.method for fit in choice.tried] == list(METHODS)
-    assert choice.best.scores.aim > choice.base.scores.aim + 0.01, "something is learned"
+    assert choice.best.scores.aim > choice.base.scores.aim + 0.1, "something is learned"
     for fit in choice.tried:
         keeps = (
-            fit.scores.english >= choice.base.scores.english - 0.003 - 1e-9
-            and fit.scores.monolingual >= choice.base.scores.monolingual - 0.003 - 1e-9
+            fit.scores.english >= choice.base.scores.english - 0.05 - 1e-9
+            and fit.scores.monolingual >= choice.base.scores.monolingual - 0.05 - 1e-9
         )
-        assert keeps == fit.scores.keeps(choice.base.scores, 0.3)
+        assert keeps == fit.scores.keeps(choice.base.scores, 5)
         assert not keeps or fit.scores.aim <= choice.best.scores.aim
+    assert choice.base.scores.english > next(f for f in choice.tried if f.method == "procrustes").scores.english + 0.05
     free = choose_maps(vectors, dev, AlignSettings(max_loss=100))
     assert free.best.scores.aim == max(fit.scores.aim for fit in free.tried)
 
@@ -125,7 +128,7 @@ def test_what_cannot_be_fitted_is_said(encoder, dev):
     unpaired = encode_for_fitting(encoder, [], texts)
     assert [fit.method for fit in choose_maps(unpaired, dev, AlignSettings()).tried] == ["project", "shift"]
     with pytest.raises(InputError, match="no direction across languages"):
-        DevQuestions(encoder, collection(["en"]))
+        DevQuestions(encoder, collection(["en"], ["en"]))
 
 
 @pytest.mark.parametrize("method", ["project", "map", "project+map"])
@@ -201,7 +204,7 @@ def files(tmp_path):
 
 def test_the_command_and_an_index_that_is_moved(run, files, tiny_folder):
     out = files / "aligned"
-    common = ("--model", tiny_folder, "--rows", files / "rows.jsonl", "--no-cache")
+    common = ("--model", tiny_folder, "--rows", files / "rows.jsonl", "--no-cache", "--max-loss", "5")
     code, said, err = run("align", *common, "--data", files / "dev", "--out", out)
     assert code == 0, err
     assert "| project+map" in said
