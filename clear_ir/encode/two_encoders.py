@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from clear_ir.data.files import InputError
+from clear_ir.encode.adapters import with_merged_adapters
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import Side, prompt_of
 
@@ -42,7 +43,8 @@ def side_of(model: SentenceTransformer, side: Side) -> SentenceTransformer:
 def join_encoders(query_model: SentenceTransformer, passage_model: SentenceTransformer) -> SentenceTransformer:
     """One model out of two: `encode_query` is that of the first, `encode_document` that of the second.
 
-    Weights that both have in common are not shared: in memory and in the saved folder there are two encoders.
+    Weights that both have in common are not shared: in memory and in the saved folder there are two encoders. Adapters
+    (LoRA) are added to the weights: sentence-transformers cannot load an adapter behind a route.
 
     Args:
         query_model: The encoder of queries. Of a model with routes, that of queries.
@@ -57,7 +59,8 @@ def join_encoders(query_model: SentenceTransformer, passage_model: SentenceTrans
     """
     from sentence_transformers.base.modules import Router
 
-    queries, passages = side_of(query_model, "query"), side_of(passage_model, "passage")
+    queries = with_merged_adapters(side_of(query_model, "query"))
+    passages = with_merged_adapters(side_of(passage_model, "passage"))
     facts = [(str(side.similarity_fn_name), side.get_embedding_dimension()) for side in (queries, passages)]
     if facts[0] != facts[1]:
         said = [f"similarity {similarity}, {dim} dimensions" for similarity, dim in facts]

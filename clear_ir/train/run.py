@@ -33,6 +33,7 @@ from clear_ir.data.output_files import (
 )
 from clear_ir.data.rows import Translation
 from clear_ir.data.training_rows import TrainingRows
+from clear_ir.encode.adapters import train_adapters
 from clear_ir.encode.architecture import limit_length, routers
 from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
 from clear_ir.encode.precision import choose_precision
@@ -174,6 +175,7 @@ def _load(
     # In half precision small updates round to nothing: the weights that are trained always have 32 bits.
     model = model.float()
     limit_length(model, settings.max_seq_length)
+    train_adapters(model)
     return model, base if alone else model
 
 

@@ -17,9 +17,10 @@ from clear_ir.data.collection import Text
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.training_rows import TrainingRows, read_training_rows, training_columns
+from clear_ir.encode.backends import InProcess
 from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.encode.sides import add_to_sides
-from clear_ir.encode.two_encoders import side_of
+from clear_ir.encode.two_encoders import join_encoders, side_of
 from clear_ir.merge.interpolation import merge_encoders
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.corpus import PassageSource
@@ -261,18 +262,42 @@ def test_merged_with_its_base_the_passages_stay(tmp_path, tiny_folder):
     assert passages_stay(tiny_folder, tmp_path / "merged")
 
 
-def test_of_an_adapter_only_the_adapter_is_trained(tmp_path, tiny_folder):
+@pytest.mark.parametrize("side", ["both", "queries"])
+def test_of_an_adapter_only_the_adapter_is_trained(tmp_path, tiny_folder, side):
     peft = pytest.importorskip("peft")
     encoder = load_encoder(str(tiny_folder))
-    encoder.add_adapter(peft.LoraConfig(r=4, target_modules=["query", "value"], lora_alpha=8))
-    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    data = split_rows(make_training_rows(), alone(dev_share=0.0))
-    fixed = embed_passages(copy.deepcopy(encoder), encoder, data, [], tmp_path / "passages", None)
-    trainer = make_trainer(encoder, data, alone(learning_rate=1e-2), tmp_path / "run", passages=fixed)
-    trainer.train()
-    changed = {name for name, tensor in encoder.state_dict().items() if not torch.equal(tensor, before[name])}
+    encoder.add_adapter(peft.LoraConfig(r=4, target_modules=["query", "value", "dense"], lora_alpha=8))
+    encoder.save_pretrained(str(tmp_path / "adapter"))
+    chosen = settings(side=side, max_steps=30, learning_rate=1e-2)
+    log = train_model(str(tmp_path / "adapter"), make_training_rows(), chosen, tmp_path / "m")
+    assert np.mean(losses(log)[-5:]) < np.mean(losses(log)[:5]) - 0.05
+    assert log[0]["vocabulary"] == "", "the table is not trained"
+    # Behind a route the adapter is in the weights, so they are held against those without it.
+    before = load_encoder(str(tmp_path / "adapter" if side == "both" else tiny_folder))
+    moved = side_of(load_encoder(str(tmp_path / "m")), "query").state_dict()
+    changed = {name for name, tensor in before.state_dict().items() if not torch.equal(tensor, moved.get(name, tensor))}
     assert changed
-    assert all("lora" in name for name in changed)
+    if side == "queries":
+        assert passages_stay(tiny_folder, tmp_path / "m")
+        assert all(name.endswith(("query.weight", "value.weight", "dense.weight")) for name in changed)
+    else:
+        assert all("lora" in name for name in changed)
+
+
+def test_an_adapter_in_the_weights_embeds_the_same(tmp_path, tiny_folder):
+    peft = pytest.importorskip("peft")
+    base = load_encoder(str(tiny_folder))
+    encoder = copy.deepcopy(base)
+    encoder.add_adapter(peft.LoraConfig(r=4, target_modules=["query", "value"], lora_alpha=8))
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if "lora" in name:
+                parameter += 0.3 * torch.randn(parameter.shape, generator=torch.manual_seed(0))
+    join_encoders(encoder, base).save_pretrained(str(tmp_path / "joined"))
+    joined = load_encoder(str(tmp_path / "joined"))
+    np.testing.assert_allclose(joined.encode_query(TEXTS), encoder.encode_query(TEXTS), atol=1e-5)
+    assert passages_stay(tiny_folder, tmp_path / "joined")
+    assert any("lora" in name for name in encoder.state_dict()), "the encoder stays as it is"
 
 
 def test_the_loss_has_the_settings_candidates(tmp_path, tiny_folder):
@@ -300,3 +325,46 @@ def test_a_corpus_may_have_what_the_rows_have(tmp_path, tiny_folder):
     assert list((tmp_path / "cache").rglob("*.safetensors")), "passages are kept for other runs"
     with pytest.raises(InputError, match="A corpus gives fixed passages"):
         train_model(str(tiny_folder), rows, settings(), tmp_path / "b", passages=PassageSource(corpus))
+
+
+def test_every_command_takes_the_model(tmp_path, tiny_folder, run, monkeypatch):
+    """And none of them encodes a passage again that the base has encoded."""
+    monkeypatch.setenv("CLEAR_IR_CACHE", str(tmp_path / "cache"))
+    encoded = []
+    encode = InProcess.encode
+
+    def counted(self, model, texts, side, precision):
+        encoded.append((side, len(texts)))
+        return encode(self, model, texts, side, precision)
+
+    monkeypatch.setattr(InProcess, "encode", counted)
+    names = {"query": "anchor", "passage": "positive", "cross_query": "cross_anchor", "lang": "lang"}
+    rows = [{name: record[ours] for name, ours in names.items()} for record in make_training_rows().records]
+    write_jsonl(tmp_path / "own.jsonl", rows)
+    data, model = tmp_path / "data", tmp_path / "model"
+    collection, flags = (
+        data / "collection",
+        ["--batch-size", 8, "--max-steps", 2, "--precision", "fp32", "--dev-share", 0],
+    )
+    window = ["--num-negatives", 1, "--range-min", 1]
+    commands = [
+        ["prepare", "rows", "--rows", tmp_path / "own.jsonl", "--out", data],
+        ["evaluate", "--model", tiny_folder, "--data", collection, "--out", tmp_path / "base"],
+        ["train", "--side", "queries", "--model", tiny_folder, "--rows", data / "rows.jsonl", "--out", model, *flags],
+        ["evaluate", "--model", model, "--data", collection, "--out", tmp_path / "trained"],
+        ["mine", "--model", model, "--rows", data / "rows.jsonl", "--out", tmp_path / "mined.jsonl", *window],
+        ["merge", tiny_folder, model, "--data", collection, "--out", tmp_path / "merged", "--weights", "0,0.5,1"],
+        ["evaluate", "--model", tmp_path / "merged", "--data", collection, "--out", tmp_path / "between"],
+        ["compare", tmp_path / "base", tmp_path / "trained"],
+        ["report", tmp_path / "base", tmp_path / "trained", "--out", tmp_path / "report", "--data", collection],
+    ]
+    passages = {}
+    for command in commands:
+        encoded.clear()
+        code, _, err = run(*command)
+        assert code == 0, f"{command}: {err}"
+        passages[str(command[-1])] = sum(count for side, count in encoded if side == "passage")
+    counts = list(passages.values())
+    assert counts[1] > 20
+    assert counts[3:] == [0] * len(counts[3:]), passages
+    passages_stay(tiny_folder, tmp_path / "merged")
