@@ -23,7 +23,8 @@ def fit_num_negatives(settings: MiningSettings, candidates: np.ndarray) -> tuple
     most_have = int(np.sort(candidates)[(len(candidates) - 1) // 2])
     if most_have < 1 or settings.num_negatives <= most_have:
         return settings, []
-    note = f"Most rows have no more than {most_have} candidates: num_negatives {settings.num_negatives} -> {most_have}."
+    many = "1 candidate" if most_have == 1 else f"{most_have} candidates"
+    note = f"Most rows have no more than {many}: num_negatives {settings.num_negatives} -> {most_have}."
     return settings.model_copy(update={"num_negatives": most_have}), [note]
 
 

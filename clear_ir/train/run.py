@@ -300,6 +300,13 @@ class RunFolder:
         Raises:
             InputError: If the output folder is taken, there is no run to resume, or its recipe is another one.
         """
+        finished = (self.out / RECIPE_FILE).exists() and not (self.path / RECIPE_FILE).exists()
+        if resume and finished and not overwrite:
+            raise InputError(
+                f"The run in {self.out} is finished, so there is nothing to resume; use the model, or give another "
+                "output folder.",
+                "out",
+            )
         with hold_output(self.out, RECIPE_FILE, overwrite):
             self._begin(resume, overwrite)
             try:

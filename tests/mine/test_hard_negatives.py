@@ -215,6 +215,8 @@ def test_more_negatives_than_most_rows_have_candidates_are_fitted():
     mined, _ = mine(rows, num_negatives=5, range_min=0, range_max=10)
     assert mined.notes[0] == "Most rows have no more than 3 candidates: num_negatives 5 -> 3."
     assert [sum(name.startswith("negative_") for name in record) for record in mined.records] == [3] * 8
+    two, _ = mine(make_rows(4), num_negatives=2, range_min=0)
+    assert two.notes[0] == "Most rows have no more than 1 candidate: num_negatives 2 -> 1."
     # Few rows in a language do not cost the others their negatives: they are left out, by name.
     both = make_rows(20) + make_rows(4, ("de",))
     mined, _ = mine(both, num_negatives=4, range_min=0)

@@ -127,6 +127,9 @@ def test_a_killed_run_resumes_to_the_same_model(tmp_path, tiny_folder):
     assert weights_hash(load_encoder(str(broken))) == weights_hash(load_encoder(str(whole)))
     steps = [json.loads(line)["step"] for line in (broken / "train_log.jsonl").read_text().splitlines()]
     assert steps[-1] == 60
+    finished = subprocess.run(**command(broken, "--resume"), capture_output=True, text=True)
+    assert finished.returncode == 2
+    assert "is finished, so there is nothing to resume" in finished.stderr
     nothing = subprocess.run(**command(tmp_path / "new", "--resume"), capture_output=True, text=True)
     assert nothing.returncode == 2
     assert "no interrupted run" in nothing.stderr
