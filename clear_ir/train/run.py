@@ -135,19 +135,21 @@ def train_model(  # noqa: PLR0913, keyword arguments
         model, base = _load(model_name, settings, trust_remote_code)
         settings, precision = _choose_precision(model, settings, folder)
         evaluator = make_evaluator(data, settings, base)
+        alone, read = settings.side == "queries", _base_columns(settings)
+        # Fixed passages are those of the encoder before distillation, so English is held there too.
+        english = embed_english(model, data, folder.path / BASE_FILE, read) if read and alone else None
         if settings.distil_steps:
             if not folder.distilled.exists():
                 distil_model(model, [*_query_translations(data), *translations], settings, folder.distilled)
             base_model = model.model_card_data.base_model
             model = load_encoder(str(folder.distilled), trust_remote_code)
             model.model_card_data.base_model = base_model
-        alone = settings.side == "queries"
         cut = measure_cut(side_of(base, "passage") if alone else model, data)
         if process.is_main_process and (sentence := describe_cut(cut)):
             logger.warning(sentence)
         checkpoint = folder.last_checkpoint()
-        read = _base_columns(settings)
-        english = embed_english(model, data, folder.path / BASE_FILE, read) if read else None
+        if read and not alone:
+            english = embed_english(model, data, folder.path / BASE_FILE, read)
         kept = folder.path / PASSAGES_FOLDER
         fixed = embed_passages(base, model, data, corpus, kept, source.cache) if alone else None
         with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():

@@ -327,6 +327,15 @@ def test_a_corpus_may_have_what_the_rows_have(tmp_path, tiny_folder):
         train_model(str(tiny_folder), rows, settings(), tmp_path / "b", passages=PassageSource(corpus))
 
 
+def test_after_distillation_english_is_held_where_the_passages_are(tmp_path, tiny_folder):
+    for steps in (0, 4):
+        chosen = alone(distil_steps=steps, guard=1.0, learning_rate=1e-2, max_steps=2, dev_share=0.0)
+        log = train_model(str(tiny_folder), make_training_rows(), chosen, tmp_path / f"m{steps}")
+        first = next(entry for entry in log if "loss" in entry)
+        assert (first["clear/guard"] > 1e-3) == (steps > 0), "distillation has moved English"
+        assert passages_stay(tiny_folder, tmp_path / f"m{steps}")
+
+
 def test_every_command_takes_the_model(tmp_path, tiny_folder, run, monkeypatch):
     """And none of them encodes a passage again that the base has encoded."""
     monkeypatch.setenv("CLEAR_IR_CACHE", str(tmp_path / "cache"))
