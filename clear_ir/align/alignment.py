@@ -43,8 +43,8 @@ class AlignmentTexts:
     texts: Sequence[LabelledText] = ()
     dev: Collection | None = None
 
-    def split(self, settings: AlignSettings) -> tuple[list[Translation], Collection]:
-        """The pairs to fit on, and the collection to choose by.
+    def split(self, settings: AlignSettings) -> tuple[list[Translation], list[str], Collection]:
+        """The pairs to fit on, the passages of these rows, and the collection to choose by.
 
         Raises:
             InputError: If there is nothing to choose by.
@@ -62,7 +62,7 @@ class AlignmentTexts:
             )
             dev = collect_held_out(everything, held_out)
         pairs = [Translation(row["anchor"].strip(), row["cross_anchor"].strip(), language_of(row)) for row in records]
-        return [*pairs, *self.translations], dev
+        return [*pairs, *self.translations], [row["positive"] for row in records], dev
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ def align_model(
         InputError: If the folder is taken, the encoder cannot be aligned, or the texts do not suffice.
     """
     with hold_output(out, ALIGN_FILE, overwrite):
-        pairs, dev = texts.split(settings)
+        pairs, passages, dev = texts.split(settings)
         model = load_encoder(model_name, trust_remote_code)
         check_alignable(model)
         encoder = TextEncoder.from_settings(model, encoding)
-        vectors = encode_for_fitting(encoder, pairs, texts.texts)
+        vectors = encode_for_fitting(encoder, pairs, texts.texts, passages)
         questions = DevQuestions(encoder, dev)
         choice = choose_maps(vectors, questions, settings, report)
         fitted = choice.best if settings.method == "auto" else choice.tried[0]
@@ -130,6 +130,7 @@ def align_model(
             "settings": settings.model_dump(),
             "texts_by_language": dict(vectors.counts),
             "pairs_hash": hash_of(*(part for pair in pairs for part in (pair.english, pair.translation, pair.lang))),
+            "passages_hash": hash_of(*passages),
             "texts_hash": hash_of(*(part for text in texts.texts for part in (text.text, text.lang))),
             "data": dev.name,
             "data_hash": dev.data_hash,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,9 +22,9 @@ from clear_ir.align.texts import FEWEST_TEXTS, FittingVectors
 from clear_ir.data.files import InputError
 
 #: Strengths that are tried.
-STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 #: Weights of English queries that are tried.
-ENGLISH_WEIGHTS = (0.1, 1.0)
+ENGLISH_WEIGHTS = (0.2, 0.5, 1.0)
 #: Numbers of directions that are tried, at most.
 MOST_DIRECTIONS = 8
 
@@ -81,19 +81,23 @@ def _shifts(vectors: FittingVectors, settings: AlignSettings) -> Fits:
         yield {"directions": count}, SideMaps(fit_shift(directions[:count], vectors.means["en"]))
 
 
-def _ridges(vectors: FittingVectors, settings: AlignSettings, first: SideMaps | None = None) -> Fits:
-    """Maps queries towards their English translations."""
-    first = first or SideMaps()
+def _ridges(vectors: FittingVectors, settings: AlignSettings, passages: bool = False) -> Fits:
+    """Maps queries towards their English translations, and leaves English queries where they are."""
     strengths = STRENGTHS if settings.strength is None else (settings.strength,)
     weights = ENGLISH_WEIGHTS if settings.english_weight is None else (settings.english_weight,)
-    english, others = (
-        of_lang if first.query is None else first.query.unscaled(of_lang)
-        for of_lang in (vectors.english, vectors.translations)
-    )
-    sources, targets = np.concatenate([others, english]), np.concatenate([english, english])
+    others = [vectors.english, *([vectors.passages] if passages and len(vectors.passages) else [])]
+    sources = np.concatenate([vectors.translations, *others])
+    targets = np.concatenate([vectors.english, *others])
     for strength, weight in itertools.product(strengths, weights):
-        ridge = fit_ridge(sources, targets, strength, [1.0] * len(others) + [weight] * len(english))
-        yield {"strength": strength, "english_weight": weight}, SideMaps(ridge).after(first)
+        shares = [np.full(len(of_kind), weight / len(of_kind)) for of_kind in others]
+        of_pairs = np.full(len(vectors.translations), 1 / len(vectors.translations))
+        ridge = fit_ridge(sources, targets, strength, np.concatenate([of_pairs, *shares]))
+        yield {"strength": strength, "english_weight": weight}, SideMaps(ridge, ridge if passages else None)
+
+
+def _ridges_of_both_sides(vectors: FittingVectors, settings: AlignSettings) -> Fits:
+    """The same, for passages too; English passages are left where they are."""
+    return _ridges(vectors, settings, passages=True)
 
 
 def _rotations(vectors: FittingVectors, settings: AlignSettings) -> Fits:
@@ -104,8 +108,14 @@ def _rotations(vectors: FittingVectors, settings: AlignSettings) -> Fits:
 def _projected_ridges(vectors: FittingVectors, settings: AlignSettings) -> Fits:
     """Projects, then maps."""
     for projected, first in _projections(vectors, settings):
-        for chosen, maps in _ridges(vectors, settings, first):
-            yield projected | chosen, maps
+        assert first.query is not None
+        english, others, passages = (
+            first.query.unscaled(of_kind) for of_kind in (vectors.english, vectors.translations, vectors.passages)
+        )
+        moved = replace(vectors, english=english, translations=others, passages=passages)
+        for chosen, maps in _ridges(moved, settings, passages=True):
+            both = maps.after(first)
+            yield projected | chosen, SideMaps(both.query, both.query)
 
 
 def _counts(most: int, vectors: FittingVectors, settings: AlignSettings) -> list[int]:
@@ -127,11 +137,12 @@ METHODS: dict[str, Callable[[FittingVectors, AlignSettings], Fits]] = {
     "project": _projections,
     "shift": _shifts,
     "map": _ridges,
+    "map-both": _ridges_of_both_sides,
     "procrustes": _rotations,
     "project+map": _projected_ridges,
 }
 #: Those that need the mean of each language, and those that need pairs.
-NEED_MEANS, NEED_PAIRS = {"project", "shift", "project+map"}, {"map", "procrustes", "project+map"}
+NEED_MEANS, NEED_PAIRS = {"project", "shift", "project+map"}, {"map", "map-both", "procrustes", "project+map"}
 #: Methods that begin with another one, whose best number of directions they take.
 BEGIN_WITH = {"project+map": "project"}
 

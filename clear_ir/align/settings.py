@@ -8,7 +8,7 @@ from pydantic import Field
 
 from clear_ir.data.settings import Settings
 
-Method = Literal["auto", "project", "shift", "map", "procrustes", "project+map"]
+Method = Literal["auto", "project", "shift", "map", "map-both", "procrustes", "project+map"]
 
 
 class AlignSettings(Settings):
@@ -19,14 +19,15 @@ class AlignSettings(Settings):
     method: Method = "auto"
     """The map. project: removes from queries and passages the directions in which the means of the languages differ.
     shift: gives queries the English mean in these directions. map: a linear map of queries towards their English
-    translations, held near the identity. procrustes: a rotation of queries onto them, for comparison. project+map: one
-    after the other. auto: all of them, the best by the dev questions."""
+    translations, held near the identity. map-both: the same map for passages, too. procrustes: a rotation of queries
+    onto their translations, for comparison. project+map: project, then map-both. auto: all of them, the best by the dev
+    questions."""
     directions: int | None = Field(None, ge=1)
     """How many directions project and shift remove or replace. None: the dev questions decide."""
     strength: float | None = Field(None, gt=0)
     """How strongly map is held near the identity, in mean variances of the queries. None: the dev questions decide."""
     english_weight: float | None = Field(None, ge=0)
-    """Weight of the English queries, which map leaves where they are, relative to the others. None: the dev questions
+    """Weight of the English texts, which map leaves where they are, relative to the others. None: the dev questions
     decide."""
     dev_share: float = Field(0.1, gt=0, lt=1)
     """Share of the rows that is held out to choose by. It is not used where a dev collection is given."""

@@ -27,6 +27,7 @@ class FittingVectors:
         english: Of English texts, one for each pair, shape (num_pairs, dim).
         translations: Of their translations, shape (num_pairs, dim).
         langs: The language of each translation.
+        passages: Of English passages, as passages, shape (num_passages, dim); none if only queries are known.
         means: The mean vector of each language that has enough texts, shape (dim,).
         counts: How many distinct texts each language has.
     """
@@ -34,6 +35,7 @@ class FittingVectors:
     english: np.ndarray
     translations: np.ndarray
     langs: Sequence[str]
+    passages: np.ndarray
     means: Mapping[str, np.ndarray]
     counts: Mapping[str, int]
 
@@ -42,20 +44,20 @@ class FittingVectors:
         """The languages whose texts are too few for a mean, with their number."""
         return {lang: count for lang, count in self.counts.items() if lang not in self.means}
 
-    def of_lang(self, lang: str) -> np.ndarray:
-        """The rows of the pairs in one language."""
-        return np.flatnonzero(np.array(self.langs) == lang)
-
 
 def encode_for_fitting(
-    encoder: TextEncoder, pairs: Iterable[Translation], texts: Iterable[LabelledText] = ()
+    encoder: TextEncoder,
+    pairs: Iterable[Translation],
+    texts: Iterable[LabelledText] = (),
+    passages: Iterable[str] = (),
 ) -> FittingVectors:
-    """Encode the texts that maps are fitted on, all of them as queries.
+    """Encode the texts that maps are fitted on, as queries but for the passages.
 
     Args:
         encoder: Encodes them.
         pairs: English texts with their translations. A pair that stands there twice counts once.
         texts: More texts, each with its language, for the means of the languages.
+        passages: English passages.
 
     Returns:
         Their vectors.
@@ -82,6 +84,7 @@ def encode_for_fitting(
         np.array(english).reshape(-1, dim),
         np.array(others).reshape(-1, dim),
         [pair.lang for pair in pairs],
+        unit(encoder.encode(list(dict.fromkeys(passages)), "passage")).reshape(-1, dim),
         {lang: of_lang.mean(axis=0) for lang, of_lang in vectors.items() if len(of_lang) >= FEWEST_TEXTS},
         Counter({lang: len(of_lang) for lang, of_lang in by_lang.items()}),
     )

@@ -12,8 +12,8 @@ from words import collection, records, rows
 
 from clear_ir.align.alignment import AlignmentTexts, align_model
 from clear_ir.align.dev_scores import DevQuestions
-from clear_ir.align.fitting import METHODS, choose_maps
-from clear_ir.align.maps import SideMaps, fit_projection, unit
+from clear_ir.align.fitting import METHODS, choose_maps, refit
+from clear_ir.align.maps import SideMaps, fit_projection, fit_ridge, language_directions, unit
 from clear_ir.align.model_folder import add_maps, check_alignable, read_alignment
 from clear_ir.align.settings import AlignSettings
 from clear_ir.align.texts import encode_for_fitting
@@ -61,7 +61,9 @@ def test_vectors_to_fit_on(encoder, vectors):
     english = unit(encoder.encode(sorted({pair.english for pair in PAIRS}), "query"))
     np.testing.assert_allclose(vectors.means["en"], english.mean(0), atol=1e-6)
     assert vectors.counts == {"en": 56, "sw": 56, "de": 56}
-    assert list(vectors.of_lang("de")) == list(range(56, 112))
+    assert vectors.passages.shape == (0, 32)
+    kept = encode_for_fitting(encoder, PAIRS, passages=["river moon", "river moon", "bread"]).passages
+    np.testing.assert_allclose(kept, unit(encoder.encode(["river moon", "bread"], "passage")), atol=1e-6)
     few = encode_for_fitting(encoder, PAIRS, [LabelledText(text, "ru") for text in TEXTS])
     assert few.few == {"ru": 3}
     assert few.means.keys() == {"en", "sw", "de"}
@@ -116,10 +118,36 @@ def test_settings_are_used_as_they_are(vectors, dev):
         choose_maps(vectors, dev, AlignSettings(method="project", directions=3))
 
 
+def test_what_a_ridge_map_of_each_method_is_fitted_on(encoder, dev):
+    """Against the plain sums, weighted by hand: all pairs 1, English queries and passages each `english_weight`."""
+    vectors = encode_for_fitting(encoder, PAIRS, passages=["river moon", "bread is light"])
+    settings = {"strength": 0.5, "english_weight": 0.25}
+    project = fit_projection(language_directions(vectors.means)[:1])
+
+    def expected(first, passages):
+        english, others, kept = map(first, (vectors.english, vectors.translations, vectors.passages))
+        kinds = [(others, english, 1.0), (english, english, 0.25), *([(kept, kept, 0.25)] if passages else [])]
+        weights = np.concatenate([np.full(len(sources), share / len(sources)) for sources, _, share in kinds])
+        return fit_ridge(*(np.concatenate([kind[i] for kind in kinds]) for i in (0, 1)), 0.5, weights)
+
+    for method, first, passages in (
+        ("map", np.asarray, False), ("map-both", np.asarray, True), ("project+map", project.unscaled, True),
+    ):  # fmt: skip
+        fixed = settings | ({"directions": 1} if method == "project+map" else {})
+        [fit] = choose_maps(vectors, dev, AlignSettings(method=method, **fixed)).tried
+        assert fit.chosen == fixed
+        ridge = expected(first, passages)
+        whole = ridge.after(project) if method == "project+map" else ridge
+        np.testing.assert_allclose(fit.maps.query.matrix, whole.matrix, atol=1e-10)
+        np.testing.assert_allclose(fit.maps.query.offset, whole.offset, atol=1e-10)
+        assert fit.maps.passage is (fit.maps.query if passages else None)
+        np.testing.assert_array_equal(refit(fit, vectors).query.matrix, fit.maps.query.matrix)
+
+
 def test_what_cannot_be_fitted_is_said(encoder, dev):
     few = encode_for_fitting(encoder, PAIRS[:5])
     choice = choose_maps(few, dev, AlignSettings())
-    assert [fit.method for fit in choice.tried] == ["map", "procrustes"]
+    assert [fit.method for fit in choice.tried] == ["map", "map-both", "procrustes"]
     assert "project was not tried: it needs 20 texts or more in English and in another language." in choice.notes
     assert "Languages with fewer than 20 texts have no mean of their own: en 5, sw 5." in choice.notes
     with pytest.raises(InputError, match="The method shift cannot be fitted: it needs 20 texts or more in English"):
@@ -131,7 +159,7 @@ def test_what_cannot_be_fitted_is_said(encoder, dev):
         DevQuestions(encoder, collection(["en"], ["en"]))
 
 
-@pytest.mark.parametrize("method", ["project", "map", "project+map"])
+@pytest.mark.parametrize("method", ["project", "map", "map-both", "project+map"])
 @pytest.mark.parametrize("scaled", [True, False])
 def test_the_folder_gives_the_mapped_vectors(tmp_path, method, scaled):
     base = make_encoder(double=False)
@@ -141,7 +169,7 @@ def test_the_folder_gives_the_mapped_vectors(tmp_path, method, scaled):
     base.save_pretrained(str(tmp_path / "base"), create_model_card=False)
     fitted = align(tmp_path / "base", tmp_path / "aligned", method).fitted
     model = SentenceTransformer(str(tmp_path / "aligned"))
-    assert len(routers(model)) == (method != "project")
+    assert len(routers(model)) == (method == "map")
     assert model.prompts == base.prompts
     assert model.max_seq_length == base.max_seq_length
     assert all(parameter.dtype.itemsize == 4 for parameter in model.parameters())
