@@ -13,6 +13,8 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 
 from benchmarks.machine import machine
+from clear_ir.align.alignment import AlignmentTexts, align_model
+from clear_ir.align.settings import AlignSettings, Method
 from clear_ir.data.collection import Collection
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
@@ -21,6 +23,7 @@ from clear_ir.data.training_rows import TrainingRows, read_training_rows
 from clear_ir.encode.architecture import limit_length
 from clear_ir.encode.cache import default_cache
 from clear_ir.encode.model_loading import load_encoder
+from clear_ir.encode.settings import EncodingSettings
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.evaluate.measures import MAIN_MEASURE
@@ -87,26 +90,29 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
         models = {"0": base}
     else:
         rows = read_training_rows(rows_file)
-        settings = training_settings(cell, experiment)
-        precision = settings.precision
-        trained, losses = _trained_encoder(cell, rows, settings, matrix, folders)
+        objective = matrix.objective(cell.objective)
+        settings = training_settings(cell, experiment) if objective.trains else None
+        precision = settings.precision if settings else precision
+        trained, losses = _adapted_encoder(cell, rows, settings, matrix, folders)
         entry = {
-            "distilled_on": matrix.objective(cell.objective).distil_on,
-            "settings": settings.model_dump(),
+            "distilled_on": objective.distil_on,
+            "settings": settings.model_dump() if settings else {},
             "rows": len(rows.records),
             "losses": losses,
             "train_seconds": round(time.monotonic() - begun, 1),
             # What other work on the machine changes less than the seconds of a clock.
             "train_processor_seconds": round(time.process_time() - processor_begun, 1),
         }
-        # An encoder of queries alone has no base to be merged with: the passages would lie elsewhere.
-        weights = [1.0] if settings.side == "queries" else matrix.merging_weights or [1.0]
+        # What is not trained on both sides has no base to be merged with.
+        both = settings is not None and settings.side == "both" and not (objective.align or objective.align_after)
+        weights = matrix.merging_weights if both and matrix.merging_weights else [1.0]
         if cell.stage == "test" and len(weights) > 1:
             weights = sorted({chosen_weight(experiment, cell.objective), 1.0})
         models = {f"{w:g}": trained if w == 1 else merge_encoders(base, trained, w) for w in weights if w > 0}
     bf16 = precision == "bf16"
     # Passages that the base encodes are found again in the cache.
-    cache = default_cache() if cell.objective == BASE or entry["settings"]["side"] == "queries" else None
+    of_base = cell.objective == BASE or not entry["settings"] or entry["settings"]["side"] == "queries"
+    cache = default_cache() if of_base else None
     entry["scores"] = {w: _score_lines(model, collection, matrix, bf16, cache) for w, model in models.items()}
     entry |= {
         "seconds": round(time.monotonic() - begun, 1),
@@ -178,25 +184,43 @@ def question_order(collection: Collection) -> dict[str, list[str]]:
     }
 
 
-def _trained_encoder(
-    cell: Cell, rows: TrainingRows, settings: TrainingSettings, matrix: Matrix, folders: Folders
+def _adapted_encoder(
+    cell: Cell, rows: TrainingRows, settings: TrainingSettings | None, matrix: Matrix, folders: Folders
 ) -> tuple[SentenceTransformer, list[float]]:
-    """The encoder of a cell, distilled or trained or both, and its losses by training step."""
+    """The encoder of a cell, aligned, distilled, trained or several of these, and its losses by training step."""
     objective = matrix.objective(cell.objective)
-    start = folders.start(matrix)
-    if objective.distil_on:
-        start = _distilled_encoder(cell, objective.distil_on, rows, settings, matrix, folders)
-    if not objective.training:
-        return load_encoder(start), []
     folder = folders.runs / cell.folder_name
     folder.parent.mkdir(parents=True, exist_ok=True)
+    start, losses = folders.start(matrix), []
+    if objective.align:
+        start = _align(start, rows, objective.align, folder.with_name(f"{folder.name}-aligned"))
+    if settings and objective.distil_on:
+        start = _distilled_encoder(cell, objective.distil_on, rows, settings, matrix, folders)
+    if settings and objective.training:
+        losses = _train(start, rows, settings, folder)
+        start = str(folder)
+    if objective.align_after:
+        start = _align(start, rows, objective.align_after, folder.with_name(f"{folder.name}-aligned-after"))
+    encoder = load_encoder(start)
+    for made in (folder, *folder.parent.glob(f"{folder.name}-aligned*")):
+        shutil.rmtree(made, ignore_errors=True)
+    return encoder, losses
+
+
+def _align(start: str, rows: TrainingRows, method: Method, folder: Path) -> str:
+    """The folder of an aligned encoder; where no map makes it better, that of the encoder itself."""
+    settings, encoding = AlignSettings(method=method), EncodingSettings()
+    alignment = align_model(start, AlignmentTexts(rows), settings, encoding, folder, overwrite=True)
+    return str(folder) if alignment.fitted else start
+
+
+def _train(start: str, rows: TrainingRows, settings: TrainingSettings, folder: Path) -> list[float]:
+    """Train an encoder into a folder; gives the losses by step."""
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped while it evaluated
     checkpoints = folder.with_name(folder.name + ".partial").glob("checkpoints/checkpoint-*/trainer_state.json")
     resumable = any(checkpoints)
     log = train_model(start, rows, settings, folder, resume=resumable, overwrite=not resumable)
-    encoder = load_encoder(str(folder))
-    shutil.rmtree(folder, ignore_errors=True)
-    return encoder, [round(entry["loss"], 4) for entry in log if "loss" in entry]
+    return [round(entry["loss"], 4) for entry in log if "loss" in entry]
 
 
 def _distilled_encoder(

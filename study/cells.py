@@ -52,10 +52,11 @@ def planned_cells(matrix: Matrix) -> list[Cell]:
     """
     cells = []
     for stage in matrix.stages:
-        rates: list[float] | list[None] = stage.learning_rates or [None]
+        rates: list[float | None] = [*(stage.learning_rates or [None])]
         for data in stage.data:
             cells.append(Cell(stage.name, data, BASE))
             for seed in stage.seeds:
                 for objective in stage.objectives:
-                    cells += [Cell(stage.name, data, objective, seed, rate) for rate in rates]
+                    tried = rates if matrix.objective(objective).trains else [None]
+                    cells += [Cell(stage.name, data, objective, seed, rate) for rate in tried]
     return list(dict.fromkeys(cells))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from clear_ir.align.settings import Method
 from clear_ir.data.files import InputError
 from clear_ir.mine.settings import MiningSettings
 
@@ -24,6 +25,8 @@ class Objective(BaseModel):
         like: Name of the objective whose settings and dev choices hold where this one says nothing.
         distil_on: Texts that the encoder is distilled on before training; with no training setting, instead of it.
         times_the_steps: Factor on the planned training steps.
+        align: A method of `clear-ir align`, before training; with no training setting, instead of it.
+        align_after: The same, after training.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -31,11 +34,18 @@ class Objective(BaseModel):
     like: str | None = None
     distil_on: Literal["queries", "ntrex", "queries and ntrex"] | None = None
     times_the_steps: int = Field(1, ge=1)
+    align: Method | None = None
+    align_after: Method | None = None
 
     @property
     def training(self) -> dict[str, Any]:
-        """The training settings; empty if the objective only distils."""
+        """The training settings; empty if the objective only distils or aligns."""
         return dict(self.model_extra or {})
+
+    @property
+    def trains(self) -> bool:
+        """Whether weights are trained, so that there is a learning rate to choose."""
+        return bool(self.training or self.distil_on)
 
 
 class DataPlan(BaseModel):

@@ -55,7 +55,7 @@ def objective_settings_table(experiment: Experiment) -> str:
     matrix = experiment.matrix
     rows = []
     for name, objective in matrix.objectives.items():
-        if objective.like or objective.distil_on or objective.times_the_steps > 1:
+        if objective.like or objective.distil_on or objective.times_the_steps > 1 or not objective.training:
             continue
         settings = TrainingSettings(**{**matrix.train, **objective.training})
         weights = settings.weights.by_term()

@@ -16,6 +16,8 @@ OBJECTIVES = {
     "infonce-both": {"loss": "infonce-both"},
     "clear + cross + guard": {"loss": "clear", "alpha": 0.3, "beta": 0.1, "gamma": 0.3, "guard": 0.5},
     "queries alone": {"loss": "infonce", "side": "queries", "distil": 1.0},
+    "align": {"align": "map"},
+    "align, then queries alone": {"align": "map", "loss": "infonce", "side": "queries"},
     "distil on queries": {"distil_on": "queries"},
     "distil on NTREX": {"distil_on": "ntrex"},
     "distil on queries, then clear": {"distil_on": "queries", "loss": "clear"},

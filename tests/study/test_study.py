@@ -32,13 +32,13 @@ def test_a_study_from_the_first_cell_to_the_tables(study, tmp_path, capsys):
     with pytest.raises(InputError, match="Run the dev stage first"):
         chosen_learning_rate(experiment, "infonce")
     run.main([*study.arguments(), "--minutes", "0"])
-    assert "17 cells of this stage to go" in capsys.readouterr().out
+    assert "20 cells of this stage to go" in capsys.readouterr().out
     run.main([*study.arguments(), "--minutes", "60"])
     made = sorted((tmp_path / "results").glob("*.json"))
     assert [path.name for path in made] == ["dev-afriqa-ha.json", "test-afriqa-ha.json"]
     documents = {path.stem: json.loads(path.read_text())["cells"] for path in made}
     objectives = study.matrix["objectives"]
-    assert sum(map(len, documents.values())) == len(experiment.cells) == (1 + 2 * len(objectives)) * 2
+    assert sum(map(len, documents.values())) == len(experiment.cells) == (1 + 2 * len(objectives)) * 2 - 1
     assert all(experiment.results.has(cell) for cell in experiment.cells)
     assert not [path for path in (tmp_path / "runs").iterdir() if path.is_dir()], "models and checkpoints are gone"
     cells = documents["test-afriqa-ha"]
@@ -48,6 +48,9 @@ def test_a_study_from_the_first_cell_to_the_tables(study, tmp_path, capsys):
     assert trained["settings"]["guard"] == 0.5
     assert trained["settings"]["learning_rate"] == chosen_learning_rate(experiment, "clear + cross + guard")
     assert len(trained["losses"]) == 2
+    aligned = cells["align, seed 0"]
+    assert aligned["settings"] == {}
+    assert aligned["scores"]["1"]["q-en.p-en"]
     longer = cells["distil on NTREX, then infonce, 2x the steps, seed 0"]
     assert len(longer["losses"]) == 4
     assert longer["losses"] != cells["infonce, seed 0"]["losses"]
@@ -57,7 +60,7 @@ def test_a_study_from_the_first_cell_to_the_tables(study, tmp_path, capsys):
     run.main(study.arguments())
     assert [path.stat().st_mtime_ns for path in made] == times, "nothing is run twice"
 
-    assert "17 of 17" in progress_table(experiment)
+    assert "20 of 20" in progress_table(experiment)
     assert re.search(r"\| distil on queries, then clear +\| +0\.01 ", dev_table(experiment))
     table = objective_table(experiment, "afriqa-ha")
     assert "the strongest baseline on dev" in table
