@@ -52,11 +52,11 @@ def planned_cells(matrix: Matrix) -> list[Cell]:
     """
     cells = []
     for stage in matrix.stages:
-        rates: list[float | None] = [*(stage.learning_rates or [None])]
+        rates = list(stage.learning_rates or ())
         for data in stage.data:
             cells.append(Cell(stage.name, data, BASE))
             for seed in stage.seeds:
                 for objective in stage.objectives:
-                    tried = rates if matrix.objective(objective).trains else [None]
+                    tried = rates if rates and matrix.objective(objective).trains else [None]
                     cells += [Cell(stage.name, data, objective, seed, rate) for rate in tried]
     return list(dict.fromkeys(cells))
