@@ -223,6 +223,27 @@ def memory_table() -> str:
     )
 
 
+def alignment_table(name: str) -> str:
+    document = load("alignment")
+    data = document["data"][name]
+    head = [column for column, score in data["methods"][0]["test"].items() if score is not None]
+    unseen = "unseen" in data["test_questions"]
+    rows = []
+    for method in data["methods"]:
+        chosen = ", ".join(f"{setting.replace('_', ' ')} {value:g}" for setting, value in method["settings"].items())
+        values = [method["test"][column] for column in head] + ([method["unseen"]["q-L.p-en"]] if unseen else [])
+        is_best = " *" if method["method"] == data["chosen"] else ""
+        rows.append([f"{method['method']}{is_best}", chosen, *(f"{100 * value:.1f}" for value in values)])
+    counts = f"{data['rows']:,} rows, {data['dev_questions']:,} dev questions, {data['test_questions']['test']:,} test"
+    swahili = " The last column is Swahili, of which nothing was fitted on." if unseen else ""
+    return (
+        f"{Table(['method', 'settings', *head, *(['unseen language'] if unseen else [])], rows, num_names=2).markdown()}\n"
+        f"nDCG@10 x 100 with {document['encoder']}{document['note'] and f' ({document['note']})'}; {counts} questions. "
+        f"* the choice of `auto`.{swahili} Fitting all maps took {data['seconds']['fitting all']:.1f} s of processor time, "
+        f"choosing their settings {data['seconds']['choosing']:.0f} s, after the texts were encoded."
+    )
+
+
 def encoding_table() -> str:
     data = load("encoding-speed")
     rows = [
@@ -298,6 +319,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "mining-speed": mining_table,
     "mining-memory": memory_table,
     "encoding-speed": encoding_table,
+    "alignment-afriqa": partial(alignment_table, "AfriQA"),
+    "alignment-xquad": partial(alignment_table, "XQuAD"),
     "baselines": baselines_table,
     "mteb-speed": mteb_table,
     "quickstart": quickstart_table,

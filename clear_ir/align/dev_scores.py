@@ -17,6 +17,7 @@ from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
 
 #: Passages of each query that nDCG@10 and Complete@10 see.
 CUTOFF = 10
+OWN_FIRST = "own_language_first"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class DevScores:
         worst: nDCG@10 of the worst direction.
         complete: Mean Complete@10 in the pool of all languages, or of the pools of English and one other; None if the
             passages are in one language.
+        own_first: In these pools, share of the queries whose first relevant passage is in their own language; None
+            without such queries.
         directions: nDCG@10 by direction.
     """
 
@@ -38,6 +41,7 @@ class DevScores:
     cross_lingual: float
     worst: float
     complete: float | None
+    own_first: float | None
     directions: dict[str, float]
 
     @property
@@ -95,11 +99,13 @@ class DevQuestions:
         base = self._embeddings
         moved = base.moved(_mapped(maps.query, base.query_vectors), _mapped(maps.passage, base.passage_vectors))
 
-        def mean(direction: Direction, measure: str) -> float:
-            return moved.evaluate(direction, CUTOFF, [measure]).mean(measure)
-
-        scores = {str(direction): mean(direction, MAIN_MEASURE) for direction in self.directions}
-        complete = [mean(direction, MAIN_MIXED_MEASURE) for direction in self.mixed]
+        scores = {
+            str(direction): moved.evaluate(direction, CUTOFF, [MAIN_MEASURE]).mean(MAIN_MEASURE)
+            for direction in self.directions
+        }
+        mixed = [moved.evaluate(direction, CUTOFF, [MAIN_MIXED_MEASURE, OWN_FIRST]) for direction in self.mixed]
+        complete = [pool.mean(MAIN_MIXED_MEASURE) for pool in mixed]
+        own_first = [pool.mean(OWN_FIRST) for pool in mixed if len(pool.values(OWN_FIRST))]
         monolingual = [score for name, score in scores.items() if not parse_direction(name).crosses]
         return DevScores(
             scores.get(ENGLISH_DIRECTION),
@@ -107,6 +113,7 @@ class DevQuestions:
             mean_cross_lingual(scores),
             min(scores.values()),
             float(np.mean(complete)) if complete else None,
+            float(np.mean(own_first)) if own_first else None,
             scores,
         )
 

@@ -90,6 +90,8 @@ def test_dev_scores_are_those_of_an_evaluation(encoder, vectors):
         assert scores.worst == min(scores.directions.values())
         mixed = [results.mixed[f"q-{lang}.p-all"].mean("Complete@10") for lang in ("en", "sw", "de")]
         assert scores.complete == pytest.approx(np.mean(mixed), abs=1e-6)
+        own = [results.mixed[f"q-{lang}.p-all"].mean("own_language_first") for lang in ("en", "sw", "de")]
+        assert scores.own_first == pytest.approx(np.mean(own), abs=1e-6)
         assert scores.aim == pytest.approx((scores.cross_lingual + scores.complete) / 2)
 
 
