@@ -234,14 +234,17 @@ def alignment_table(name: str) -> str:
         values = [method["test"][column] for column in head] + ([method["unseen"]["q-L.p-en"]] if unseen else [])
         is_best = " *" if method["method"] == data["chosen"] else ""
         rows.append([f"{method['method']}{is_best}", chosen, *(f"{100 * value:.1f}" for value in values)])
-    counts = f"{data['rows']:,} rows, {data['dev_questions']:,} dev questions, {data['test_questions']['test']:,} test"
-    swahili = " The last column is Swahili, of which nothing was fitted on." if unseen else ""
-    return (
-        f"{Table(['method', 'settings', *head, *(['unseen language'] if unseen else [])], rows, num_names=2).markdown()}\n"
-        f"nDCG@10 x 100 with {document['encoder']}{document['note'] and f' ({document['note']})'}; {counts} questions. "
-        f"* the choice of `auto`.{swahili} Fitting all maps took {data['seconds']['fitting all']:.1f} s of processor time, "
-        f"choosing their settings {data['seconds']['choosing']:.0f} s, after the texts were encoded."
-    )
+    table = Table(["method", "settings", *head, *(["unseen language"] if unseen else [])], rows, num_names=2)
+    seconds = data["seconds"]
+    sentences = [
+        f"nDCG@10 x 100 with {document['encoder']} ({document['note']}).",
+        f"{data['rows']:,} rows, {data['dev_questions']:,} dev questions, {data['test_questions']['test']:,} test "
+        "questions; * the choice of `auto`.",
+        "The last column is Swahili, of which nothing was fitted on." if unseen else "",
+        f"After the texts were encoded, choosing the settings took {seconds['choosing']:.0f} s of processor time, and "
+        f"fitting all maps {seconds['fitting all']:.1f} s.",
+    ]
+    return f"{table.markdown()}\n{' '.join(filter(None, sentences))}"
 
 
 def encoding_table() -> str:
