@@ -10,7 +10,7 @@ import copy
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -160,7 +160,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
         log[0] |= {"vocabulary": vocabulary, "precision": precision, "cut": cut, **read_distilled(folder.distilled)}
         log[0] |= {"fitted": data.notes} if data.notes else {}
         log[0] |= {"corpus": asdict(counts)} if counts else {}
-        log[0] |= {"dev": _judge(trainer, model, evaluator)}
+        log[0] |= {"dev": _judge(trainer, model, evaluator, lambda: _load(model_name, settings, trust_remote_code)[0])}
         model.model_card_data.training_logs = _card_log(log[1:])
         first_does(lambda: _write_model(join_encoders(model, base) if alone else model, folder, log))
     return log
@@ -229,9 +229,15 @@ def _choose_precision(
 
 
 def _judge(
-    trainer: SentenceTransformerTrainer, model: SentenceTransformer, evaluator: CrossLingualEvaluator | None
+    trainer: SentenceTransformerTrainer,
+    model: SentenceTransformer,
+    evaluator: CrossLingualEvaluator | None,
+    load_untrained: Callable[[], SentenceTransformer],
 ) -> dict[str, Any]:
-    """What the dev questions say of the model that is kept; it also goes onto the model card."""
+    """What the dev questions say of the model that is kept; it also goes onto the model card.
+
+    If they prefer the base, the model gets the base's weights back.
+    """
     if evaluator is None:
         return {}
     chosen = chooses_checkpoint(evaluator)
@@ -239,6 +245,9 @@ def _judge(
     verdict = judge_run(evaluator, trainer.state.log_history, best or trainer.state.global_step, chosen)
     if verdict:
         step = verdict["kept_step"]
+        if step == 0:
+            model.load_state_dict(load_untrained().state_dict())
+            return verdict
         entry = next(e for e in trainer.state.log_history if e["step"] == step and f"eval_{evaluator.primary}" in e)
         metrics = {n.removeprefix("eval_"): v for n, v in entry.items() if n.endswith(MAIN_MEASURE)}
         evaluator.store_metrics_in_model_card_data(model, metrics, int(entry.get("epoch", 0)), step)

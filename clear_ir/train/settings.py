@@ -128,7 +128,8 @@ class TrainingSettings(Settings):
 
     dev_share: float = Field(0.1, ge=0, lt=1)
     """Share of the passages that are held out, with their questions, to judge checkpoints. With 50 questions or more
-    the best checkpoint is kept, otherwise the last. 0: train on all rows and keep the last."""
+    the best checkpoint is kept, or the encoder as it was if none is as good; otherwise the last. 0: train on all rows
+    and keep the last."""
     max_english_loss: float | None = Field(None, ge=0)
     """Reject checkpoints that lose more than this in English, in points of nDCG@10 x 100. If all do, the best across
     languages is kept. None: English does not count."""

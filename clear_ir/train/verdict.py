@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 #: With fewer dev questions the best of ten checkpoints is the luckiest, so none is chosen: the last is kept.
 MIN_DEV_QUESTIONS = 50
+WAYS_OUT = "Ways out: fewer steps, a lower learning rate, a guard, queries alone, or merging with the base."
 #: A direction that loses more points of nDCG@10 x 100 than this is reported.
 WORTH_A_WARNING = 1.0
 #: A larger share of cut passages is reported before training.
@@ -69,7 +70,8 @@ def judge_run(
 
     Returns:
         `questions`, `chosen`, `kept_step`, `last_step`; and nDCG@10 by direction and as the primary mean, of
-        the `base`, the `kept` model and the `last` one. Empty if no checkpoint was evaluated.
+        the `base`, the `kept` model and the `last` one. Empty if no checkpoint was evaluated. If even the best
+        checkpoint is worse than the base in the mean, the base is to be kept: `kept_step` is 0.
     """
     scores_at = {
         entry["step"]: _scores(entry, evaluator.primary) for entry in log if f"eval_{evaluator.primary}" in entry
@@ -78,6 +80,9 @@ def judge_run(
         return {}
     last_step = max(scores_at)
     kept_step = kept_step if kept_step in scores_at else last_step
+    scores_at[0] = evaluator.base_metrics
+    if chosen and scores_at[kept_step]["mean"] < evaluator.base_metrics["mean"]:
+        kept_step = 0
     return {
         "questions": evaluator.num_questions,
         "chosen": chosen,
@@ -125,10 +130,12 @@ def describe_verdict(verdict: dict[str, Any], loss: str) -> list[str]:
     if not verdict:
         return []
     base, kept, last = (verdict[name] for name in ("base", "kept", "last"))
+    kept_scores = f"kept step {verdict['kept_step']} {100 * kept['mean']:.1f}, "
     questions = verdict["questions"]
+    untrained = verdict["kept_step"] == 0
     scores = (
-        f"Dev questions: {questions}; mean nDCG@10 x 100: base {100 * base['mean']:.1f}, kept step "
-        f"{verdict['kept_step']} {100 * kept['mean']:.1f}, last step {verdict['last_step']} {100 * last['mean']:.1f}."
+        f"Dev questions: {questions}; mean nDCG@10 x 100: base {100 * base['mean']:.1f}, "
+        f"{'' if untrained else kept_scores}last step {verdict['last_step']} {100 * last['mean']:.1f}."
     )
     sentences = [scores]
     if not verdict["chosen"]:
@@ -137,12 +144,15 @@ def describe_verdict(verdict: dict[str, Any], loss: str) -> list[str]:
             "luck."
         )
     directions = sorted((name for name in base if name != "mean"), key=lambda name: name != ENGLISH_DIRECTION)
-    worse = [name for name in directions if 100 * (base[name] - kept[name]) > WORTH_A_WARNING]
-    if worse:
-        losses = ", ".join(f"{name} {100 * base[name]:.1f} -> {100 * kept[name]:.1f}" for name in worse)
-        noise = "" if questions >= MIN_DEV_QUESTIONS else " With so few questions this may be chance."
+    judged = last if untrained else kept
+    worse = [name for name in directions if 100 * (base[name] - judged[name]) > WORTH_A_WARNING]
+    losses = ", ".join(f"{name} {100 * base[name]:.1f} -> {100 * judged[name]:.1f}" for name in worse)
+    if untrained:
         sentences.append(
-            f"Warning: training with the loss {loss} made the encoder worse: {losses}.{noise} Ways out: fewer steps, a "
-            "lower learning rate, a guard, or merging with the base."
+            "Warning: no checkpoint is as good as the base across languages, so the encoder was kept as it was before "
+            f"training. {f'The last step made it worse: {losses}. ' if worse else ''}{WAYS_OUT}"
         )
+    elif worse:
+        noise = "" if questions >= MIN_DEV_QUESTIONS else " With so few questions this may be chance."
+        sentences.append(f"Warning: training with the loss {loss} made the encoder worse: {losses}.{noise} {WAYS_OUT}")
     return sentences

@@ -48,6 +48,20 @@ def test_training_that_makes_the_encoder_worse_says_so(tmp_path, tiny_folder, ru
         assert way in warning
 
 
+def test_a_base_that_no_checkpoint_reaches_is_kept_and_said_to_be_kept(tmp_path, tiny_folder, run, monkeypatch):
+    monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 4)
+    rows = make_training_rows()
+    train_model(str(tiny_folder), rows, settings(max_steps=60, learning_rate=1e-2, dev_share=0.0), tmp_path / "good")
+    write_jsonl(tmp_path / "rows.jsonl", rows.records)
+    train = ["train", "--model", tmp_path / "good", "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "ruined"]
+    ruin = ["--batch-size", 8, "--max-steps", 8, "--learning-rate", 1, "--precision", "fp32"]
+    code, out, _ = run(*train, *ruin)
+    assert code == 0
+    [warning] = [line for line in out.splitlines() if line.startswith("Warning: ")]
+    assert "the encoder was kept as it was before training. The last step made it worse: q-" in warning
+    assert weights_hash(load_encoder(str(tmp_path / "ruined"))) == weights_hash(load_encoder(str(tmp_path / "good")))
+
+
 def test_a_verdict_by_hand():
     class Judge:
         primary, num_questions = "cross_lingual_nDCG@10", 60
@@ -67,6 +81,14 @@ def test_a_verdict_by_hand():
     [_, warning] = describe_verdict(judge_run(Judge, log, 4, True), "infonce")
     assert "q-en.p-en 90.0 -> 80.0" in warning
     assert "q-sw.p-en" not in warning
+    below = [{"step": 0}, entry(2, 0.95, 0.39, 0.0), entry(4, 0.8, 0.3, 0.0)]
+    kept = judge_run(Judge, below, 2, True)
+    assert (kept["kept_step"], kept["kept"]) == (0, Judge.base_metrics)
+    [scores, warning] = describe_verdict(kept, "infonce")
+    assert scores == "Dev questions: 60; mean nDCG@10 x 100: base 40.0, last step 4 30.0."
+    assert "as good as the base across languages" in warning
+    assert "q-en.p-en 90.0 -> 80.0, q-sw.p-en 40.0 -> 30.0" in warning
+    assert judge_run(Judge, below, 2, False)["kept_step"] == 2, "too few questions choose nothing"
     assert judge_run(Judge, [{"step": 0}], 0, False) == {}
 
 
