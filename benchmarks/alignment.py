@@ -20,7 +20,8 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import numpy as np
 
 from benchmarks.machine import measured_with
-from clear_ir.align.dev_scores import DevQuestions
+from clear_ir.align.by_language import fit_by_language
+from clear_ir.align.dev_scores import DevQuestions, DevScores
 from clear_ir.align.fitting import choose_maps, refit
 from clear_ir.align.maps import SideMaps
 from clear_ir.align.settings import AlignSettings
@@ -37,14 +38,15 @@ from clear_ir.prepare.ntrex import load_ntrex
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.xquad import load_xquad
 
+#: One map of queries for each language, for whoever knows the language of a query.
+LABELLED = "map of the query's language"
 OUT = Path(__file__).parent / "results" / "alignment.json"
 AFRIQA, UNSEEN = ["ha", "ig", "rw", "zu"], ["sw"]
 XQUAD = ["ar", "de", "es", "hi", "ru", "vi", "zh"]
 
 
-def scores(questions: DevQuestions, maps: SideMaps) -> dict[str, float | None]:
+def summaries(of: DevScores) -> dict[str, float | None]:
     """The summaries of one encoder on one collection, from 0 to 1."""
-    of = questions.score(maps)
     into_english = [
         score
         for name, score in of.directions.items()
@@ -74,7 +76,10 @@ def measure(
     assert dev.collection is not None
     assert test.collection is not None
     start = time.process_time()
-    choice = choose_maps(fitting(dev), DevQuestions(encoder, dev.collection), AlignSettings())
+    of_dev, dev_questions = fitting(dev), DevQuestions(encoder, dev.collection)
+    choice = choose_maps(of_dev, dev_questions, AlignSettings())
+    labelled = fit_by_language(of_dev, dev_questions, AlignSettings())
+    assert labelled is not None
     seconds = {"choosing": time.process_time() - start}
     vectors = fitting(test)
     questions = {
@@ -82,6 +87,8 @@ def measure(
     }
     start = time.process_time()
     maps = {fit.method: refit(fit, vectors) for fit in choice.tried}
+    by_language = fit_by_language(vectors, dev_questions, AlignSettings(strength=labelled.strength))
+    assert by_language is not None
     seconds["fitting all"] = time.process_time() - start
     rows = [
         {
@@ -91,14 +98,22 @@ def measure(
                 "aim": fit.scores.aim,
                 "keeps English": fit.scores.keeps(choice.base.scores, AlignSettings().max_loss),
             },
-            **{name: scores(of, maps.get(fit.method, SideMaps())) for name, of in questions.items()},
+            **{name: summaries(of.score(maps.get(fit.method, SideMaps()))) for name, of in questions.items()},
         }
         for fit in (choice.base, *choice.tried)
     ]
+    rows.append(
+        {
+            "method": LABELLED,
+            "settings": {"strength": labelled.strength},
+            "dev": {"aim": labelled.scores.aim, "keeps English": True},
+            **{name: summaries(of.score_by_language(by_language.maps)) for name, of in questions.items()},
+        }
+    )
     return {
         "chosen": choice.best.method,
         "rows": len(test.rows),
-        "dev_questions": DevQuestions(encoder, dev.collection).num_questions,
+        "dev_questions": dev_questions.num_questions,
         "test_questions": {name: of.num_questions for name, of in questions.items()},
         "methods": rows,
         "seconds": seconds,

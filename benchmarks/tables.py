@@ -240,6 +240,7 @@ def alignment_table(name: str) -> str:
         f"nDCG@10 x 100 with {document['encoder']} ({document['note']}).",
         f"{data['rows']:,} rows, {data['dev_questions']:,} dev questions, {data['test_questions']['test']:,} test "
         "questions; * the choice of `auto`.",
+        "The last row has a map of queries for each language; English queries and passages stay.",
         "The last column is Swahili, of which nothing was fitted on." if unseen else "",
         f"After the texts were encoded, choosing the settings took {seconds['choosing']:.0f} s of processor time, and "
         f"fitting all maps {seconds['fitting all']:.1f} s.",

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from clear_ir.align.by_language import MapsByLanguage, fit_by_language
 from clear_ir.align.dev_scores import DevQuestions
 from clear_ir.align.fitting import Choice, Fitted, choose_maps
 from clear_ir.align.model_folder import ALIGN_FILE, check_alignable, write_aligned
@@ -73,12 +74,14 @@ class Alignment:
         choice: What was tried.
         fitted: The maps of the model folder; None if no folder was written, because no map was better than the base.
         num_questions: How many dev questions chose.
+        by_language: Maps for queries whose language is known; None without pairs.
         counts: Texts that maps were fitted on, by language.
     """
 
     choice: Choice
     fitted: Fitted | None
     num_questions: int
+    by_language: MapsByLanguage | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -120,9 +123,10 @@ def align_model(
         questions = DevQuestions(encoder, dev)
         choice = choose_maps(vectors, questions, settings, report)
         fitted = choice.best if settings.method == "auto" else choice.tried[0]
-        alignment = Alignment(choice, fitted, questions.num_questions, dict(vectors.counts))
+        by_language = fit_by_language(vectors, questions, settings)
+        facts = (questions.num_questions, by_language, dict(vectors.counts))
         if fitted is choice.base:
-            return Alignment(choice, None, questions.num_questions, dict(vectors.counts))
+            return Alignment(choice, None, *facts)
         record: dict[str, Any] = {
             "clear-ir": version("clear-ir"),
             "base": model_name,
@@ -136,5 +140,5 @@ def align_model(
             "data_hash": dev.data_hash,
             "dev_questions": questions.num_questions,
         }
-        write_aligned(out, model, fitted, choice, record, overwrite)
-    return alignment
+        write_aligned(out, model, fitted, choice, by_language, record, overwrite)
+    return Alignment(choice, fitted, *facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,8 +98,19 @@ class DevQuestions:
     def score(self, maps: SideMaps) -> DevScores:
         """The scores with the vectors of each side mapped."""
         base = self._embeddings
-        moved = base.moved(_mapped(maps.query, base.query_vectors), _mapped(maps.passage, base.passage_vectors))
+        return self._score(_mapped(maps.query, base.query_vectors), _mapped(maps.passage, base.passage_vectors))
 
+    def score_by_language(self, maps: Mapping[str, AffineMap]) -> DevScores:
+        """The scores with the queries of each language mapped by the map of that language."""
+        base = self._embeddings
+        langs = np.array([query.lang for query in base.queries])
+        queries = base.query_vectors.copy()
+        for lang, of_language in maps.items():
+            queries[langs == lang] = _mapped(of_language, queries[langs == lang])
+        return self._score(queries, base.passage_vectors)
+
+    def _score(self, queries: np.ndarray, passages: np.ndarray) -> DevScores:
+        moved = self._embeddings.moved(queries, passages)
         scores = {
             str(direction): moved.evaluate(direction, CUTOFF, [MAIN_MEASURE]).mean(MAIN_MEASURE)
             for direction in self.directions

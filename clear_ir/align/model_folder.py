@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from clear_ir.align.by_language import MapsByLanguage
 from clear_ir.align.fitting import Choice, Fitted
 from clear_ir.align.maps import AffineMap, SideMaps
 from clear_ir.data.files import InputError, as_object, parse_json, reason_of
@@ -82,7 +83,13 @@ def _dense(of_side: AffineMap) -> nn.Module:
 
 
 def write_aligned(
-    folder: Path, model: SentenceTransformer, fitted: Fitted, choice: Choice, record: dict[str, Any], overwrite: bool
+    folder: Path,
+    model: SentenceTransformer,
+    fitted: Fitted,
+    choice: Choice,
+    by_language: MapsByLanguage | None,
+    record: dict[str, Any],
+    overwrite: bool,
 ) -> None:
     """Write an aligned encoder: an ordinary model folder with `align.json` and `align.safetensors`.
 
@@ -91,6 +98,7 @@ def write_aligned(
         model: The encoder before alignment. It is changed.
         fitted: The maps.
         choice: What was tried.
+        by_language: Maps for queries whose language is known.
         record: Further entries of `align.json`, such as the base and what the maps were fitted on.
         overwrite: Replace an earlier aligned model.
 
@@ -101,7 +109,17 @@ def write_aligned(
     tensors: dict[str, np.ndarray] = {}
     for side, of_side in sides.items():
         if of_side is not None:
-            tensors |= {f"{side}.matrix": of_side.matrix, f"{side}.offset": of_side.offset}
+            tensors |= _tensors_of(side, of_side)
+    if by_language is not None:
+        for lang, of_language in by_language.maps.items():
+            tensors |= _tensors_of(f"query-{lang}", of_language)
+        record = record | {
+            "by_language": {
+                "strength": by_language.strength,
+                "langs": [*by_language.maps],
+                **asdict(by_language.scores),
+            }
+        }
     document = {
         **record,
         "method": fitted.method,
@@ -120,6 +138,10 @@ def write_aligned(
         _describe_on_card(partial / "README.md", document)
 
 
+def _tensors_of(name: str, of_side: AffineMap) -> dict[str, np.ndarray]:
+    return {f"{name}.matrix": of_side.matrix, f"{name}.offset": of_side.offset}
+
+
 def _describe_on_card(card: Path, document: dict[str, Any]) -> None:
     """Say on the model card what was done to the encoder."""
     moved = " and ".join({"query": "queries", "passage": "passages"}[side] for side in document["moved"])
@@ -133,14 +155,14 @@ No weight of the encoder was trained. `{ALIGN_FILE}` has its settings and dev sc
         file.write(lines)
 
 
-def read_alignment(folder: Path) -> tuple[dict[str, Any], SideMaps]:
+def read_alignment(folder: Path) -> tuple[dict[str, Any], SideMaps, dict[str, AffineMap]]:
     """Read what `write_aligned` wrote beside the encoder.
 
     Args:
         folder: The model folder.
 
     Returns:
-        The content of `align.json`, and the maps.
+        The content of `align.json`, the maps, and those of queries whose language is known, by language.
 
     Raises:
         InputError: If the folder is no aligned model, or one of the files is damaged.
@@ -159,9 +181,15 @@ def read_alignment(folder: Path) -> tuple[dict[str, Any], SideMaps]:
     try:
         tensors = load_file(folder / MAPS_FILE)
         maps = [_map_of(tensors, side) for side in ("query", "passage")]
+        names = [name.removesuffix(".matrix") for name in tensors if name.startswith("query-")]
+        by_language = {
+            name.removeprefix("query-"): of_language
+            for name in names
+            if (of_language := _map_of(tensors, name)) is not None
+        }
     except Exception as error:  # a file that is lacking, cut short or of another kind
         raise InputError(f"{folder / MAPS_FILE} cannot be read: {reason_of(error)}; align the encoder again.") from None
-    return document, SideMaps(*maps)
+    return document, SideMaps(*maps), by_language
 
 
 def _map_of(tensors: dict[str, np.ndarray], side: str) -> AffineMap | None:

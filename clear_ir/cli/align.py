@@ -25,11 +25,13 @@ from clear_ir.cli.shared_options import (
     parse_mapping,
 )
 from clear_ir.data.files import InputError
+from clear_ir.data.languages import language_tag
 from clear_ir.encode.settings import EncodingSettings
 
 if TYPE_CHECKING:
     from clear_ir.align.alignment import Alignment
     from clear_ir.align.fitting import Fitted
+    from clear_ir.align.maps import AffineMap
 
 Side = Literal["query", "passage"]
 
@@ -57,7 +59,14 @@ def align(
         Path | None,
         typer.Option(help="Instead of fitting: a .npy file of vectors of the base, moved as the aligned --model does."),
     ] = None,
-    side: Annotated[Side, typer.Option(help="Only with --apply: what the vectors are of.")] = "passage",
+    side: Annotated[
+        Side | None,
+        typer.Option(help="Only with --apply: what the vectors are of. Default: passages; with --lang, queries."),
+    ] = None,
+    lang: Annotated[
+        str | None,
+        typer.Option(help="Only with --apply: the language of the vectors, queries; its own map moves them."),
+    ] = None,
     recipe: Recipe = None,
     mapping: Map = None,
     as_json: AsJson = False,
@@ -75,8 +84,10 @@ def align(
             raise InputError(
                 "--apply moves vectors and fits nothing; leave out --rows, --translations, --texts, --data."
             )
-        _apply(apply, Path(name), side, out, overwrite)
+        _apply(apply, Path(name), side or ("query" if lang else "passage"), lang, out, overwrite)
         return
+    if lang is not None:
+        raise InputError("--lang says what language vectors are in that --apply moves; leave it out, or add --apply.")
     if not any(inputs[:3]):
         raise InputError("Give --rows ROWS, --translations FILE or --texts FILE to fit on, or --apply VECTORS.")
     from clear_ir.align.alignment import AlignmentTexts, align_model
@@ -114,17 +125,32 @@ def align(
     print_result(f"Model, align.json and align.safetensors: {out}", after_align(out, rows, data, used))
 
 
-def _apply(source: Path, folder: Path, side: Side, out: Path, overwrite: bool) -> None:
+def _apply(source: Path, folder: Path, side: Side, lang: str | None, out: Path, overwrite: bool) -> None:
     from clear_ir.align.model_folder import read_alignment
     from clear_ir.align.stored_vectors import move_vectors
 
-    document, maps = read_alignment(folder)
+    document, maps, by_language = read_alignment(folder)
     of_side = maps.query if side == "query" else maps.passage
-    if of_side is None:
+    tag = language_tag(lang, "--lang", "lang") if lang else None
+    if tag is not None:
+        of_side = _map_of_language(by_language, tag, side, folder)
+    elif of_side is None:
         other = "passages" if side == "passage" else "queries"
         raise InputError(f"{folder} leaves {other} where the base has them; use their vectors as they are.", "side")
     count = move_vectors(source, out, of_side, overwrite)
-    print_result(f"{counted(count, 'vector')} moved by {document['method']}: {out}")
+    moved_by = f"the map of {tag}" if tag else document["method"]
+    print_result(f"{counted(count, 'vector')} moved by {moved_by}: {out}")
+
+
+def _map_of_language(by_language: dict[str, AffineMap], tag: str, side: Side, folder: Path) -> AffineMap:
+    if side != "query":
+        raise InputError("The maps of single languages are for queries, and passages stay; set side to query.", "side")
+    if tag not in by_language:
+        known = f"it has {', '.join(by_language)}" if by_language else "it has none"
+        raise InputError(
+            f"{folder} has no map for the language {tag}: {known}; align on pairs in that language.", "lang"
+        )
+    return by_language[tag]
 
 
 def _print_choice(alignment: Alignment, settings: AlignSettings) -> None:
@@ -143,6 +169,11 @@ def _print_choice(alignment: Alignment, settings: AlignSettings) -> None:
         if settings.method == "auto"
         else f"Means of nDCG@10 x 100 on {counted(alignment.num_questions, 'dev question')}."
     )
+    if (by_language := alignment.by_language) is not None:
+        typer.echo(
+            f"With the language of each query known (--apply --lang), and passages unmoved: cross-lingual "
+            f"{100 * by_language.scores.cross_lingual:.1f}, strength {by_language.strength:g}."
+        )
     for note in choice.notes:
         typer.echo(note)
     if alignment.num_questions < FEW_DEV_QUESTIONS:
@@ -167,6 +198,7 @@ def _document(alignment: Alignment, out: Path) -> dict[str, object]:
     return {
         "method": fitted.method if fitted else None,
         "tried": [{"method": fit.method, **fit.chosen, **asdict(fit.scores)} for fit in (choice.base, *choice.tried)],
+        "by_language": asdict(alignment.by_language.scores) if alignment.by_language else None,
         "notes": choice.notes,
         "dev_questions": alignment.num_questions,
         "out": str(out) if fitted else None,

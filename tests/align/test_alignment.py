@@ -21,6 +21,7 @@ from clear_ir.data.collection_files import write_collection
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import LabelledText, Translation
+from clear_ir.data.splits import hold_out
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.settings import EncodingSettings
@@ -191,7 +192,7 @@ def test_the_folder_gives_the_mapped_vectors(tmp_path, method, scaled):
     assert "No weight of the encoder was trained." in "\n".join(
         (tmp_path / "aligned/README.md").read_text().split("\n")
     )
-    document, maps = read_alignment(tmp_path / "aligned")
+    document, maps, _ = read_alignment(tmp_path / "aligned")
     assert document == made
     np.testing.assert_array_equal(maps.query.matrix, fitted.maps.query.matrix)
     assert (maps.passage is None) == (fitted.maps.passage is None)
@@ -261,6 +262,37 @@ def test_the_command_and_an_index_that_is_moved(run, files, tiny_folder):
     again = ("align", "--apply", files / "index.npy", "--model", out, "--out", moved)
     refused(run(*again), "exists; give another path", "--overwrite")
     assert run(*again, "--overwrite")[0] == 0
+
+
+def test_queries_whose_language_is_known_are_moved_by_its_own_map(run, files, tiny_folder):
+    out, moved = files / "by-language", files / "moved-sw.npy"
+    alignment = align(tiny_folder, out, "shift", strength=0.3)
+    base = quiet(load_encoder(str(tiny_folder)))
+    np.save(files / "queries.npy", base.encode(TEXTS, "query"))
+    apply = ("align", "--apply", files / "queries.npy", "--model", out, "--out", moved)
+    code, said, err = run(*apply, "--lang", "swa")
+    assert code == 0, err
+    assert said.startswith("3 vectors moved by the map of sw: ")
+    # The map is that of the Swahili pairs alone, those that were not held out.
+    document, _, by_language = read_alignment(out)
+    assert document["by_language"]["langs"] == ["de", "sw"]
+    pairs = [pair for pair in PAIRS if pair.lang == "sw"]
+    kept = hold_out(records(), 0.1, 0, lambda row: (row["positive"], row["anchor"]))[0]
+    english = {row["anchor"] for row in kept if row["lang"] == "sw"}
+    pairs = [pair for pair in pairs if pair.english in english]
+    sources, targets = (
+        unit(base.encode([getattr(pair, side) for pair in pairs], "query")) for side in ("translation", "english")
+    )
+    expected = fit_ridge(sources, targets, 0.3)
+    np.testing.assert_allclose(by_language["sw"].matrix, expected.matrix, atol=1e-5)
+    np.testing.assert_allclose(np.load(moved), expected(base.encode(TEXTS, "query")), atol=1e-5)
+    assert np.abs(by_language["sw"].matrix - by_language["de"].matrix).max() > 0.01
+    scores = alignment.by_language.scores
+    assert scores.cross_lingual > alignment.choice.base.scores.cross_lingual
+    assert scores.english == alignment.choice.base.scores.english, "English queries and all passages stay"
+    refused(run(*apply, "--overwrite", "--lang", "ha"), "no map for the language ha: it has de, sw", "--lang")
+    refused(run(*apply, "--overwrite", "--lang", "sw", "--side", "passage"), "passages stay", "--side")
+    refused(run("align", "--model", tiny_folder, "--rows", "x", "--lang", "sw", "--out", moved), "--apply")
 
 
 def test_an_index_in_blocks(files, tiny_folder, monkeypatch):
