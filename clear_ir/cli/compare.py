@@ -36,6 +36,9 @@ def compare(
         summaries := summary_table(*models, comparison.summaries)
     ).rows:  # of one direction that is not English there are none
         typer.echo(summaries.markdown())
+    for results in comparison.models:
+        if how := results.origin.get("made_by"):
+            typer.echo(f"{results.model}: {how}.")
     for warning in comparison.base.few_questions:
         typer.echo(warning)
     print_result("nDCG@10 x 100.", after_compare([base, *others], comparison.base.origin))

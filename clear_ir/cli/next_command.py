@@ -108,29 +108,42 @@ def _evaluate(model: str, data: object, out: Path, used: Mapping[str, object]) -
 
 def base_of(model: str) -> str | None:
     """The encoder from which a model folder was made; None if clear-ir did not make it."""
+    base, _ = _made_of(model) or (None, "")
+    return base
+
+
+def _made_of(model: str) -> tuple[str, str] | None:
+    """The encoder from which a model folder was made, and by what; None if clear-ir did not make it."""
     import yaml
 
     from clear_ir.align.model_folder import ALIGN_FILE
     from clear_ir.merge.interpolation import MERGE_FILE
     from clear_ir.train.run import RECIPE_FILE
 
-    readers: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
-        (MERGE_FILE, "base", json.loads),
-        (ALIGN_FILE, "base", json.loads),
-        (RECIPE_FILE, "model", yaml.safe_load),
+    readers: tuple[tuple[str, Callable[[str], Any], Callable[[Any], tuple[str, str]]], ...] = (
+        (MERGE_FILE, json.loads, lambda made: (made["base"], f"merged, share {made['weight']:g}")),
+        (ALIGN_FILE, json.loads, lambda made: (made["base"], f"aligned by {made['method']}, without training")),
+        (RECIPE_FILE, yaml.safe_load, lambda made: (made["model"], _training_of(made.get("train") or {}))),
     )
-    for file, key, read in readers:
+    for file, read, facts in readers:
         try:
-            return str(read((Path(model) / file).read_text(encoding="utf-8"))[key])
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            base, how = facts(read((Path(model) / file).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
             continue
+        return str(base), how
     return None
+
+
+def _training_of(settings: Mapping[str, Any]) -> str:
+    side = ", queries alone" if settings.get("side") == "queries" else ""
+    return f"trained with the loss {settings.get('loss', 'clear')}{side}"
 
 
 def origin_of(model: str, data: Path, trust_remote_code: bool) -> dict[str, Any]:
     """What `clear-ir evaluate` was told, to be kept with the results: the commands after it name it."""
-    base = base_of(model)
-    origin: dict[str, Any] = {"model": model, "data": str(data)} | ({"base": base} if base else {})
+    origin: dict[str, Any] = {"model": model, "data": str(data)}
+    if made := _made_of(model):
+        origin |= {"base": made[0], "made_by": made[1]}
     return origin | ({"trust_remote_code": True} if trust_remote_code else {})
 
 

@@ -105,8 +105,8 @@ class Results:
         map: Coordinates of parallel texts, see `clear_ir.evaluate.space.map_texts`.
         seconds: How long it took.
         details: Versions and settings.
-        origin: What was named to evaluate: `model`, `data`, the `base` that the model was made from, if clear-ir made
-            it, and `trust_remote_code` if it was allowed. Commands to run next name them.
+        origin: What was named to evaluate: `model`, `data`, the `base` that the model was made from and what it was
+            `made_by`, if clear-ir made it, and `trust_remote_code` if it was allowed. Commands to run next name them.
         folder: Where it was read from, for the runs, which stay on disk.
     """
 

@@ -138,7 +138,8 @@ def render_report(
             data=base.data, split=base.split, headline=headline, sections=sections, models=reported.models
         )
         write_text(partial / REPORT_FILE, page)
-        parts = [f"# {base.data}, {base.split}\n", *(f"{sentence}\n" for sentence in headline)]
+        made = [f"{results.model}: {how}.\n" for results in reported.models if (how := results.origin.get("made_by"))]
+        parts = [f"# {base.data}, {base.split}\n", *(f"{sentence}\n" for sentence in headline), *made]
         parts += [f"## {part.title}\n\n{part.note}\n\n{part.table.markdown()}" for part in sections if part.table]
         write_text(partial / "report.md", "\n".join(parts))
         write_json(partial / "comparison.json", comparison_document(reported.comparison))

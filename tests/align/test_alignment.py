@@ -365,3 +365,18 @@ def test_what_the_command_needs(run, files, tiny_folder):
     write_jsonl(files / "no-lang.jsonl", [{"text": "x", "lang": None}])
     refused(run(*common, "--texts", files / "no-lang.jsonl", "--data", files / "dev"), "line 1: 'lang' is missing")
     assert not (files / "m").exists()
+
+
+def test_comparison_and_report_say_which_model_was_not_trained(run, files, tiny_folder):
+    assert align(tiny_folder, files / "aligned", "map").fitted
+    folders = []
+    for name, model in (("base", tiny_folder), ("aligned", files / "aligned")):
+        folders.append(files / "results" / name)
+        evaluate = ("evaluate", "--model", model, "--name", name, "--data", files / "dev", "--split", "dev")
+        assert run(*evaluate, "--out", folders[-1], "--no-cache")[0] == 0
+    code, said, err = run("compare", *folders)
+    assert code == 0, err
+    assert "aligned: aligned by map, without training." in said
+    assert run("report", *folders, "--out", files / "report")[0] == 0
+    for page in ("report.md", "report.html"):
+        assert "aligned by map, without training" in (files / "report" / page).read_text()
