@@ -6,6 +6,7 @@ from clear_ir.data.directions import ENGLISH_DIRECTION
 from clear_ir.report.tables import Table
 from clear_ir.train.settings import TrainingSettings
 from study.experiment import Experiment
+from study.scores import LENGTHS
 
 
 def setting_table(experiment: Experiment) -> str:
@@ -55,13 +56,15 @@ def objective_settings_table(experiment: Experiment) -> str:
     matrix = experiment.matrix
     rows = []
     for name, objective in matrix.objectives.items():
-        if objective.like or objective.distil_on or objective.times_the_steps > 1 or not objective.training:
+        longer = any(length and name.endswith(length) for length in LENGTHS)
+        if objective.like or objective.distil_on or longer or not objective.training:
             continue
         settings = TrainingSettings(**{**matrix.train, **objective.training})
         weights = settings.weights.by_term()
         terms = " + ".join(_weighted_term(term, weight) for term, weight in weights.items())
-        rows.append([name, terms, settings.divergence if "kl" in weights else ""])
-    return Table(["objective", "terms", "KL term"], rows, num_names=3).markdown()
+        kl = settings.divergence if "kl" in weights else ""
+        rows.append([name, terms, kl, f"{settings.scale_for('cosine'):g}", f"{settings.batch_size}"])
+    return Table(["objective", "terms", "KL term", "scale", "rows a batch"], rows, num_names=3).markdown()
 
 
 def _weighted_term(term: str, weight: float) -> str:

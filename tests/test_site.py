@@ -20,7 +20,7 @@ def pages():
         ("data.md", "atlas.md", "atlas.md"),
         ("data.md", "#top", "#top"),
         ("data.md", "https://arxiv.org/abs/2604.05821", "https://arxiv.org/abs/2604.05821"),
-        ("study.md", "../study/plans/minilm.yaml", "study/plans/minilm.yaml"),
+        ("study-minilm.md", "../study/plans/minilm.yaml", "study/plans/minilm.yaml"),
         ("performance.md", "../clear_ir/loss/dropout.py", "reference/loss.md#clear_ir.loss.dropout"),
         ("index.md", "docs/measures.md#one-ranking", "measures.md#one-ranking"),
         ("index.md", "CONTRIBUTING.md", "contributing.md"),

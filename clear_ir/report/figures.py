@@ -188,7 +188,8 @@ def scatter(points: Mapping[str, tuple[float, float]], x_label: str, y_label: st
     with _figure(9.6, 4.6) as (figure, axes):
         for number, (name, (x, y)) in enumerate(points.items()):
             colour = COLOURS[number % len(COLOURS)]
-            axes.plot([x], [y], MARKERS[number // len(COLOURS) % len(MARKERS)], color=colour, ms=7, label=name)
+            marker = MARKERS[number // len(COLOURS) % len(MARKERS)]
+            axes.plot([x], [y], marker, color=colour, ms=7, label=name, clip_on=False)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.set_xlim(left=0)
