@@ -45,11 +45,11 @@ def cost_table(experiment: Experiment, data: str) -> str:
     head = ["method", "seeds", "minutes", *shown, "gap closed", f"{TO_ENGLISH} over {scores.strongest or 'a baseline'}"]
     return (
         f"{Table(head, rows).markdown()}\n"
-        "nDCG@10 x 100, each question's score averaged over seeds. minutes: of one processor, for fitting and training; "
-        "what the base encodes comes from the cache. gap closed: how much of the distance from the base's "
-        f"{TO_ENGLISH} to its {ENGLISH_DIRECTION}. The last column compares with the baseline that is strongest on dev: "
-        "95 % bootstrap interval over questions, and p-value of a paired permutation test, corrected by Holm over the "
-        "column."
+        "nDCG@10 x 100, each question's score averaged over seeds. minutes: of one processor, for fitting and "
+        "training; what the base encodes comes from the cache. gap closed: how much of the distance from the base's "
+        f"{TO_ENGLISH} to its {ENGLISH_DIRECTION}. The last column compares with the baseline that is strongest on "
+        "dev: 95 % bootstrap interval over questions, and p-value of a paired permutation test, corrected by Holm over "
+        "the column."
     )
 
 

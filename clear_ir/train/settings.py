@@ -29,7 +29,8 @@ GUARD_OF_CLEAR = 0.5
 class TrainingSettings(Settings):
     """How a model is trained.
 
-    The defaults of the weights and of the divergence come from docs/study-minilm.md. The recipe `paper` has the paper's.
+    The defaults of the weights and of the divergence come from docs/study-minilm.md. The recipe `paper` has the
+    paper's.
     """
 
     groups: ClassVar[dict[str, str]] = {
