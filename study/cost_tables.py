@@ -14,6 +14,9 @@ from study.directions import TO_ENGLISH, UNSEEN_TO_ENGLISH
 from study.experiment import Experiment
 from study.scores import SEEDS, ModelScores, model_scores
 
+#: The methods that a reader is shown first.
+HEADLINE = (BASE, "align: auto", "queries: cross + distil + guard", "infonce")
+
 
 def cost_table(experiment: Experiment, data: str) -> str:
     """Every objective as trained: its cost, English, and the languages, against the strongest baseline.
@@ -50,6 +53,28 @@ def cost_table(experiment: Experiment, data: str) -> str:
         f"{TO_ENGLISH} to its {ENGLISH_DIRECTION}. The last column compares with the baseline that is strongest on "
         "dev: 95 % bootstrap interval over questions, and p-value of a paired permutation test, corrected by Holm over "
         "the column."
+    )
+
+
+def headline_table(experiment: Experiment, data: str) -> str:
+    """The same in short, for those who read one table: Markdown."""
+    scores = model_scores(experiment, data)
+    shown = [name for name in HEADLINE if name in scores.by_model]
+    if not shown:
+        return NOT_RUN
+    columns = {
+        "English": ENGLISH_DIRECTION,
+        "other languages": TO_ENGLISH,
+        "a language without rows": UNSEEN_TO_ENGLISH,
+    }
+    rows = []
+    for name in shown:
+        minutes = _minutes(experiment, data, name)
+        cells = [f"{100 * scores.mean(name, scores.columns[heading]):.1f}" for heading in columns.values()]
+        rows.append([name.split(":")[0], *cells, f"{minutes:.1f}" if minutes else ""])
+    return (
+        f"{Table(['', *columns, 'minutes'], rows).markdown()}\n"
+        f"nDCG@10 x 100 on test questions, {experiment.matrix.data[data].title}; minutes of one processor."
     )
 
 

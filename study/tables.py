@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks import generated
-from study.cost_tables import cost_figure, cost_table
+from study.cost_tables import cost_figure, cost_table, headline_table
 from study.default_tables import default_table, summary_table
 from study.dev_tables import dev_table, merging_figure, progress_table
 from study.experiment import Experiment
@@ -50,6 +50,7 @@ def study_tables(plan: str, experiment: Experiment) -> dict[str, Callable[[], st
     for data in experiment.matrix.data:
         tables[data] = partial(objective_table, experiment, data)
         tables[f"{data}-cost"] = partial(cost_table, experiment, data)
+        tables[f"{data}-headline"] = partial(headline_table, experiment, data)
         tables[f"{data}-by-language"] = partial(language_table, experiment, data)
     return {f"{PREFIX}{plan}-{name}": render for name, render in tables.items()}
 
