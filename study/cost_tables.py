@@ -62,11 +62,8 @@ def headline_table(experiment: Experiment, data: str) -> str:
     shown = [name for name in HEADLINE if name in scores.by_model]
     if not shown:
         return NOT_RUN
-    columns = {
-        "English": ENGLISH_DIRECTION,
-        "other languages": TO_ENGLISH,
-        "a language without rows": UNSEEN_TO_ENGLISH,
-    }
+    named = {"English": ENGLISH_DIRECTION, "other languages": TO_ENGLISH, "a language without rows": UNSEEN_TO_ENGLISH}
+    columns = {name: heading for name, heading in named.items() if heading in scores.columns}
     rows = []
     for name in shown:
         minutes = _minutes(experiment, data, name)
