@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from clear_ir.cli.shared_options import Settings, parse_langs, parse_pairs
-from clear_ir.data.files import InputError
+from clear_ir.data.files import InputError, parse_yaml
 from clear_ir.data.settings import Setting, describe_settings
 
 if TYPE_CHECKING:
@@ -108,9 +108,7 @@ def _set_parameters(function: Any, parameters: list[inspect.Parameter], command:
 
 def _read_values(pairs: Iterable[str] | None) -> dict[str, Any]:
     """The values of `--set` flags, parsed as YAML like those of a recipe."""
-    import yaml
-
-    return {key: yaml.safe_load(value) for key, value in parse_pairs("--set", pairs).items()}
+    return {key: parse_yaml(value, f"--set {key}") for key, value in parse_pairs("--set", pairs).items()}
 
 
 def options_of(model: type[BaseModel], optional: bool = False) -> list[inspect.Parameter]:

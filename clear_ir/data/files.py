@@ -126,6 +126,38 @@ def _naming_json_errors(where: str, expected: str = "") -> Iterator[None]:
         raise InputError(f"{where}: a number has thousands of digits; put quotes around it.") from None
 
 
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse YAML.
+
+    Args:
+        text: The YAML.
+        where: The place, to begin the error's sentence.
+
+    Returns:
+        The value; None for an empty text.
+
+    Raises:
+        InputError: If it is not valid, a value is a number of thousands of digits or a date that does not exist, or it
+            is nested too deeply.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark and "\n" in text else ""
+        problem = getattr(error, "problem", None) or reason_of(error)
+        raise InputError(f"{where}{line}: not valid YAML: {problem}.") from None
+    except RecursionError:
+        raise InputError(f"{where}: lists are nested too deeply; write stages and their settings.") from None
+    except (ValueError, OverflowError) as error:  # what looks like a number or a date, and is none
+        problem = reason_of(error)
+        if "digits" in problem:  # Python refuses to convert it, because that takes very long, and speaks of itself
+            problem = "a number has thousands of digits"
+        raise InputError(f"{where}: not valid YAML: {problem}; correct it or put quotes around it.") from None
+
+
 class _NameTwice(Exception):
     """A name that stands twice in an object. Its second value would silently replace the first."""
 

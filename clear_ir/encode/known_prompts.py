@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from clear_ir.data.files import InputError, parse_yaml
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -104,8 +104,8 @@ def _card(folder: Path) -> dict[str, Any]:
     """What the head of a model's README.md says, empty if there is none or it cannot be read."""
     try:
         parts = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-        head = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        head = parse_yaml(parts[1], str(folder)) if len(parts) == 3 and not parts[0].strip() else {}
+    except (OSError, UnicodeDecodeError, InputError):
         return {}
     return head if isinstance(head, dict) else {}
 

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clear_ir.align.settings import AlignSettings
-from clear_ir.data.files import InputError, reason_of
+from clear_ir.data.files import InputError, parse_yaml, reason_of
 from clear_ir.data.settings import Settings
 from clear_ir.data.validation import setting_error
 from clear_ir.encode.settings import EncodingSettings
@@ -70,14 +69,10 @@ def load_recipe(name: str | None, flags: Mapping[str, Mapping[str, Any]] | None 
     document: Any = {}
     if path:
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"{path}, line {mark.line + 1}" if mark else str(path)
-            problem = getattr(error, "problem", None) or reason_of(error)
-            raise InputError(f"{where}: not valid YAML: {problem}.") from None
-        except RecursionError:
-            raise InputError(f"{path}: lists are nested too deeply; write stages and their settings.") from None
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not valid YAML: {reason_of(error)}.") from None
+        document = parse_yaml(text, str(path)) or {}
         if not isinstance(document, dict):
             raise InputError(f"{path} is not a mapping of stages; write for example 'train:' and settings below it.")
         # Validated once without the flags: a mistake in the file is then reported as the file's, not as the flags'.

@@ -144,6 +144,8 @@ def test_bad_recipe_model_and_collection(run, tmp_path, own_rows, tiny_folder):
     )
     refused(run("train", "--model", tiny_folder, *rows, "--alpha", "2"), "sum to at most 1")
     refused(run("train", "--model", tiny_folder, *rows, "--set", "nothing=1"), "'train.nothing'")
+    for value in ("[", "2024-13-45", "9" * 5000):
+        refused(run("train", "--model", tiny_folder, *rows, "--set", f"seed={value}"), "--set seed: not valid YAML")
     refused(run("train", *rows), "No model is named")
     write_text(tmp_path / "hollow" / "config.json", "{}")
     collection = tmp_path / "c"

@@ -124,6 +124,8 @@ def test_flags_win_over_the_recipe(tmp_path):
         ("mine:\n  num_negatives: many\n", "mine.num_negatives: .*the value is 'many'"),
         ("- a\n", "is not a mapping of stages"),
         ("train: [\n", "line 2: not valid YAML"),
+        (f"train:\n  seed: {'9' * 5000}\n", "not valid YAML: a number has thousands of digits"),
+        ("train:\n  seed: 2024-13-45\n", "not valid YAML: month must be in 1..12"),
     ],
 )
 def test_wrong_recipes_name_file_and_key(tmp_path, text, message):
