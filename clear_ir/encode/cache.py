@@ -29,13 +29,20 @@ ABANDONED = 24 * 3600.0
 KEY_BYTES, KEY_TYPE = 32, "S32"
 
 
-def default_cache() -> Path:
-    """The folder `$CLEAR_IR_CACHE`, else `clear-ir/embeddings` in the user's cache folder."""
+def default_cache(kept: str = "embeddings") -> Path:
+    """The folder `$CLEAR_IR_CACHE`, else one below `clear-ir` in the user's cache folder.
+
+    Args:
+        kept: The name of that folder, which says what is kept there.
+
+    Returns:
+        The folder; it may not exist yet.
+    """
     if folder := os.environ.get("CLEAR_IR_CACHE"):
         return Path(folder)
     home = Path.home()
     base = home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or base) / "clear-ir" / "embeddings"
+    return Path(os.environ.get("XDG_CACHE_HOME") or base) / "clear-ir" / kept
 
 
 class EmbeddingCache:

@@ -1,0 +1,1 @@
+"""The half that is missing: queries, and passages, in the target language."""

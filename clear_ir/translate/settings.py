@@ -1,0 +1,34 @@
+"""The settings of `clear-ir translate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from clear_ir.data.settings import Settings
+
+
+class TranslationSettings(Settings):
+    """How texts are translated."""
+
+    groups: ClassVar[dict[str, str]] = {"num_beams": "Translation model", "timeout": "Command", "cache": "Cache"}
+
+    num_beams: int = Field(4, ge=1)
+    """Width of the beam search. 1: greedy, which is about twice as fast and a little worse."""
+    max_tokens: int = Field(512, ge=8)
+    """Longest text, and longest translation, in tokens. The model's own limit counts if it is smaller. A longer text is
+    left out and counted."""
+    batch_size: int | None = Field(None, ge=1)
+    """Texts translated at once. None: for a model as many as fit into 1,024 tokens on a CPU, 16,384 tokens on other
+    devices; for a command 64."""
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
+    """Precision of the translation model. auto: the faster one; on a CPU it is measured."""
+    timeout: float = Field(600.0, gt=0)
+    """Seconds to wait for the command to translate one batch."""
+    cache: Path | None = None
+    """Folder where translations are kept, so that no text is translated twice. None: $CLEAR_IR_CACHE if it is set, else
+    clear-ir/translations in the user's cache folder."""
+    no_cache: bool = Field(False, json_schema_extra={"flag": "--no-cache"})
+    """Do not use the cache: read no translations from it and keep none. After an interruption all is done again."""
