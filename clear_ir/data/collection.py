@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -168,6 +169,11 @@ def parallel_text(parallel_id: str, lang: str, text: str) -> Text:
     return Text(f"{parallel_id}@{lang}", text, lang, parallel_id=parallel_id)
 
 
+def translated_passage(passage_id: str, lang: str, text: str) -> Text:
+    """The translation of a passage. That of `x`, or of `x@en`, into German gets the id `x@de`."""
+    return Text(f"{passage_id.removesuffix('@en')}@{lang}", text, lang, parallel_id=passage_id)
+
+
 def make_collection(
     name: str,
     passages: Iterable[Text],
@@ -218,11 +224,12 @@ def collect_questions(name: str, passages: Iterable[Text], rows: Iterable[Asked]
     """Build a collection from rows of parallel data, in which a question is one question however many rows it has.
 
     Rows with one English text are one question: their passages are all relevant, and their target-language queries are
-    its translations. Texts that differ by white space or Unicode normalization alone are one text.
+    its translations. Translations of these passages are relevant too. Texts that differ by white space or Unicode
+    normalization alone are one text.
 
     Args:
         name: Name of the collection.
-        passages: All passages.
+        passages: All passages. The `parallel_id` of a translation is the id of the passage that it translates.
         rows: The rows that ask.
         split: Name of the qrels file.
 
@@ -230,6 +237,11 @@ def collect_questions(name: str, passages: Iterable[Text], rows: Iterable[Asked]
         A collection in which the first row `x` of a question gives it the parallel id `x`. Its English query is
         `x@en`; a translation in language `l` that row `y` gives is `y@l`.
     """
+    pool = {passage.id: passage for passage in passages}
+    translations: dict[str, list[str]] = defaultdict(list)
+    for passage in pool.values():
+        if passage.parallel_id not in ("", passage.id):
+            translations[passage.parallel_id].append(passage.id)
     questions: dict[str, list[Asked]] = {}
     for row in rows:
         questions.setdefault(text_key(row.english), []).append(row)
@@ -237,7 +249,9 @@ def collect_questions(name: str, passages: Iterable[Text], rows: Iterable[Asked]
     qrels: Qrels = {}
     for asked in questions.values():
         first = asked[0]
-        relevant = dict.fromkeys((row.passage for row in asked), 1)
+        answers = dict.fromkeys(row.passage for row in asked)
+        translated = (text for passage in answers for text in translations.get(passage, ()))
+        relevant = dict.fromkeys([*answers, *translated], 1)
         wordings = {("en", text_key(first.english)): parallel_text(first.id, "en", first.english)}
         for row in asked:
             query = Text(f"{row.id}@{row.lang}", row.query, row.lang, parallel_id=first.id)
@@ -246,4 +260,4 @@ def collect_questions(name: str, passages: Iterable[Text], rows: Iterable[Asked]
         for query in wordings.values():
             queries[query.id] = query
             qrels[query.id] = dict(relevant)
-    return Collection(name, {passage.id: passage for passage in passages}, queries, qrels, split)
+    return Collection(name, pool, queries, qrels, split)

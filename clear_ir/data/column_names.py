@@ -15,7 +15,7 @@ from clear_ir.data.languages import language_tag
 _MOST_LETTERS = 50  # of a column's name in a sentence: in a file without a header it is a text
 
 #: What a column can hold beside ids: English query, English passage, query in the target language, its language.
-ROLES = ("query", "passage", "cross_query", "lang")
+ROLES = ("query", "passage", "cross_query", "lang", "cross_passage")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -117,6 +117,11 @@ class _Column:
         if not (self.is_text or any(isinstance(value, list | dict) for value in self.values)):
             return None
         return next((rank for rank, words in enumerate(_PASSAGE) if words & set(self.words)), None)
+
+    def is_translation_of(self, passage: _Column) -> bool:
+        """Whether it seems to hold the passages of a column in the target language: `context_de` beside `context`."""
+        marked = self.lang != "en" if self.lang else bool(_CROSS & set(self.words))
+        return not self.ours and marked and self.is_text and set(self.words) - _CROSS == set(passage.words) - _CROSS
 
     @property
     def is_lang(self) -> bool:
@@ -251,6 +256,8 @@ class _Guess:
             found["passage"] = self._passage([c for c in self.columns if c not in (query, cross)])
         if "lang" not in self.given:
             found["lang"] = self._only("lang", _exact([c for c in self.columns if c.is_lang], "lang"))
+        if "cross_passage" not in self.given and not any(c.ours == "cross_passage" for c in self.columns):
+            found["cross_passage"] = self._translation_of_passage(found)
         return {role: column.name if column else None for role, column in found.items() if role not in self.given}
 
     def _queries(self) -> tuple[_Column | None, _Column | None]:
@@ -287,6 +294,19 @@ class _Guess:
         ranks = [(rank, column) for column in columns if (rank := column.passage_rank) is not None]
         best = [column for rank, column in ranks if rank == min(rank for rank, _ in ranks)]
         return self._only("passage", [column for column in best if column.lang == "en"] or best)
+
+    def _translation_of_passage(self, found: Mapping[str, _Column | None]) -> _Column | None:
+        """The column of translated passages; None if there is none, or it is not clear which."""
+        passage, cross = (
+            _describe(self.given[role], {}, []) if role in self.given else found[role]
+            for role in ("passage", "cross_query")
+        )
+        others = [column for column in self.columns if column not in found.values()]
+        columns = [column for column in others if passage and column.is_translation_of(passage)]
+        lang = cross.lang if cross else None
+        if lang:
+            columns = [column for column in columns if column.lang == lang] or [c for c in columns if not c.lang]
+        return columns[0] if len(columns) == 1 else None
 
     def _only(self, role: str, columns: list[_Column]) -> _Column | None:
         """The column, if there is one.

@@ -1,4 +1,4 @@
-"""Parallel rows: an English query, its English passage and the query in the target language. And translations of texts.
+"""Parallel rows: an English query, its English passage, the query in the target language. And translations of texts.
 
 They are read from any file, checked, and written. The names of the columns are defined here.
 """
@@ -20,7 +20,7 @@ from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.records import read_records
 from clear_ir.data.texts import BrokenText, text_key, text_of
 
-PARALLEL_COLUMNS = ("id", "query", "passage", "passage_id", "cross_query", "lang")
+PARALLEL_COLUMNS = ("id", "query", "passage", "passage_id", "cross_query", "lang", "cross_passage")
 
 #: Our name of each role in `clear_ir.data.column_names.ROLES`, and of what else a row can have.
 PARALLEL_NAMES = {column: column for column in PARALLEL_COLUMNS}
@@ -30,7 +30,10 @@ _SAMPLE = 200  # records, from which columns are guessed
 
 @dataclass(frozen=True)
 class ParallelRow:
-    """An English query, its English passage and the query in the target language `lang`."""
+    """An English query, its English passage and the query in the target language `lang`.
+
+    `cross_passage` is the passage in the target language; empty if there is none.
+    """
 
     id: str
     query: str
@@ -38,6 +41,7 @@ class ParallelRow:
     passage_id: str
     cross_query: str
     lang: str
+    cross_passage: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,15 @@ def read_parallel_rows(
     """Read parallel rows from any file that `clear_ir.data.records.read_records` reads.
 
     Columns that are not mapped are found by their names, see `clear_ir.data.column_names.choose_columns`. If a record
-    has several passages, as in FlagEmbedding's and Tevatron's formats, each becomes a row. An id may be that of a
-    question in several languages; each after the first adds its language to the id.
+    has several passages, as in FlagEmbedding's and Tevatron's formats, each becomes a row, with the translation at the
+    same place. An id may be that of a question in several languages; each after the first adds its language to the id.
 
     Args:
         path: The file.
         mapping: Our name of a column to the file's, where they differ: `{"query": "question_en"}`.
         lang: Language code of all rows, for a file without such a column. None: the column `lang` has it.
-        notes: Gets a sentence for what was guessed: encoding, delimiter, columns.
+        notes: Gets a sentence for what was guessed: encoding, delimiter, columns; and for rows without a translated
+            passage, where others have one.
 
     Returns:
         The rows, and the records that were left out because a field is null or empty.
@@ -127,7 +132,20 @@ def read_parallel_rows(
         notes.append(
             f"Rows whose id another language has already, so that their own was added to it: {reader.num_renamed}."
         )
+    notes += lacking_translations([row.cross_passage for row in reader.rows])
     return reader.rows, reader.rejected
+
+
+def lacking_translations(cross_passages: Sequence[str | None]) -> list[str]:
+    """A sentence that counts the rows without a translated passage; none if all have one, or none has.
+
+    Args:
+        cross_passages: The translated passage of each row; empty or None for none.
+    """
+    lacking = sum(not text for text in cross_passages)
+    if lacking in (0, len(cross_passages)):
+        return []
+    return [f"Rows without a cross_passage, which others have: {lacking} of {len(cross_passages)}."]
 
 
 def records_and_columns(
@@ -213,17 +231,22 @@ class _ParallelReader:
         """
         try:
             texts = {column: self._text(record, column, where) for column in self.needed if column != "passage"}
-            name = self.names["passage"]
-            place = f"{where}: {name!r}"
-            passages = [text_of(passage, place) for passage in passages_of(record.get(name), place)]
+            passages = self._passages(record, "passage", where)
+            translated = self._passages(record, "cross_passage", where)
         except BrokenText as error:
             self.rejected.add(where, str(error).removeprefix(f"{where}: "))
             return
         empty = [self.names[column] for column, text in texts.items() if text is None]
         if not any(passages):
-            empty.append(name)
+            empty.append(self.names["passage"])
         if empty:
             self.rejected.add(where, f"{empty[0]!r} is null or empty")
+            return
+        if not any(translated):
+            translated = [None] * len(passages)
+        if len(translated) != len(passages):
+            name = self.names["cross_passage"]
+            self.rejected.add(where, f"{name!r} has {len(translated)} passages, but the row has {len(passages)}")
             return
         values = {column: text for column, text in texts.items() if text is not None}
         lang = self.lang or language_tag(values["lang"], f"{where}: {self.names['lang']!r}")
@@ -232,15 +255,21 @@ class _ParallelReader:
             name = self.names.get("lang", "lang")
             self.rejected.add(where, f"{name!r} is {said!r}, but it must be the language of the target-language query")
             return
-        self._add(number, where, record, values | {"lang": lang}, [text for text in passages if text])
+        pairs = [(text, other or "") for text, other in zip(passages, translated, strict=True) if text]
+        self._add(number, where, record, values | {"lang": lang}, pairs)
 
     def _add(
-        self, number: int, where: str, record: Mapping[str, Any], values: Mapping[str, str], passages: list[str]
+        self,
+        number: int,
+        where: str,
+        record: Mapping[str, Any],
+        values: Mapping[str, str],
+        passages: list[tuple[str, str]],
     ) -> None:
-        """Add a row for each passage."""
+        """Add a row for each passage, which comes with its translation."""
         record_id = self._text(record, "id", where) or f"{values['lang']}-{number}"
         passage_id = self._text(record, "passage_id", where) if len(passages) == 1 else None
-        for count, passage in enumerate(passages, start=1):
+        for count, (passage, translated) in enumerate(passages, start=1):
             row_id = record_id if count == 1 else f"{record_id}-{count}"
             check_id(row_id, f"{where}: the {self.names.get('id', 'id')}")
             if self._lang_of.setdefault(row_id, values["lang"]) != values["lang"]:
@@ -252,9 +281,15 @@ class _ParallelReader:
             self.rejected.places[row_id] = where
             of_passage = passage_id or "p-" + hash_of(text_key(passage))[:12]
             check_id(of_passage, f"{where}: the {self.names.get('passage_id', 'passage_id')}")
-            self.rows.append(
-                ParallelRow(row_id, values["query"], passage, of_passage, values["cross_query"], values["lang"])
-            )
+            queries = values["cross_query"], values["lang"]
+            self.rows.append(ParallelRow(row_id, values["query"], passage, of_passage, *queries, translated))
+
+    def _passages(self, record: Mapping[str, Any], column: str, where: str) -> list[str | None]:
+        """The texts in a column of passages; one None if the file has no such column."""
+        if column not in self.names:
+            return [None]
+        place = f"{where}: {self.names[column]!r}"
+        return [text_of(passage, place) for passage in passages_of(record.get(self.names[column]), place)]
 
     def _text(self, record: Mapping[str, Any], column: str, where: str) -> str | None:
         name = self.names.get(column, column)
@@ -262,8 +297,24 @@ class _ParallelReader:
 
 
 def write_parallel_rows(path: Path, rows: Iterable[ParallelRow]) -> None:
-    """Write parallel rows as JSON Lines."""
-    write_jsonl(path, (asdict(row) for row in rows))
+    """Write parallel rows as JSON Lines. If none has a `cross_passage`, the file has no such column."""
+    records = [asdict(row) for row in rows]
+    write_jsonl(path, with_optional_column(records, "cross_passage"))
+
+
+def with_optional_column(records: Sequence[dict[str, Any]], column: str) -> Sequence[dict[str, Any]]:
+    """Records of one file, which all have the column or all lack it: those that have no text in it have null.
+
+    Args:
+        records: The records; each is changed.
+        column: The column.
+    """
+    has_any = any(record.get(column) for record in records)
+    for record in records:
+        text = record.pop(column, None) or None
+        if has_any:
+            record[column] = text
+    return records
 
 
 def read_translations(path: Path) -> list[Translation]:

@@ -92,7 +92,8 @@ class TrainingRows:
         columns: The columns that the loss reads, in its order.
         num_negatives: Negative passages per row.
         num_neg_queries: Negative target-language queries per row.
-        records: The rows: the texts of `columns`, and `lang`, `id` and `passage_id` where the file has them.
+        records: The rows: the texts of `columns`, and `lang`, `id`, `passage_id` and `cross_passage` where the file has
+            them.
         notes: What was dropped because rows have different numbers of negatives, a sentence each.
     """
 
@@ -139,12 +140,13 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
         mapping: Our name of a column to the file's, where they differ: `{"anchor": "question"}`.
 
     Returns:
-        The rows, with `lang`, `id` and `passage_id` where the file has them. All have as many negatives as most rows of
-        the file: rows with fewer are left out, and what others have beyond that is dropped. The notes count both.
+        The rows, with `lang`, `id`, `passage_id` and `cross_passage` where the file has them. All have as many
+        negatives as most rows of the file: rows with fewer are left out, and what others have beyond that is dropped.
+        The notes count both.
 
     Raises:
-        InputError: If a column is missing, a field is null or empty, a language is no code, or a row's negatives are
-            not numbered from 1 without gaps.
+        InputError: If a column is missing, a field is null or empty, a language is no code, a row's negatives are not
+            numbered from 1 without gaps, or it has not as many translated passages as passages.
     """
     notes: list[str] = []
     rows, columns = records_and_columns(path, mapping or {}, TRAINING_NAMES, notes)
@@ -179,10 +181,13 @@ def _training_records(
     """The rows of a record, one for each positive, with their numbers of negative passages and of negative queries."""
     texts: dict[str, str | None] = {}
     positives: list[str | None] = []
+    translated: list[str | None] = []
     for ours, theirs in names:
         value, place = raw[theirs], f"{where}: {theirs!r}"
         if ours == "positive":
             positives = [_whole_text(passage, place) for passage in passages_of(value, place)]
+        elif ours == "cross_passage":
+            translated = [_whole_text(passage, place) for passage in passages_of(value, place)]
         elif ours in NEGATIVES.values():
             prefix = "negative" if ours == "negatives" else "neg_query"
             for number, text in enumerate(passages_of([] if value is None else value, place), start=1):
@@ -191,14 +196,21 @@ def _training_records(
             texts[ours] = read_lang(value, place) if ours == "lang" else _whole_text(value, place)
     negatives, queries = (_count_texts(where, texts, prefix) for prefix in PREFIXES)
     columns = training_columns(negatives, queries)
+    positives = positives or [None]
+    translated = translated if any(translated) else [None] * len(positives)
+    if len(translated) != len(positives):
+        raise InputError(
+            f"{where}: {dict(names)['cross_passage']!r} has {len(translated)} passages, but the row has "
+            f"{len(positives)}; give one for each."
+        )
     extra = [name for name in ("lang", "id", "passage_id") if texts.get(name) is not None]
-    for positive in positives or [None]:
+    for positive, translation in zip(positives, translated, strict=True):
         texts["positive"] = positive
         record = {name: text for name in (*columns, *extra) if (text := texts[name]) is not None}
         if len(record) < len(columns) + len(extra):
             lacking = next(name for name in columns if texts[name] is None)
             raise InputError(f"{where}: {dict(names).get(lacking, lacking)!r} is null or empty; fix or remove the row.")
-        yield record, (negatives, queries)
+        yield record | ({"cross_passage": translation} if translation else {}), (negatives, queries)
 
 
 def _whole_text(value: Any, where: str) -> str | None:

@@ -43,12 +43,14 @@ def load_atlas(
     known = sorted({query.lang for query in train.queries.values()} - {"en"})
     chosen = choose_langs(langs, known, "Atlas has no language")
     english = {query.parallel_id: query for query in train.queries.values() if query.lang == "en"}
+    translated = {(passage.parallel_id, passage.lang): passage.full_text for passage in train.passages.values()}
     rows = []
     for query in train.queries.values():
         if query.lang in chosen:
             source = english[query.parallel_id]
             [passage] = [train.passages[p] for p in train.qrels[source.id] if train.passages[p].lang == "en"]
-            rows.append(ParallelRow(query.id, source.text, passage.full_text, passage.id, query.text, query.lang))
+            row = query.id, source.text, passage.full_text, passage.id, query.text, query.lang
+            rows.append(ParallelRow(*row, translated.get((passage.parallel_id, query.lang), "")))
     return Prepared(rows, _keep_langs(judged, {"en", *chosen}))
 
 

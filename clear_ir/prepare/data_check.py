@@ -49,7 +49,7 @@ class CheckedText:
         kind: What it is: `QUERY`, `CROSS_QUERY` or `PASSAGE`.
         lang: The language that it is said to be in.
         text: The text.
-        english: The English query of a cross query; empty if it is not known.
+        english: The English text that it translates; empty if it is not known.
     """
 
     where: str
@@ -159,6 +159,10 @@ def _texts_of(prepared: Prepared) -> Iterator[CheckedText]:
         if (row.passage_id, "en") not in passages:
             passages.add((row.passage_id, "en"))
             yield CheckedText(where, PASSAGE, "en", row.passage)
+        # The collections of data sets have the translations of theirs.
+        if prepared.source_rows and row.cross_passage and (row.passage_id, row.lang) not in passages:
+            passages.add((row.passage_id, row.lang))
+            yield CheckedText(where, PASSAGE, row.lang, row.cross_passage, row.passage)
     # What is held out of the user's rows has been seen.
     for place, collection in {} if prepared.source_rows else prepared.collections.items():
         yield from _texts_of_collection(place, collection, passages)
@@ -292,6 +296,7 @@ _ALL = (QUERY, CROSS_QUERY, PASSAGE)
 #: Kinds of texts that can have a fault, its name, and what shows it in a text; None if the text does not have it.
 _FAULTS: tuple[tuple[tuple[str, ...], str, Callable[[CheckedText], str | None]], ...] = (
     ((CROSS_QUERY,), "equal the English query", _untranslated),
+    ((PASSAGE,), "equal the English passage", _untranslated),
     ((CROSS_QUERY,), "look English", _english),
     (_ALL, "look like a missing value", _null_like),
     (_ALL, "have HTML in them", _markup),

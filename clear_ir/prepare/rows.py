@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from clear_ir.data.collection import Asked, Text, collect_questions
+from clear_ir.data.collection import Asked, Text, collect_questions, translated_passage
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow, read_parallel_rows
 from clear_ir.data.splits import hold_out
@@ -40,12 +40,13 @@ def load_rows(
 ) -> Prepared:
     """Load parallel rows and hold out a share of the passages to test on, and one to choose settings by.
 
-    The file has the columns `query`, `passage` and `cross_query`, and may have `lang`, `id` and `passage_id`. Other
-    names are guessed, see `clear_ir.data.column_names.choose_columns`.
+    The file has the columns `query`, `passage` and `cross_query`, and may have `lang`, `id`, `passage_id` and
+    `cross_passage`. Other names are guessed, see `clear_ir.data.column_names.choose_columns`.
 
     Returns:
-        Rows, and two collections whose pool is all passages of the file: test and dev. There is none where its share
-        is 0. Nothing that one of them asks or answers is in the other or in the rows.
+        Rows, and two collections whose pool is all passages of the file, and their translations in the languages that
+        are kept: test and dev. There is none where its share is 0. Nothing that one of them asks or answers is in the
+        other or in the rows.
 
     Raises:
         InputError: If the file cannot be used, lacks a language, or nothing is left to train on.
@@ -53,14 +54,8 @@ def load_rows(
     notes: list[str] = []
     parallel, rejected = read_parallel_rows(rows, mapping, lang, notes)
     langs = list(choose_langs(langs, sorted({row.lang for row in parallel}), f"{rows} has no rows in language"))
-    passages: dict[str, Text] = {}
-    for row in parallel:
-        passage = passages.setdefault(row.passage_id, Text(row.passage_id, row.passage, "en"))
-        if text_key(passage.text) != text_key(row.passage):
-            raise InputError(
-                f"{rows}: the passage_id {row.passage_id!r} is used for two different passages; make ids unique."
-            )
     chosen = [row for row in parallel if row.lang in langs]
+    passages = _passages(rows, parallel, chosen, notes)
     train, test = _hold_out(chosen, test_share, seed)
     train, dev = _hold_out(train, min(1.0, dev_share / (1 - test_share)), seed)
     if not train:
@@ -86,6 +81,32 @@ def load_rows(
     )
 
 
+def _passages(
+    file: Path, rows: Sequence[ParallelRow], chosen: Sequence[ParallelRow], notes: list[str]
+) -> dict[str, Text]:
+    """The passages of all rows in English, and those of chosen rows in their languages, by id."""
+    passages: dict[str, Text] = {}
+    num_other = 0
+    english = [Text(row.passage_id, row.passage, "en") for row in rows]
+    translated = [
+        translated_passage(row.passage_id, row.lang, row.cross_passage) for row in chosen if row.cross_passage
+    ]
+    for passage in english + translated:
+        first = passages.setdefault(passage.id, passage)
+        if text_key(first.text) == text_key(passage.text):
+            continue
+        if first.lang == "en" or first.parallel_id != passage.parallel_id:
+            raise InputError(
+                f"{file}: the passage_id {first.id!r} is used for two different passages; make ids unique."
+            )
+        num_other += 1
+    if num_other:
+        notes.append(
+            f"Rows whose passage has another translation in an earlier row, which is the one in the pool: {num_other}."
+        )
+    return passages
+
+
 def _hold_out(rows: Sequence[ParallelRow], share: float, seed: int) -> tuple[list[ParallelRow], list[ParallelRow]]:
     return hold_out(rows, share, seed, lambda row: (row.passage_id, row.query))
 
@@ -99,9 +120,9 @@ register(
         name="rows",
         aliases=("jsonl",),
         title="Your data",
-        what="query, passage, cross_query (and lang, id, passage_id) from JSON, CSV, TSV, Excel or Parquet",
+        what="query, passage, cross_query (and cross_passage, lang, ids) from JSON, CSV, TSV, Excel or Parquet",
         rows=True,
-        directions="q-en.p-en, q-L.p-en",
+        directions="q-en.p-en, q-L.p-en; with cross_passage all k x k",
         source="",
         licence="",
         example="--rows pairs.csv --map query=question --map cross_query=question_sw --lang sw --out data",

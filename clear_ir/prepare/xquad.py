@@ -78,9 +78,9 @@ def load_xquad(
                         qrels[query.id] = {f"{passage_id}@{other}": 1 for other in langs}
                     elif trained and lang != "en":
                         english_query = english_question["question"].strip()
-                        rows.append(
-                            ParallelRow(query.id, english_query, english["context"], f"{passage_id}@en", text, lang)
-                        )
+                        translated = articles[lang][a][p]["context"]
+                        row = query.id, english_query, english["context"], f"{passage_id}@en", text, lang, translated
+                        rows.append(ParallelRow(*row))
     return Prepared(rows, Collection(collection_name("xquad", langs), passages, queries, qrels, judge))
 
 

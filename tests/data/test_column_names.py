@@ -83,6 +83,35 @@ def test_a_language_that_is_known_is_not_looked_for(tmp_path):
     assert [row.lang for row in read_parallel_rows(tmp_path / "a.jsonl", lang="sw")[0]] == ["sw"]
 
 
+@pytest.mark.parametrize(
+    ("columns", "translated"),
+    [
+        ("query:e passage:p cross_query:d cross_passage:d lang:l", "cross_passage"),
+        ("query:e passage:p cross_query:d cross_passage:d passage_de:d lang:l", "cross_passage"),
+        ("question:e context:p question_de:d context_de:d", "context_de"),
+        ("question_en:e context_en:p question_de:d context_de:d context_fr:d", "context_de"),
+        ("question:e context:p question_de:d translated_context:d", "translated_context"),
+        ("question:e context:p translation:d context_de:d lang:l", "context_de"),
+        ("question:e context:p translation:d context_de:d context_fr:d lang:l", None),
+        ("question:e context:p question_de:d context_fr:d", None),
+        ("question:e context:p question_de:d answer_de:d", None),
+        ("question:e context:p question_de:d context_de:i", None),
+        ("question:e context:p question_de:d", None),
+    ],
+)  # fmt: skip
+def test_a_translated_passage_is_found_beside_its_passage(columns, translated):
+    chosen = columns_of(**dict(column.split(":") for column in columns.split()))
+    assert chosen.names.get("cross_passage") == translated
+    assert ("cross_passage = " in chosen.note) == (bool(chosen.note) and translated is not None)
+
+
+def test_a_translated_passage_is_found_beside_one_that_the_user_maps():
+    kinds = {"question": "e", "context": "p", "answer": "p", "frage": "d", "context_de": "d", "answer_de": "d"}
+    chosen = columns_of({"passage": "answer", "cross_query": "frage"}, **kinds)
+    assert chosen.names["cross_passage"] == "answer_de"
+    assert columns_of({"cross_passage": "context_de"}, **kinds).names["cross_passage"] == "context_de"
+
+
 def test_training_rows_have_their_own_names():
     chosen = columns_of(names=TRAINING_NAMES, query="e", pos="p", cross_query="d")
     assert chosen.names == {"anchor": "query", "positive": "pos", "cross_anchor": "cross_query"}

@@ -1,7 +1,7 @@
 import pytest
 from datasets import Dataset
 
-from clear_ir.data.files import InputError
+from clear_ir.data.files import InputError, read_jsonl
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import ParallelRow, read_parallel_rows, read_translations, write_parallel_rows
 from clear_ir.data.splits import hold_out
@@ -369,3 +369,48 @@ def test_the_language_that_the_user_gives_wins_over_that_of_a_column_name(tmp_pa
     notes = []
     assert [row.lang for row in read_parallel_rows(tmp_path / "a.jsonl", lang="de", notes=notes)[0]] == ["de"]
     assert notes == ["Columns: query = query, passage = passage, cross_query = query_sw."]
+
+
+def test_a_translated_passage_is_kept_and_rows_without_one_are_counted(tmp_path):
+    rows = [
+        ParallelRow(**parallel(cross_passage="mwezi")),
+        ParallelRow(**parallel(id="2", passage="a", passage_id="q")),
+    ]
+    write_parallel_rows(tmp_path / "rows.jsonl", rows)
+    notes = []
+    assert read_parallel_rows(tmp_path / "rows.jsonl", notes=notes)[0] == rows
+    assert notes == ["Rows without a cross_passage, which others have: 1 of 2."]
+    records = [record for _, record in read_jsonl(tmp_path / "rows.jsonl")]
+    assert [record["cross_passage"] for record in records] == ["mwezi", None]
+    write_parallel_rows(tmp_path / "english.jsonl", rows[1:])
+    assert "cross_passage" not in (tmp_path / "english.jsonl").read_text()
+    notes.clear()
+    assert read_parallel_rows(tmp_path / "english.jsonl", notes=notes)[0] == rows[1:]
+    assert notes == []
+
+
+def test_each_of_several_passages_has_its_translation(tmp_path):
+    lists = {"passage": ["the moon", None, "a river"], "cross_passage": ["mwezi", "jua", ""], "passage_id": None}
+    write_jsonl(
+        tmp_path / "a.jsonl", [parallel(**lists), parallel(id="2", **lists | {"cross_passage": ["mwezi", "mto"]})]
+    )
+    rows, rejected = read_parallel_rows(tmp_path / "a.jsonl")
+    assert [(row.passage, row.cross_passage) for row in rows] == [("the moon", "mwezi"), ("a river", "")]
+    assert [reason for _, reason in rejected.reasons] == ["'cross_passage' has 2 passages, but the row has 3"]
+
+
+def test_training_rows_keep_their_translated_passages(tmp_path):
+    write_jsonl(tmp_path / "t.jsonl", [training(cross_passage="mwezi"), training(cross_passage=None), training()])
+    rows = read_training_rows(tmp_path / "t.jsonl")
+    assert [record.get("cross_passage") for record in rows.records] == ["mwezi", None, None]
+    assert "cross_passage" not in rows.columns
+    several = training(pos=["the moon", "a river"], cross_passage=["mwezi", "mto"])
+    del several["positive"]
+    write_jsonl(tmp_path / "t.jsonl", [several])
+    records = read_training_rows(tmp_path / "t.jsonl").records
+    assert [(record["positive"], record["cross_passage"]) for record in records] == [
+        ("the moon", "mwezi"), ("a river", "mto"),
+    ]  # fmt: skip
+    write_jsonl(tmp_path / "t.jsonl", [several | {"cross_passage": "mwezi"}])
+    with pytest.raises(InputError, match="line 1: 'cross_passage' has 1 passages, but the row has 2"):
+        read_training_rows(tmp_path / "t.jsonl")

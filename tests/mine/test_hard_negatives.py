@@ -250,3 +250,13 @@ def test_rows_without_enough_candidates_are_left_out_by_name():
 def test_a_window_smaller_than_the_number_is_refused():
     with pytest.raises(ValidationError, match="smaller than num_negatives"):
         MiningSettings(num_negatives=5, range_min=3, range_max=7)
+
+
+def test_translated_passages_are_kept_and_never_chosen():
+    rows = make_rows()
+    translated = [replace(row, cross_passage=f"kifungu {row.passage_id}" if i else "") for i, row in enumerate(rows)]
+    mined, _ = mine(translated)
+    kept = [record.pop("cross_passage") for record in mined.records]
+    assert kept == [row.cross_passage or None for row in translated]
+    assert kept[0] is None
+    assert mined.records == mine(rows)[0].records

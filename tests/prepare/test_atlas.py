@@ -132,3 +132,12 @@ def test_loading():
     assert list(map(str, hausa.collection.directions)) == ["q-en.p-en", "q-ha.p-en"]
     with pytest.raises(InputError, match="no language 'fr'; choose among de, es, ha, hi, id, ru, sw"):
         load_atlas(["fr"])
+
+
+def test_rows_have_the_passage_in_their_language_where_atlas_has_it():
+    rows = load_atlas(["de", "es"]).rows
+    train = load_split("train").passages
+    assert {bool(row.cross_passage) for row in rows if row.lang == "es"} == {False}
+    german = [row for row in rows if row.lang == "de"]
+    assert german
+    assert all(row.cross_passage == train[row.passage_id.replace("@en", "@de")].full_text for row in german)

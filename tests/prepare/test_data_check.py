@@ -124,3 +124,13 @@ def test_the_place_is_that_in_the_file_of_the_user():
 )  # fmt: skip
 def test_scripts(text, lang, fits):
     assert is_in_script(text, lang) == fits
+
+
+def test_translated_passages_of_the_user_are_checked():
+    rows = rows_with(cross_passage="Es sind <b>vier</b> Stunden.")
+    assert findings(rows) == {}  # of a data set, whose collections have them
+    found = findings(rows, source_rows=rows)
+    assert list(found) == ["passages have HTML in them"]
+    assert found["passages have HTML in them"].total == 6
+    rows = rows_with(cross_passage=" it is 4 hours on  foot.")
+    assert list(findings(rows, source_rows=rows)) == ["passages equal the English passage"]

@@ -1,6 +1,7 @@
 """The loaders on small files in the upstream formats, and on the real data where they are."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_xquad_splits_by_article(tmp_path):
         (tmp_path / f"xquad.{lang}.json").write_text(json.dumps(squad(lang)))
     prepared = load_xquad(tmp_path, ["de"])
     assert [row.passage for row in prepared.rows] == ["en 1", "en 2", "en 3"]
-    assert prepared.rows[0].cross_query == "de? 1"
+    assert (prepared.rows[0].cross_query, prepared.rows[0].cross_passage) == ("de? 1", "de 1")
     assert set(prepared.collection.queries) == {"q0@en", "q0@de", "q4@en", "q4@de"}
     assert len(prepared.collection.passages) == 10
     dev = load_xquad(tmp_path, ["de"], "dev")
@@ -134,6 +135,49 @@ def test_own_data_has_a_dev_split_that_shares_nothing_with_the_others(tmp_path):
         assert sum(map(len, parts)) == len(set().union(*parts)), "a question or passage is on two sides"
     with pytest.raises(InputError, match="nothing is left to train on after holding out 100%"):
         load_rows(tmp_path / "rows.jsonl", dev_share=0.8)
+
+
+def test_own_data_with_passages_in_both_languages_have_every_direction(tmp_path):
+    rows = [
+        {"query": f"q{i}", "passage": f"p{i // 2}", "passage_id": f"id{i // 2}@en", "cross_query": f"{lang} {i}",
+         "lang": lang, "cross_passage": f"{lang} p{i // 2}" if lang == "de" or i > 8 else None}
+        for lang in ("de", "sw")
+        for i in range(40)
+    ]  # fmt: skip
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    prepared = load_rows(tmp_path / "rows.jsonl", test_share=0.5)
+    collection = prepared.collection
+    assert "Rows without a cross_passage, which others have: 9 of 80." in prepared.notes
+    directions = "q-en.p-en q-de.p-en q-en.p-de q-de.p-de q-sw.p-en q-en.p-sw q-sw.p-sw q-de.p-sw q-sw.p-de"
+    assert list(map(str, collection.directions)) == directions.split()
+    langs = Counter(passage.lang for passage in collection.passages.values())
+    assert langs == {"en": 20, "de": 20, "sw": 16}, "id4 has a Swahili question with and one without the passage"
+    for query, judged in collection.qrels.items():
+        number = int(collection.queries[query].text.split()[-1].removeprefix("q")) // 2
+        versions = {f"id{number}@{lang}" for lang in ("en", "de", *(["sw"] if number >= 4 else []))}
+        assert set(judged) == versions
+    assert {row.passage_id for row in prepared.rows}.isdisjoint(
+        p for judged in collection.qrels.values() for p in judged
+    )
+    german = load_rows(tmp_path / "rows.jsonl", test_share=0.5, langs=["de"]).collection
+    assert {passage.lang for passage in german.passages.values()} == {"en", "de"}
+
+
+def test_passages_of_one_id_have_one_translation_in_the_pool(tmp_path):
+    rows = [
+        {"query": f"q{i}", "passage": "p", "passage_id": f"p{i // 2}", "cross_query": f"c{i}", "lang": "de",
+         "cross_passage": f"version {i}"}
+        for i in range(8)
+    ]  # fmt: skip
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    prepared = load_rows(tmp_path / "rows.jsonl", test_share=0.3)
+    assert [p.text for p in prepared.collection.passages.values() if p.lang == "de"] == [
+        "version 0", "version 2", "version 4", "version 6",
+    ]  # fmt: skip
+    assert any("has another translation in an earlier row" in note and ": 4." in note for note in prepared.notes)
+    write_jsonl(tmp_path / "rows.jsonl", [*rows, rows[0] | {"passage_id": "p0@de"}])
+    with pytest.raises(InputError, match="the passage_id 'p0@de' is used for two different passages"):
+        load_rows(tmp_path / "rows.jsonl")
 
 
 def test_real_afriqa(shared_data):
