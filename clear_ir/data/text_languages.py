@@ -54,13 +54,26 @@ def is_in_script(text: str, lang: str) -> bool:
     Returns:
         False if hardly any of its letters are. True if it has few letters, or the script of the language is not known.
     """
+    return share_in_script(text, lang) >= _MIN_SHARE
+
+
+def share_in_script(text: str, lang: str) -> float:
+    """The share of a text's first letters that are in a script of its language.
+
+    Args:
+        text: The text.
+        lang: Its BCP 47 tag.
+
+    Returns:
+        The share, from 0 to 1. 1 if the text has few letters, or the script of the language is not known.
+    """
     expected = _letters_of(lang)
     if not expected:
-        return True
+        return 1.0
     letters = [char for char in text[: 2 * _MOST_LETTERS] if char.isalpha()][:_MOST_LETTERS]
     if len(letters) < _MIN_LETTERS:
-        return True
-    return sum(_script(letter) in expected for letter in letters) >= _MIN_SHARE * len(letters)
+        return 1.0
+    return sum(_script(letter) in expected for letter in letters) / len(letters)
 
 
 @lru_cache(maxsize=1024)
@@ -94,15 +107,12 @@ def other_language(lang: str, texts: Sequence[str]) -> tuple[str, list[int]] | N
         if they look right, are few, or nothing can be said: without the extra `check` nothing is installed that can,
         and its detector knows about a hundred languages.
     """
-    try:
-        from py3langid import classify, rank
-    except ImportError:
+    alike = _alike(lang)
+    if not alike:
         return None
-    code = lang.partition("-")[0]
-    if code in WITH_ENGLISH_WORDS or code not in {known for known, _ in rank("")}:
-        return None
+    from py3langid import classify
+
     chunks = _chunks(lang, texts)
-    alike = {code}.union(*(codes for codes in map(_codes, _ALIKE) if code in codes))
     places: dict[str, list[list[int]]] = {}
     for chunk in chunks:
         detected = str(classify(" ".join(texts[i] for i in chunk))[0])
@@ -114,6 +124,41 @@ def other_language(lang: str, texts: Sequence[str]) -> tuple[str, list[int]] | N
     if len(found) < max(_MIN_CHUNKS, _MIN_SHARE_OF_CHUNKS * len(chunks)):
         return None
     return other, [i for chunk in found for i in chunk]
+
+
+def likelier_language(lang: str, text: str) -> tuple[str, float] | None:
+    """The language that one text looks like most, if it is another than it is said to be in.
+
+    Args:
+        lang: The BCP 47 tag of the language that it is said to be in.
+        text: The text.
+
+    Returns:
+        The code of the other language, and by how much the detector prefers it: a difference of log-likelihoods. None
+        if the text looks right, or nothing can be said, as in `other_language`.
+    """
+    alike = _alike(lang)
+    if not alike:
+        return None
+    from py3langid import rank
+
+    ranked = [(str(code), float(score)) for code, score in rank(text)]
+    other, best = ranked[0]
+    right = max(score for code, score in ranked if code in alike)
+    return (other, best - right) if best > right else None
+
+
+@lru_cache(maxsize=256)
+def _alike(lang: str) -> frozenset[str]:
+    """The codes that the detector may take for one language; none if it is not installed or does not know it."""
+    try:
+        from py3langid import rank
+    except ImportError:
+        return frozenset()
+    code = lang.partition("-")[0]
+    if code in WITH_ENGLISH_WORDS or code not in {known for known, _ in rank("")}:
+        return frozenset()
+    return frozenset({code}).union(*(codes for codes in map(_codes, _ALIKE) if code in codes))
 
 
 def _chunks(lang: str, texts: Sequence[str]) -> list[list[int]]:
