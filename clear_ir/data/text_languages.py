@@ -35,7 +35,7 @@ _SEVERAL = _codes("az bm bs ff ha kk kr ks ku ky mn ms pa sd sh sr tg tk tt ug u
 #: Languages that detectors take for one another, and codes for one language.
 _ALIKE = (
     "no nb nn da", "hr sr bs sh sl", "id ms jv su min", "cs sk", "zu xh ss nr nd st tn nso ts", "es gl pt ca ast an oc",
-    "af nl", "bg mk", "ru uk be", "hi mr ne", "fa prs tg ps ur", "sw rw rn ln", "de lb nds", "fi et", "zh yue ja",
+    "af nl", "bg mk", "ru uk be", "hi mr ne", "fa prs tg ps ur", "sw rw rn ln", "de lb nds", "fi et", "zh yue wuu ja",
     "ar arz ary apc ajp acm ars", "fr oc wa ht", "it co la", "qu ay", "am ti", "az tr tk", "bn as", "ky kk tt",
 )  # fmt: skip
 _MIN_CHUNK = 200  # characters that are detected at once: a single question tells too little

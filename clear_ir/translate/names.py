@@ -1,4 +1,7 @@
-"""Names in a text and in its translation. Names of places and offices are translated, so that only losing all is a fault."""
+"""Names in a text and in its translation.
+
+Names of places and offices are translated, too, so that only losing all of many is a fault.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ _CAPITALIZED = re.compile(r"(?<![^\W_])[^\W\d_][\w’'-]{3,}")
 _CODE = re.compile(r"(?<![\w-])[A-Z][A-Za-z]*-?\d+\w*")
 _SENTENCE_END = re.compile(r"(?:^|[.?!:])\W*$")
 #: Words with a capital that every language has its own words for.
-_DAYS_AND_MONTHS = frozenset(
-    "monday tuesday wednesday thursday friday saturday sunday january february march april june july august september "
-    "october november december".split()
+_DAYS_AND_MONTHS = re.compile(
+    r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|june|july|august|(?:sept|nov|dec)ember"
+    r"|october",
+    re.IGNORECASE,
 )
 _MIN_NAMES = 4  # of which at least one is kept by nearly all human translators
 _BEGINNING = 3  # letters of a name that stay when it gets an ending or another spelling
@@ -49,7 +53,7 @@ def _names_in(source: str) -> list[str]:
         found[0]
         for found in _CAPITALIZED.finditer(source)
         if found[0][0].isupper()
-        and found[0].casefold() not in _DAYS_AND_MONTHS
+        and not _DAYS_AND_MONTHS.fullmatch(found[0])
         and not _SENTENCE_END.search(source, 0, found.start())
     ]
 

@@ -1,7 +1,7 @@
 """What can be said of a translation without a reference: is it one at all, in the right language, and with its numbers?
 
-Each check looks for a fault that translators really make. The thresholds are set so that the checks rarely reject what a
-human translated; docs/translate.md says how rarely, on which data.
+Each check looks for a fault that translators really make. The thresholds are set so that the checks rarely reject what
+a human translated; docs/translate.md says how rarely, on which data.
 """
 
 from __future__ import annotations
@@ -50,15 +50,18 @@ class Check:
     of_language: bool = False
 
 
-_LETTER = r"[^\W\d_]"
-_WORD = re.compile(rf"{_LETTER}[\w’'-]*")
+_WORD = re.compile(r"[^\W\d_][\w’'-]*")
+_FIRST_WORD = re.compile(r"\W*\w+\W+")
+#: A word with a capital or a digit, and further ones, as in The Lord of the Rings.
+_CAPITAL = r"(?<!\w)(?=\w*[A-Z\d])\w[\w’'-]*"
+_NAME = re.compile(rf"{_CAPITAL}(?:\s+(?:(?:of|the|and|in|on|for|to|a|an|at|with|from)\s+)*{_CAPITAL})*")
 #: Share of the letters, without those of names that were kept, that have to be in a script of the language.
 _MIN_IN_SCRIPT = 0.3
 #: By how much the detector has to prefer another language: a difference of logarithms of probabilities.
 _MIN_MARGIN = 20.0
 _MIN_DETECTED = 24  # characters
 #: Length of the translation divided by that of the source, in characters, from short texts to long ones.
-_LENGTHS, _LENGTHS_WITHOUT_ALPHABET = (0.33, 3.0), (0.08, 1.5)
+_LENGTHS, _LENGTHS_WITHOUT_ALPHABET = (0.33, 3.0), (0.08, 1.0)
 _LENGTH_SLACK = 8  # characters that come on top: in short texts a word more is a large share
 _WITHOUT_ALPHABET = frozenset({"zh", "ja", "yue", "wuu"})
 #: Something four times in a row; or of ten characters, twice, as the whole text.
@@ -159,9 +162,9 @@ def _lowered(words: list[str]) -> list[str]:
 
 
 def _without_names(source: str, translation: str) -> str:
-    """The translation without the words that it took over from the source as names are: with a capital or a digit."""
-    _, *words = _WORD.findall(source) or [""]  # the first word has a capital anyway
-    names = {word for word in words if word != word.lower() or not word.isalpha()}
+    """The translation without names and titles that it took over from the source."""
+    begin = _FIRST_WORD.match(source)  # has a capital anyway
+    names = {found[0] for found in _NAME.finditer(source, begin.end() if begin else 0)}
     if names:
         # Longest first, as one may begin with another. No Latin letter may follow: Chinese has no space after a name.
         either = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
@@ -174,10 +177,12 @@ CHECKS: list[Check] = [
     Check("empty", "it has no letter and no digit", _empty),
     Check("same as the source", "it is the source, and that is more than a name or a word", _same),
     Check("wrong script", "less than 30 % of its letters, names aside, are in a script of the language", _script, True),
-    Check("wrong language", "it looks English, or the detector of the extra `check` is sure of another", _language, True),
+    Check(
+        "wrong language", "it looks English, or the detector of the extra `check` is sure of another", _language, True
+    ),
     Check("length", "it is far too short or far too long for its source", _length),
     Check("repetition", "it says the same again and again", _repeated),
+    Check("lost name", "in Latin script: a name with digits is missing, or all of four names or more", _name),
     Check("lost number", "a number of the source is missing", _lost),
     Check("new number", "it has a number, and the source has none", _new),
-    Check("lost name", "in Latin script: a name with digits is missing, or all of four names or more", _name),
 ]
