@@ -26,6 +26,7 @@ from clear_ir.cli.recipe import recipe
 from clear_ir.cli.report import report
 from clear_ir.cli.settings_as_flags import Commands
 from clear_ir.cli.train import train
+from clear_ir.cli.translate import translate
 from clear_ir.data.files import InputError
 
 #: The parser raises this for a wrong flag or value. It is taken from Typer, which has a copy of click inside.
@@ -57,6 +58,9 @@ def add_command(group: str, example: str, function: Callable[..., Any]) -> None:
 add_command("Start", "clear-ir quickstart", quickstart)
 add_command("Data", "clear-ir datasets", datasets)
 app.add_typer(prepare, name="prepare", rich_help_panel="Data")
+add_command(
+    "Data", "clear-ir translate --rows faq.csv --to sw --model facebook/nllb-200-3.3B --out rows.jsonl", translate
+)
 add_command("Data", "clear-ir mine --recipe small --rows data/rows.jsonl --out data/train.jsonl", mine)
 add_command("Train", "clear-ir train --recipe small --rows data/train.jsonl --out models/sw", train)
 add_command("Train", "clear-ir align --model minilm --rows data/rows.jsonl --out models/aligned", align)

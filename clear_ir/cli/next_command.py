@@ -55,6 +55,11 @@ def after_prepare(out: Path, has_rows: bool = True) -> str:
     return command("evaluate", model="MODEL", data=out / COLLECTION, out=out / "results" / "base")
 
 
+def after_translate(out: Path) -> str:
+    """The command after `clear-ir translate`: one that holds out rows to test on."""
+    return command("prepare", "rows", rows=out, out=_first_free(out.parent / f"{out.name.removesuffix('.jsonl')}-data"))
+
+
 def after_mine(out: Path, used: Mapping[str, object]) -> str:
     """The command after `clear-ir mine`.
 

@@ -196,8 +196,8 @@ def check_columns(where: str, record: Mapping[str, Any], names: Mapping[str, str
         raise InputError(f"{lacks}; give the language of all rows, or map its column.", "lang", "mapping")
     if missing[0] in ("cross_query", "cross_anchor"):
         raise InputError(
-            f"{lacks}; it holds the query in the target language: translate the queries, or map the column that holds "
-            "them.",
+            f"{lacks}; it holds the query in the target language: translate the queries with clear-ir translate, or "
+            "map the column that holds them.",
             "mapping",
         )
     headless = not names and any(len(str(name).split()) > 3 for name in record)

@@ -338,7 +338,9 @@ def test_each_positive_is_a_training_row(tmp_path):
 @pytest.mark.parametrize("read", [read_parallel_rows, read_training_rows])
 def test_formats_without_a_translated_query_say_what_is_lacking(tmp_path, read):
     write_jsonl(tmp_path / "t.jsonl", [{"query": "Who is it?", "pos": ["She."], "neg": ["He."]}])
-    with pytest.raises(InputError, match="it holds the query in the target language: translate the queries, or map"):
+    with pytest.raises(
+        InputError, match="it holds the query in the target language: translate the queries with clear-ir translate"
+    ):
         read(tmp_path / "t.jsonl")
 
 

@@ -1,0 +1,71 @@
+"""`clear-ir translate`: English queries into other languages, for who has no translations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clear_ir.cli.next_command import after_translate
+from clear_ir.cli.output import counted, print_json, print_result
+from clear_ir.cli.settings_as_flags import Flags, takes
+from clear_ir.cli.shared_options import AsJson, Map, Overwrite, Recipe, Remote, parse_mapping
+from clear_ir.translate.settings import TranslationSettings
+
+
+@takes(translate=TranslationSettings)
+def translate(
+    rows: Annotated[Path, typer.Option(help="File with English queries and their passages.")],
+    to: Annotated[str, typer.Option(help="Languages to translate into. Put commas between several.")],
+    out: Annotated[Path, typer.Option(help="File of parallel rows to make.")],
+    flags: Flags,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Marian (Opus-MT), NLLB, M2M-100, MADLAD-400 or SeamlessM4T: model folder or hub name."),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(help="Program that reads lines and writes their translations; {lang} in it becomes the language."),
+    ] = None,
+    recipe: Recipe = None,
+    mapping: Map = None,
+    as_json: AsJson = False,
+    trust_remote_code: Remote = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Translate English queries, so that their rows can be mined and trained on."""
+    from clear_ir.encode.cache import default_cache
+    from clear_ir.recipes.recipe import load_recipe
+    from clear_ir.translate.english_rows import read_english_rows
+    from clear_ir.translate.kinds import load_translator
+    from clear_ir.translate.languages import target_languages
+    from clear_ir.translate.output import hold_outputs, rejected_file, write_outputs
+    from clear_ir.translate.samples import side_by_side
+    from clear_ir.translate.store import TranslationStore
+    from clear_ir.translate.translation import translate_rows
+    from clear_ir.translate.translator import Choice
+
+    settings = load_recipe(recipe, flags).translate
+    langs = target_languages(to)
+    notes: list[str] = []
+    with hold_outputs(out, overwrite):
+        english, unread = read_english_rows(rows, parse_mapping(mapping), notes)
+        choice = Choice(model or "", settings, command, trust_remote_code=trust_remote_code)
+        translator = load_translator(choice)
+        store = TranslationStore(None if settings.no_cache else settings.cache or default_cache("translations"))
+        made = translate_rows(english, langs, translator, store)
+        how = {"translator": {lang: translator.identity(lang) for lang in langs}, "rows read": len(english)}
+        document = write_outputs(out, made, unread, how)
+    if as_json:
+        print_json({**document, "notes": notes, "known": made.num_known, "out": str(out)})
+        return
+    for note in notes:
+        typer.echo(note)
+    typer.echo(side_by_side(made.rows))
+    for lang, counts in document["languages"].items():
+        known = f", {made.num_known[lang]} of them by an earlier run" if made.num_known[lang] else ""
+        typer.echo(f"{lang}: {counted(counts['texts'], 'query', 'queries')} translated{known}.")
+    if left_out := len(made.rejected) + len(unread.reasons):
+        typer.echo(f"Left out: {left_out}; {rejected_file(out)} says why.")
+    print_result(f"{counted(len(made.rows), 'parallel row')}: {out}", after_translate(out))

@@ -1,0 +1,157 @@
+"""English rows in, parallel rows out: each distinct text is translated once, judged, and put into its rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clear_ir.data.rows import ParallelRow
+from clear_ir.translate.english_rows import EnglishRow
+from clear_ir.translate.store import Kept, Target, TranslationStore
+from clear_ir.translate.translator import Translator
+
+#: No bar is shown for this number of texts or fewer.
+MAX_TEXTS_WITHOUT_BAR = 8
+
+#: Finds bad translations: given translations by text and their language, the reasons by text against the bad ones. In a
+#: reason, what stands after a colon is of that text alone; reasons are counted without it.
+Judge = Callable[[Mapping[str, str], str], Mapping[str, str]]
+
+
+@dataclass
+class Rejected:
+    """A translation that is not used.
+
+    Args:
+        text: The English text.
+        translation: Its translation; empty if there is none.
+        lang: The language.
+        reason: Why it is not used.
+        rows: Ids of the rows that have the text, and are left out.
+    """
+
+    text: str
+    translation: str
+    lang: str
+    reason: str
+    rows: list[str]
+
+
+@dataclass
+class TranslatedRows:
+    """What translation gave.
+
+    Args:
+        rows: The parallel rows, language by language, each in the order of the English rows.
+        rejected: The translations that are not used.
+        num_texts: Distinct texts by language.
+        num_known: Those of them that an earlier run had translated, by language.
+    """
+
+    rows: list[ParallelRow] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    num_texts: dict[str, int] = field(default_factory=dict)
+    num_known: dict[str, int] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """By language: distinct texts, rows, and the number of translations left out by reason."""
+        rows = Counter(row.lang for row in self.rows)
+        reasons = {lang: Counter[str]() for lang in self.num_texts}
+        for each in self.rejected:
+            reasons[each.lang][each.reason.partition(":")[0]] += 1
+        return {
+            lang: {"texts": count, "rows": rows[lang], "left out": dict(sorted(reasons[lang].items()))}
+            for lang, count in self.num_texts.items()
+        }
+
+
+def translate_rows(
+    rows: Sequence[EnglishRow],
+    langs: Sequence[str],
+    translator: Translator,
+    store: TranslationStore,
+    judge: Judge | None = None,
+    show_progress: bool = True,
+) -> TranslatedRows:
+    """Translate the queries of rows into languages.
+
+    Args:
+        rows: The rows.
+        langs: BCP 47 tags of the languages.
+        translator: Translates.
+        store: Keeps translations, and has those of earlier runs.
+        judge: Finds bad translations. None: only those that the translator itself finds are left out.
+        show_progress: Show a bar with rate and remaining time for each language.
+
+    Returns:
+        The parallel rows and what was left out. Ids are those of the English rows with the language added.
+
+    Raises:
+        InputError: If the translator cannot translate into a language, or fails.
+    """
+    translator.check(langs)
+    made = TranslatedRows()
+    texts = list(dict.fromkeys(row.query for row in rows))
+    for lang in langs:
+        found, num_known = translate_texts(texts, lang, translator, store, show_progress)
+        made.num_texts[lang], made.num_known[lang] = len(texts), num_known
+        reasons = {text: kept.problem for text, kept in found.items() if kept.problem}
+        good = {text: kept.text for text, kept in found.items() if not kept.problem}
+        reasons |= dict(judge(good, lang)) if judge else {}
+        left_out: dict[str, list[str]] = {text: [] for text in texts if text in reasons}
+        for row in rows:
+            row_id = f"{row.id}-{lang}"
+            if row.query in reasons:
+                left_out[row.query].append(row_id)
+            else:
+                made.rows.append(ParallelRow(row_id, row.query, row.passage, row.passage_id, good[row.query], lang))
+        made.rejected += [Rejected(text, found[text].text, lang, reasons[text], ids) for text, ids in left_out.items()]
+    return made
+
+
+def translate_texts(
+    texts: Sequence[str],
+    lang: str,
+    translator: Translator,
+    store: TranslationStore,
+    show_progress: bool = True,
+    source: str = "en",
+) -> tuple[dict[str, Kept], int]:
+    """Translate texts into one language, those that the store does not have.
+
+    Args:
+        texts: Distinct texts.
+        lang: The language.
+        translator: Translates.
+        store: Gets each translation as soon as it is made. What was given up is not kept: the next run tries again.
+        show_progress: Show a bar with rate and remaining time.
+        source: The language of the texts.
+
+    Returns:
+        The translations by text, for every text, and how many of them the store had.
+
+    Raises:
+        InputError: If the translator fails, or a translation cannot be kept.
+    """
+    from tqdm.auto import tqdm
+
+    target = Target(lang, translator.identity(lang), source)
+    found = store.read(texts, target)
+    num_known = len(found)
+    missing = [text for text in texts if text not in found]
+    is_hidden = len(missing) <= MAX_TEXTS_WITHOUT_BAR or not show_progress
+    bar = tqdm(total=len(texts), initial=num_known, desc=f"Translating ({lang})", unit=" texts", disable=is_hidden)
+    with bar:
+        for number, translation in translator.translate(missing, lang, source) if missing else ():
+            text = missing[number]
+            translation = translation.strip()
+            problem = translator.problems.get(text, "" if translation else "the translation is empty")
+            found[text] = Kept(translation, problem)
+            if translation:
+                store.add({text: found[text]}, target)
+            bar.update()
+    for text in missing:
+        found.setdefault(text, Kept("", translator.problems.get(text, "the translator gave nothing")))
+    return found, num_known
