@@ -11,6 +11,7 @@ from clear_ir.translate.translator import Choice, Translator
 #: and what they need are loaded only then.
 KINDS: tuple[tuple[Callable[[Choice], bool], str], ...] = (
     (lambda choice: choice.command is not None, "command"),
+    (lambda choice: choice.model.startswith("dictionary:"), "dictionary"),
     (lambda choice: True, "seq2seq"),
 )
 

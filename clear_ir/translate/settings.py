@@ -13,7 +13,12 @@ from clear_ir.data.settings import Settings
 class TranslationSettings(Settings):
     """How texts are translated."""
 
-    groups: ClassVar[dict[str, str]] = {"num_beams": "Translation model", "timeout": "Command", "cache": "Cache"}
+    groups: ClassVar[dict[str, str]] = {
+        "num_beams": "Translation model",
+        "timeout": "Command",
+        "switch_share": "Word list",
+        "cache": "Cache",
+    }
 
     num_beams: int = Field(4, ge=1)
     """Width of the beam search. 1: greedy, which is about twice as fast and a little worse."""
@@ -27,6 +32,10 @@ class TranslationSettings(Settings):
     """Precision of the translation model. auto: the faster one; on a CPU it is measured."""
     timeout: float = Field(600.0, gt=0)
     """Seconds to wait for the command to translate one batch."""
+    switch_share: float = Field(0.5, gt=0, le=1)
+    """Share of the words found in the word list that are replaced by their translations; at least one of each text."""
+    seed: int = 0
+    """Chooses the words to replace, and among several translations of one."""
     cache: Path | None = None
     """Folder where translations are kept, so that no text is translated twice. None: $CLEAR_IR_CACHE if it is set, else
     clear-ir/translations in the user's cache folder."""
