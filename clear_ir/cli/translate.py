@@ -22,7 +22,10 @@ def translate(
     flags: Flags,
     model: Annotated[
         str | None,
-        typer.Option(help="Marian (Opus-MT), NLLB, M2M-100, MADLAD-400 or SeamlessM4T: model folder or hub name."),
+        typer.Option(
+            help="Marian (Opus-MT), NLLB, M2M-100, MADLAD-400 or SeamlessM4T: model folder or hub name. "
+            "dictionary:FILE: words are replaced by a word list, TSV or FreeDict."
+        ),
     ] = None,
     command: Annotated[
         str | None,
@@ -38,6 +41,7 @@ def translate(
     from clear_ir.encode.cache import default_cache
     from clear_ir.recipes.recipe import load_recipe
     from clear_ir.translate.english_rows import read_english_rows
+    from clear_ir.translate.judges import judge_for
     from clear_ir.translate.kinds import load_translator
     from clear_ir.translate.languages import target_languages
     from clear_ir.translate.output import hold_outputs, rejected_file, write_outputs
@@ -54,7 +58,8 @@ def translate(
         choice = Choice(model or "", settings, command, trust_remote_code=trust_remote_code)
         translator = load_translator(choice)
         store = TranslationStore(None if settings.no_cache else settings.cache or default_cache("translations"))
-        made = translate_rows(english, langs, translator, store)
+        made = translate_rows(english, langs, translator, store, judge=judge_for(translator, settings))
+        made.check_usable()
         how = {"translator": {lang: translator.identity(lang) for lang in langs}, "rows read": len(english)}
         document = write_outputs(out, made, unread, how)
     if as_json:
@@ -66,6 +71,8 @@ def translate(
     for lang, counts in document["languages"].items():
         known = f", {made.num_known[lang]} of them by an earlier run" if made.num_known[lang] else ""
         typer.echo(f"{lang}: {counted(counts['texts'], 'query', 'queries')} translated{known}.")
+        for reason, count in counts["left out"].items():
+            typer.echo(f"{lang}: {counted(count, 'translation')} left out: {reason}.")
     if left_out := len(made.rejected) + len(unread.reasons):
         typer.echo(f"Left out: {left_out}; {rejected_file(out)} says why.")
     print_result(f"{counted(len(made.rows), 'parallel row')}: {out}", after_translate(out))

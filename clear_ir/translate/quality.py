@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class Finding(NamedTuple):
     detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.check} ({self.detail})" if self.detail else self.check
+        return f"{self.check}: {self.detail}" if self.detail else self.check
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,21 @@ def judge(source: str, translation: str, lang: str, mixed: bool = False) -> Find
         if detail is not None:
             return Finding(check.name, detail)
     return None
+
+
+def find_faults(translations: Mapping[str, str], lang: str, mixed: bool = False) -> dict[str, str]:
+    """Judge many translations.
+
+    Args:
+        translations: The translations by their English texts.
+        lang: BCP 47 tag of the target language.
+        mixed: See `judge`.
+
+    Returns:
+        What was found, by text, of those with a fault: the name of the check, and after a colon what it saw.
+    """
+    findings = ((source, judge(source, translation, lang, mixed)) for source, translation in translations.items())
+    return {source: str(finding) for source, finding in findings if finding}
 
 
 def _empty(source: str, translation: str, lang: str) -> str | None:

@@ -36,6 +36,8 @@ class TranslationSettings(Settings):
     """Share of the words found in the word list that are replaced by their translations; at least one of each text."""
     seed: int = 0
     """Chooses the words to replace, and among several translations of one."""
+    no_checks: bool = Field(False, json_schema_extra={"flag": "--no-checks"})
+    """Keep translations whatever the checks say: of script, language, length, repetition, numbers and names."""
     cache: Path | None = None
     """Folder where translations are kept, so that no text is translated twice. None: $CLEAR_IR_CACHE if it is set, else
     clear-ir/translations in the user's cache folder."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
 from clear_ir.translate.english_rows import EnglishRow
 from clear_ir.translate.store import Kept, Target, TranslationStore
@@ -54,6 +55,19 @@ class TranslatedRows:
     rejected: list[Rejected] = field(default_factory=list)
     num_texts: dict[str, int] = field(default_factory=dict)
     num_known: dict[str, int] = field(default_factory=dict)
+
+    def check_usable(self) -> None:
+        """Refuse translations of which all are rejected.
+
+        Raises:
+            InputError: If there are no rows.
+        """
+        if not self.rows and self.rejected:
+            first = self.rejected[0]
+            raise InputError(
+                f"None of the {len(self.rejected)} translations can be used; the first is {first.translation!r} for "
+                f"{first.text!r} ({first.reason}); check what translates, and into which language."
+            )
 
     def counts(self) -> dict[str, dict[str, Any]]:
         """By language: distinct texts, rows, and the number of translations left out by reason."""

@@ -7,7 +7,7 @@ import pytest
 
 from clear_ir.data.english import looks_english
 from clear_ir.prepare.atlas import load_atlas
-from clear_ir.translate.quality import CHECKS, Finding, judge
+from clear_ir.translate.quality import CHECKS, Finding, find_faults, judge
 
 QUESTION = "When was the Brandenburg Gate in Berlin built?"
 
@@ -117,14 +117,19 @@ def test_every_check_is_tried():
 
 
 def test_says_what_it_saw():
-    assert str(judge("Who won in 1988?", "Wer hat gewonnen?", "de")) == "lost number (1988 is missing)"
+    assert str(judge("Who won in 1988?", "Wer hat gewonnen?", "de")) == "lost number: 1988 is missing"
     assert str(Finding("empty")) == "empty"
+
+
+def test_judges_many():
+    good, bad = ("When was it?", "Wann war das?"), ("Who won in 1988?", "Wer hat gewonnen?")
+    assert find_faults(dict([good, bad]), "de") == {bad[0]: "lost number: 1988 is missing"}
 
 
 def test_another_language_is_found_by_the_detector():
     pytest.importorskip("py3langid")
     spanish = "¿Cuándo se construyó la Puerta de Brandeburgo en Berlín?"
-    assert str(judge(QUESTION, spanish, "de")) == "wrong language (looks like es)"
+    assert str(judge(QUESTION, spanish, "de")) == "wrong language: looks like es"
     assert judge(QUESTION, spanish, "es") is None
     assert judge(QUESTION, spanish, "ca") is None  # too alike to tell
     assert judge(QUESTION, spanish, "fon") is None  # the detector does not know it, and nothing can be said

@@ -205,7 +205,19 @@ def own(tmp_path):
 
 def test_the_command_from_a_csv_to_rows_that_mine_takes(run, tmp_path, own, tiny_folder):
     out = tmp_path / "rows.jsonl"
-    arguments = ("--rows", own, "--to", "de,sw", "--command", "sed s/^/{lang}-/", "--cache", tmp_path, "--out", out)
+    arguments = (
+        "--rows",
+        own,
+        "--to",
+        "de,sw",
+        "--command",
+        "sed s/^/{lang}-/",
+        "--no-checks",
+        "--cache",
+        tmp_path,
+        "--out",
+        out,
+    )
     code, said, _ = run("translate", *arguments)
     assert code == 0
     assert "24 parallel rows" in said
@@ -224,7 +236,20 @@ def test_the_command_from_a_csv_to_rows_that_mine_takes(run, tmp_path, own, tiny
 
 def test_the_command_as_json_and_again(run, tmp_path, own):
     out = tmp_path / "rows.jsonl"
-    arguments = ("translate", "--rows", own, "--to", "de", "--command", "cat", "--cache", tmp_path, "--out", out)
+    arguments = (
+        "translate",
+        "--rows",
+        own,
+        "--to",
+        "de",
+        "--command",
+        "cat",
+        "--no-checks",
+        "--cache",
+        tmp_path,
+        "--out",
+        out,
+    )
     assert run(*arguments)[0] == 0
     first = out.read_bytes()
     refused(run(*arguments), out, "exists", "--overwrite")
@@ -246,7 +271,19 @@ def test_what_lies_beside_the_rows_is_not_lost(run, tmp_path, own):
 def test_what_was_left_out_is_written(run, tmp_path, own):
     out = tmp_path / "rows.jsonl"
     own.write_text(own.read_text() + ",no question\n")
-    arguments = ("translate", "--rows", own, "--to", "de", "--command", "sed s/.*5$//", "--no-cache", "--out", out)
+    arguments = (
+        "translate",
+        "--rows",
+        own,
+        "--to",
+        "de",
+        "--command",
+        "sed s/.*5$//",
+        "--no-checks",
+        "--no-cache",
+        "--out",
+        out,
+    )
     code, said, _ = run(*arguments)
     assert code == 0
     assert f"Left out: 2; {tmp_path}/rows.rejected.jsonl says why." in said
@@ -260,7 +297,20 @@ def test_what_was_left_out_is_written(run, tmp_path, own):
     }
     assert left_out[1]["reason"] == "'question' is null or empty"
     own.write_text("".join(own.read_text().splitlines(keepends=True)[:-1]))
-    again = ("translate", "--rows", own, "--to", "de", "--command", "cat", "--no-cache", "--out", out, "--overwrite")
+    again = (
+        "translate",
+        "--rows",
+        own,
+        "--to",
+        "de",
+        "--command",
+        "cat",
+        "--no-checks",
+        "--no-cache",
+        "--out",
+        out,
+        "--overwrite",
+    )
     assert run(*again)[0] == 0
     assert not (tmp_path / "rows.rejected.jsonl").exists(), "nothing was left out this time"
 
@@ -284,7 +334,12 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(run, tmp_path, own, fl
 
 def test_the_cache_of_the_user(run, tmp_path, own, monkeypatch):
     monkeypatch.setenv("CLEAR_IR_CACHE", str(tmp_path / "kept"))
-    assert run("translate", "--rows", own, "--to", "de", "--command", "cat", "--out", tmp_path / "r.jsonl")[0] == 0
+    assert (
+        run("translate", "--rows", own, "--to", "de", "--command", "rev", "--no-checks", "--out", tmp_path / "r.jsonl")[
+            0
+        ]
+        == 0
+    )
     assert os.listdir(tmp_path / "kept") == ["translations.sqlite"]  # noqa: PTH208
 
 
@@ -295,3 +350,38 @@ def test_a_kept_translation_is_what_was_yielded(tmp_path):
     from clear_ir.translate.store import Target
 
     assert store.read(["abc"], Target("de", translator.identity("de"))) == {"abc": Kept("cba")}
+
+
+def test_bad_translations_are_left_out_counted_and_written(run, tmp_path):
+    own, out = tmp_path / "own.csv", tmp_path / "rows.jsonl"
+    words = {"when was it built": "Wann wurde es gebaut?", "who won in 1988": "Wer hat gewonnen?"}
+    own.write_text("question,answer\n" + "".join(f"{question},the passage\n" for question in words))
+    (tmp_path / "answers.sed").write_text("".join(f"s/^{en}$/{de}/\n" for en, de in words.items()))
+    command = f"sed -f {tmp_path}/answers.sed"
+    code, said, _ = run("translate", "--rows", own, "--to", "de", "--command", command, "--no-cache", "--out", out)
+    assert code == 0
+    assert "de: 1 translation left out: lost number." in said
+    assert f"Left out: 1; {tmp_path}/rows.rejected.jsonl says why." in said
+    assert [row.cross_query for row in read_parallel_rows(out)[0]] == ["Wann wurde es gebaut?"]
+    [rejected] = map(json.loads, (tmp_path / "rows.rejected.jsonl").read_text().splitlines())
+    assert (rejected["text"], rejected["reason"]) == ("who won in 1988", "lost number: 1988 is missing")
+    origin = json.loads((tmp_path / "rows.translation.json").read_text())
+    assert origin["languages"]["de"]["left out"] == {"lost number": 1}
+
+
+def test_nothing_but_bad_translations_is_an_error(run, tmp_path, own):
+    out = tmp_path / "rows.jsonl"
+    arguments = ("translate", "--rows", own, "--to", "de", "--command", "cat", "--no-cache", "--out", out)
+    refused(run(*arguments), "None of the 12 translations can be used", "'what is 0'", "same as the source")
+    assert not list(tmp_path.glob("rows.*"))
+
+
+def test_code_switching_from_a_word_list(run, tmp_path, own):
+    out = tmp_path / "rows.jsonl"
+    (tmp_path / "list.tsv").write_text("what\twas\nwhat is\twas ist\n")
+    arguments = ("--model", f"dictionary:{tmp_path}/list.tsv", "--no-cache", "--out", out)
+    code, said, _ = run("translate", "--rows", own, "--to", "de", *arguments)
+    assert code == 0, said
+    assert read_parallel_rows(out)[0][0].cross_query == "was ist 0"
+    origin = json.loads((tmp_path / "rows.translation.json").read_text())
+    assert origin["translator"]["de"]["method"] == "code-switching by a word list, not translation"
