@@ -11,10 +11,10 @@ from clear_ir.cli.next_command import after_translate
 from clear_ir.cli.output import counted, print_json, print_result
 from clear_ir.cli.settings_as_flags import Flags, takes
 from clear_ir.cli.shared_options import AsJson, Map, Overwrite, Recipe, Remote, parse_mapping
-from clear_ir.translate.settings import TranslationSettings
+from clear_ir.translate.settings import EndpointSettings, TranslationSettings
 
 
-@takes(translate=TranslationSettings)
+@takes(translate=TranslationSettings, endpoint=EndpointSettings)
 def translate(
     rows: Annotated[Path, typer.Option(help="File with English queries and their passages.")],
     to: Annotated[str, typer.Option(help="Languages to translate into. Put commas between several.")],
@@ -30,6 +30,10 @@ def translate(
     command: Annotated[
         str | None,
         typer.Option(help="Program that reads lines and writes their translations; {lang} in it becomes the language."),
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="URL of an OpenAI-compatible chat endpoint, such as http://localhost:8000/v1."),
     ] = None,
     recipe: Recipe = None,
     mapping: Map = None,
@@ -50,12 +54,13 @@ def translate(
     from clear_ir.translate.translation import translate_rows
     from clear_ir.translate.translator import Choice
 
-    settings = load_recipe(recipe, flags).translate
+    chosen = load_recipe(recipe, flags)
+    settings = chosen.translate
     langs = target_languages(to)
     notes: list[str] = []
     with hold_outputs(out, overwrite):
         english, unread = read_english_rows(rows, parse_mapping(mapping), notes)
-        choice = Choice(model or "", settings, command, trust_remote_code=trust_remote_code)
+        choice = Choice(model or "", settings, command, endpoint, chosen.endpoint, trust_remote_code)
         translator = load_translator(choice)
         store = TranslationStore(None if settings.no_cache else settings.cache or default_cache("translations"))
         made = translate_rows(english, langs, translator, store, judge=judge_for(translator, settings))

@@ -95,6 +95,29 @@ def similar_tag(code: str) -> str | None:
     return _shortest_tag(name_of[matches[0]]) if matches else None
 
 
+def english_name(tag: str) -> str:
+    """The English name of a language, with script and region if the tag has them: `Serbian, Latin`.
+
+    Args:
+        tag: Its BCP 47 tag.
+
+    Returns:
+        The name; the tag itself if it has none.
+    """
+    from langcodes import Language
+    from langcodes.registry_parser import parse_registry
+
+    language = Language.get(tag)
+    wanted = {"language": language.language, "script": language.script, "region": language.territory}
+    names = {
+        record["Type"]: record["Description"][0]
+        for record in parse_registry()  # type: ignore[no-untyped-call]
+        if record["Type"] in wanted and record.get("Subtag") == wanted[record["Type"]]
+    }
+    name = re.sub(r" \(.*?\)", "", names.pop("language", tag))  # Modern Greek (1453-)
+    return ", ".join([name, *(names[part] for part in ("script", "region") if part in names)])
+
+
 @lru_cache(maxsize=1024)  # a file has few languages and many rows
 def _shortest_tag(code: str) -> str | None:
     """The shortest tag of a code; None if it is no code."""

@@ -12,6 +12,7 @@ from clear_ir.translate.translator import Choice, Translator
 KINDS: tuple[tuple[Callable[[Choice], bool], str], ...] = (
     (lambda choice: choice.command is not None, "command"),
     (lambda choice: choice.model.startswith("dictionary:"), "dictionary"),
+    (lambda choice: choice.endpoint is not None, "endpoint"),
     (lambda choice: True, "seq2seq"),
 )
 

@@ -43,3 +43,28 @@ class TranslationSettings(Settings):
     clear-ir/translations in the user's cache folder."""
     no_cache: bool = Field(False, json_schema_extra={"flag": "--no-cache"})
     """Do not use the cache: read no translations from it and keep none. After an interruption all is done again."""
+
+
+class EndpointSettings(Settings):
+    """How a chat endpoint is asked."""
+
+    groups: ClassVar[dict[str, str]] = {"texts_per_request": "Endpoint"}
+
+    texts_per_request: int = Field(10, ge=1)
+    """Texts that one request holds. They are numbered, so that a wrong count is seen; a request that fails is split."""
+    requests_at_once: int = Field(4, ge=1, le=256)
+    """Requests that run at the same time."""
+    answer_timeout: float = Field(120.0, gt=0)
+    """Seconds to wait for an answer."""
+    retries: int = Field(5, ge=0)
+    """How often a failed request is repeated, after waits of 1, 2, 4 and more seconds, or as long as the server asks. A
+    text that still has no answer is left out and counted."""
+    token_limit: int | None = Field(None, ge=1)
+    """The most tokens to spend in this run, prompts and answers together. Before a request could pass the limit, the
+    run stops; what was made is kept, and the same command goes on. None: no limit."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    """Randomness of the answers. A text whose answer could not be used is asked again with at least 0.5."""
+    thinking_tokens: int = Field(0, ge=0)
+    """Tokens that an answer may have beside those for the texts, for a model that thinks before it answers."""
+    key_variable: str = Field("CLEAR_IR_API_KEY", min_length=1)
+    """Name of the environment variable that holds the key. The key itself is never written anywhere."""

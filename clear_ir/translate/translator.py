@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from clear_ir.translate.settings import TranslationSettings
+from clear_ir.translate.settings import EndpointSettings, TranslationSettings
 
 
 class Translator(Protocol):
@@ -64,7 +64,8 @@ class Choice:
         model: The value of `--model`; empty if a command translates.
         settings: How to translate.
         command: The value of `--command`.
-        endpoint: The address of an endpoint, the value of `--endpoint`.
+        endpoint: The URL of a chat endpoint, the value of `--endpoint`.
+        endpoint_settings: How it is asked.
         trust_remote_code: Run Python code that comes with the model.
     """
 
@@ -72,4 +73,5 @@ class Choice:
     settings: TranslationSettings = field(default_factory=TranslationSettings)
     command: str | None = None
     endpoint: str | None = None
+    endpoint_settings: EndpointSettings = field(default_factory=EndpointSettings)
     trust_remote_code: bool = False
