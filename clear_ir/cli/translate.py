@@ -45,7 +45,7 @@ def translate(
     from clear_ir.encode.cache import default_cache
     from clear_ir.recipes.recipe import load_recipe
     from clear_ir.translate.english_rows import read_english_rows
-    from clear_ir.translate.judges import judge_for
+    from clear_ir.translate.judges import checks_of, judge_for
     from clear_ir.translate.kinds import load_translator
     from clear_ir.translate.languages import target_languages
     from clear_ir.translate.output import hold_outputs, rejected_file, write_outputs
@@ -63,9 +63,13 @@ def translate(
         choice = Choice(model or "", settings, command, endpoint, chosen.endpoint, trust_remote_code)
         translator = load_translator(choice)
         store = TranslationStore(None if settings.no_cache else settings.cache or default_cache("translations"))
-        made = translate_rows(english, langs, translator, store, judge=judge_for(translator, settings))
+        made = translate_rows(english, langs, translator, store, judge_for(choice, translator, store))
         made.check_usable()
-        how = {"translator": {lang: translator.identity(lang) for lang in langs}, "rows read": len(english)}
+        how = {
+            "translator": {lang: translator.identity(lang) for lang in langs},
+            "checks": checks_of(choice),
+            "rows read": len(english),
+        }
         document = write_outputs(out, made, unread, how)
     if as_json:
         print_json({**document, "notes": notes, "known": made.num_known, "out": str(out)})

@@ -17,6 +17,7 @@ class TranslationSettings(Settings):
         "num_beams": "Translation model",
         "timeout": "Command",
         "switch_share": "Word list",
+        "no_checks": "Checks",
         "cache": "Cache",
     }
 
@@ -38,6 +39,13 @@ class TranslationSettings(Settings):
     """Chooses the words to replace, and among several translations of one."""
     no_checks: bool = Field(False, json_schema_extra={"flag": "--no-checks"})
     """Keep translations whatever the checks say: of script, language, length, repetition, numbers and names."""
+    agreement: str | None = None
+    """Encoder that judges translations, model folder or hub name: one is left out if it is no more similar to its query
+    than 95 % of the translations of other queries. The encoder has to know the language."""
+    back_translate: str | None = None
+    """What translates the translations back: same, a model as for --model, or command:COMMAND. A translation is left
+    out if what comes back is no more similar (chrF) to its query than 95 % of what comes back of other queries. Needs
+    the extra check."""
     cache: Path | None = None
     """Folder where translations are kept, so that no text is translated twice. None: $CLEAR_IR_CACHE if it is set, else
     clear-ir/translations in the user's cache folder."""
