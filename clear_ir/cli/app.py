@@ -21,6 +21,7 @@ from clear_ir.cli.evaluate import evaluate
 from clear_ir.cli.merge import merge
 from clear_ir.cli.mine import mine
 from clear_ir.cli.prepare import prepare
+from clear_ir.cli.queries import queries
 from clear_ir.cli.quickstart import quickstart
 from clear_ir.cli.recipe import recipe
 from clear_ir.cli.report import report
@@ -60,6 +61,12 @@ add_command("Data", "clear-ir datasets", datasets)
 app.add_typer(prepare, name="prepare", rich_help_panel="Data")
 add_command(
     "Data", "clear-ir translate --rows faq.csv --to sw --model facebook/nllb-200-3.3B --out rows.jsonl", translate
+)
+add_command(
+    "Data",
+    "clear-ir queries --passages faq.csv --to sw --endpoint http://localhost:8000/v1 --model MODEL --encoder minilm "
+    "--out rows.jsonl",
+    queries,
 )
 add_command("Data", "clear-ir mine --recipe small --rows data/rows.jsonl --out data/train.jsonl", mine)
 add_command("Train", "clear-ir train --recipe small --rows data/train.jsonl --out models/sw", train)

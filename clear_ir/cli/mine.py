@@ -34,12 +34,12 @@ def mine(
     overwrite: Overwrite = False,
 ) -> None:
     """Mine hard negatives: passages and queries for each parallel row."""
+    from clear_ir.data.corpus import read_corpus
     from clear_ir.data.output_files import hold_output, write_jsonl
     from clear_ir.data.rows import read_parallel_rows
     from clear_ir.encode.cross_encoder import PairScorer, load_cross_encoder
     from clear_ir.encode.model_loading import load_encoder
     from clear_ir.encode.text_encoder import TextEncoder
-    from clear_ir.mine.corpus import read_corpus
     from clear_ir.mine.hard_negatives import mine_hard_negatives
     from clear_ir.recipes.recipe import load_recipe
 

@@ -42,10 +42,10 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train an encoder with the CLEAR loss or a baseline."""
+    from clear_ir.data.corpus import read_corpus
     from clear_ir.data.rows import read_translations
     from clear_ir.data.training_rows import read_training_rows
     from clear_ir.encode.text_encoder import cache_of
-    from clear_ir.mine.corpus import read_corpus
     from clear_ir.recipes.recipe import load_recipe
     from clear_ir.train.corpus import PassageSource
     from clear_ir.train.processes import leave_processes

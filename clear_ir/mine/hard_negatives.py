@@ -87,7 +87,7 @@ def mine_hard_negatives(
         encoder: Encodes the texts; its scores rank the candidates.
         rows: Parallel rows, in one language or several.
         settings: Window, margins and number of negatives.
-        corpus: More passages, such as `clear_ir.mine.corpus.read_corpus` gives, see `clear_ir.mine.pools.PassagePool`.
+        corpus: More passages, such as `clear_ir.data.corpus.read_corpus` gives, see `clear_ir.mine.pools.PassagePool`.
         scorer: The cross-encoder. None: it is loaded if the settings name one.
 
     Returns:

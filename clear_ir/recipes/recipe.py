@@ -18,7 +18,7 @@ from clear_ir.encode.settings import EncodingSettings
 from clear_ir.merge.settings import MergeSettings
 from clear_ir.mine.settings import MiningSettings
 from clear_ir.train.settings import TrainingSettings
-from clear_ir.translate.settings import EndpointSettings, TranslationSettings
+from clear_ir.translate.settings import EndpointSettings, QuerySettings, TranslationSettings
 
 SHIPPED = Path(__file__).resolve().parent
 
@@ -30,7 +30,8 @@ class Recipe(BaseModel):
         model: The encoder to start from. None: the recipe names none.
         encode: Settings of every command that encodes.
         translate: Settings of `clear-ir translate`.
-        endpoint: Settings of chat endpoints, which translate.
+        queries: Settings of `clear-ir queries`.
+        endpoint: Settings of chat endpoints, which translate and write questions.
         mine: Settings of `clear-ir mine`.
         train: Settings of `clear-ir train`.
         align: Settings of `clear-ir align`.
@@ -42,6 +43,7 @@ class Recipe(BaseModel):
     model: str | None = None
     encode: EncodingSettings = Field(default_factory=EncodingSettings)
     translate: TranslationSettings = Field(default_factory=TranslationSettings)
+    queries: QuerySettings = Field(default_factory=QuerySettings)
     endpoint: EndpointSettings = Field(default_factory=EndpointSettings)
     mine: MiningSettings = Field(default_factory=MiningSettings)
     train: TrainingSettings = Field(default_factory=TrainingSettings)

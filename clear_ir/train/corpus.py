@@ -18,7 +18,7 @@ class PassageSource:
     """Where passages and their embeddings come from beside the training rows.
 
     Args:
-        corpus: More passages, as `clear_ir.mine.corpus.read_corpus` gives them; None for none.
+        corpus: More passages, as `clear_ir.data.corpus.read_corpus` gives them; None for none.
         cache: Folder of embeddings, see `clear_ir.encode.text_encoder.TextEncoder`; None for none.
     """
 

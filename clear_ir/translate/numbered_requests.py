@@ -22,6 +22,8 @@ from clear_ir.translate.worker_threads import run_jobs
 MOST_UNANSWERED, FEW_TEXTS = 20, 100
 #: Temperature, at least, at which a text is asked again: at 0 the same question gets the same answer.
 TEMPERATURE_OF_REPETITION = 0.5
+#: Characters of all texts of a request, unless it is of one text: long texts come fewer at a time.
+MOST_CHARACTERS = 3000
 #: Tokens of an answer beside those for the texts.
 TOKENS_OF_FRAME = 100
 
@@ -116,7 +118,7 @@ class NumberedRequests:
         Args:
             texts: The texts.
             task: What is to be done with each.
-            texts_per_request: Texts in a request.
+            texts_per_request: Texts in a request, at most.
 
         Yields:
             An answer for each text, once, in any order.
@@ -124,10 +126,7 @@ class NumberedRequests:
         Raises:
             InputError: If the endpoint does not work, see `ChatEndpoint.ask`, or the model answers nothing usable.
         """
-        jobs = [
-            _Job(range(begin, min(begin + texts_per_request, len(texts))))
-            for begin in range(0, len(texts), texts_per_request)
-        ]
+        jobs = [_Job(numbers) for numbers in _requests(texts, texts_per_request)]
         # What an earlier run could not get stands at the beginning, and must not pass for what the model gives.
         random.Random(0).shuffle(jobs)
         unanswered, is_fit = 0, len(texts) <= FEW_TEXTS
@@ -166,6 +165,20 @@ class NumberedRequests:
         question = task.question(chosen, temperature, settings.thinking_tokens)
         values = read_numbered(self.endpoint.ask(question), len(chosen))
         return [Answer(number, task.read(value)) for number, value in zip(job.numbers, values, strict=True)]
+
+
+def _requests(texts: Sequence[str], most: int) -> Iterator[list[int]]:
+    """The numbers of the texts of each request."""
+    numbers: list[int] = []
+    characters = 0
+    for number, text in enumerate(texts):
+        if numbers and (len(numbers) == most or characters + len(text) > MOST_CHARACTERS):
+            yield numbers
+            numbers, characters = [], 0
+        numbers.append(number)
+        characters += len(text)
+    if numbers:
+        yield numbers
 
 
 def read_numbered(answer: str, count: int) -> list[Any]:

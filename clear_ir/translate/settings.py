@@ -53,13 +53,35 @@ class TranslationSettings(Settings):
     """Do not use the cache: read no translations from it and keep none. After an interruption all is done again."""
 
 
+class QuerySettings(Settings):
+    """How questions are written for passages that have none."""
+
+    groups: ClassVar[dict[str, str]] = {"num_queries": "Questions"}
+
+    num_queries: int = Field(2, ge=1, le=20)
+    """Questions for each passage and language."""
+    num_passages: int | None = Field(None, ge=1)
+    """Passages to write questions for, drawn at random. None: all of them."""
+    seed: int = 0
+    """Seed of that draw."""
+    top_k: int = Field(10, ge=1)
+    """The encoder has to find the passage among this many best ones for the English question, out of all passages. Else
+    the question is left out: it fits other passages as well, or not at all."""
+    no_checks: bool = Field(False, json_schema_extra={"flag": "--no-checks"})
+    """Keep questions that do not say the same in both languages, see docs/translate.md."""
+    prompt: Path | None = None
+    """File with the prompt, to ask for other questions. `{count}`, `{language}` and `{code}` in it are filled in. None:
+    the prompt that --show-prompt prints."""
+
+
 class EndpointSettings(Settings):
     """How a chat endpoint is asked."""
 
     groups: ClassVar[dict[str, str]] = {"texts_per_request": "Endpoint"}
 
     texts_per_request: int = Field(10, ge=1)
-    """Texts that one request holds. They are numbered, so that a wrong count is seen; a request that fails is split."""
+    """Texts that one request holds, at most; of long ones it holds fewer. They are numbered, so that a wrong count is
+    seen; a request that fails is split."""
     requests_at_once: int = Field(4, ge=1, le=256)
     """Requests that run at the same time."""
     answer_timeout: float = Field(120.0, gt=0)

@@ -132,6 +132,7 @@ def translate_texts(
     store: TranslationStore,
     show_progress: bool = True,
     source: str = "en",
+    work: str = "Translating",
 ) -> tuple[dict[str, Kept], int]:
     """Translate texts into one language, those that the store does not have.
 
@@ -142,6 +143,7 @@ def translate_texts(
         store: Gets each translation as soon as it is made. What was given up is not kept: the next run tries again.
         show_progress: Show a bar with rate and remaining time.
         source: The language of the texts.
+        work: What the bar says.
 
     Returns:
         The translations by text, for every text, and how many of them the store had.
@@ -156,7 +158,7 @@ def translate_texts(
     num_known = len(found)
     missing = [text for text in texts if text not in found]
     is_hidden = len(missing) <= MAX_TEXTS_WITHOUT_BAR or not show_progress
-    bar = tqdm(total=len(texts), initial=num_known, desc=f"Translating ({lang})", unit=" texts", disable=is_hidden)
+    bar = tqdm(total=len(texts), initial=num_known, desc=f"{work} ({lang})", unit=" texts", disable=is_hidden)
     with bar:
         for number, translation in translator.translate(missing, lang, source) if missing else ():
             text = missing[number]

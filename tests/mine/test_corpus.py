@@ -8,11 +8,11 @@ from test_hard_negatives import make_rows
 from tiny import WORDS, make_encoder, quiet
 
 from clear_ir.data.collection import Text
+from clear_ir.data.corpus import read_corpus
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import write_parallel_rows
 from clear_ir.data.training_rows import read_training_rows
-from clear_ir.mine.corpus import read_corpus
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.pools import PassagePool, RowKeys
 from clear_ir.mine.settings import MiningSettings

@@ -1,4 +1,4 @@
-"""A corpus to take negatives from: its passages, whatever file holds them."""
+"""A corpus: its passages, whatever file holds them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _ID_NAMES = ("_id", "id", "docid", "doc_id", "passage_id", "pid")
 _LANG_NAMES = ("lang", "language")
 
 
-def read_corpus(path: Path) -> Iterator[Text]:
+def read_corpus(path: Path, setting: str = "corpus") -> Iterator[Text]:
     """Read the passages of a corpus, one at a time: a corpus may be larger than the memory.
 
     Args:
         path: A file that `clear_ir.data.records.read_records` reads, with a column `text` and optionally `_id` or `id`,
             `title` and `lang`; or a collection, of which `corpus.jsonl` is read.
+        setting: The setting that errors name.
 
     Yields:
         The passages. An empty one has no `full_text`. One without `lang` is English.
@@ -33,12 +34,12 @@ def read_corpus(path: Path) -> Iterator[Text]:
     """
     of_collection = or_packed(path / "corpus.jsonl")
     if path.is_dir() and not of_collection.exists() and not (path / "dataset_info.json").exists():
-        raise InputError(f"{path} has no corpus.jsonl; give a collection, or a file with a passage a line.", "corpus")
+        raise InputError(f"{path} has no corpus.jsonl; give a collection, or a file with a passage a line.", setting)
     for where, record in read_records(of_collection if of_collection.exists() else path):
         name = _first_of(TEXT_NAMES, record)
         if name is None:
             columns = ", ".join(map(str, record)) or "no column"
-            raise InputError(f"{where} has {columns}; name the column that holds the passage text.", "corpus")
+            raise InputError(f"{where} has {columns}; name the column that holds the passage text.", setting)
         text, title = (text_of(record.get(column), f"{where}: {column!r}") or "" for column in (name, "title"))
         lang_name, id_name = _first_of(_LANG_NAMES, record), _first_of(_ID_NAMES, record)
         lang = text_of(record[lang_name], f"{where}: {lang_name!r}") if lang_name else None
