@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,11 +61,12 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
 
 
 @contextmanager
-def naming_failures_to_load(name: str) -> Iterator[Path]:
+def naming_failures_to_load(name: str, minilm: bool = True) -> Iterator[Path]:
     """Say which model cannot be loaded, and why. Libraries raise many errors for that.
 
     Args:
         name: A model folder, a hub name or `minilm`.
+        minilm: Whether `minilm` is among the models that can be meant.
 
     Yields:
         The folder of the model, after a check; for a hub name a path that is no folder. Bars are off: loading is over
@@ -75,10 +76,11 @@ def naming_failures_to_load(name: str) -> Iterator[Path]:
         InputError: If there is no such folder, or the block cannot load the model.
     """
     path = _minilm_folder() if name == MINILM else Path(name)
+    or_minilm = f" or {MINILM!r}" if minilm else ""
     if path.is_dir():
         _check_folder(path)
     elif path.exists():
-        raise InputError(f"{name} is not a model folder; give a folder, a hub name, or {MINILM!r}.")
+        raise InputError(f"{name} is not a model folder; give a folder, a hub name{or_minilm}.")
     elif is_path(name):
         raise InputError(no_such_folder(path))
     from transformers.utils import logging
@@ -91,7 +93,7 @@ def naming_failures_to_load(name: str) -> Iterator[Path]:
         raise
     except Exception as error:  # whatever the libraries may raise for a damaged folder
         reason = reason_of(error)
-        here = f" There is no folder {name} here; without a network, give a model folder or {MINILM!r}."
+        here = f" There is no folder {name} here; without a network, give a model folder{or_minilm}."
         hint = _adapter_hint(path) if path.is_dir() else here
         raise InputError(f"The model {name} cannot be loaded: {reason}{hint}") from error
     finally:
@@ -188,21 +190,31 @@ def weights_hash(model: SentenceTransformer) -> str:
         module, those within a router too (pooling has no tensors); the vocabularies; and the settings of the encoder
         as a whole: maximum length, prompts, similarity, and the dimensions that are cut off.
     """
-    import torch
-
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    add_tensors(digest, model.state_dict())
     # Below the first level only sentence-transformers' modules have settings of their own.
     modules = [(n, m) for n, m in model.named_modules() if n and ("." not in n or hasattr(m, "get_config_dict"))]
     digest.update(_as_json([[name, *_settings(module)] for name, module in modules]))
     having = [module for _, module in modules if getattr(module, "tokenizer", None) is not None]
     tokenizers = {id(module.tokenizer): module.tokenizer for module in having}
-    digest.update(_as_json([_vocabulary(tokenizer) for tokenizer in tokenizers.values()]))
+    digest.update(_as_json([vocabulary_of(tokenizer) for tokenizer in tokenizers.values()]))
     whole = [model.max_seq_length, model.prompts, model.default_prompt_name, model.truncate_dim]
     digest.update(_as_json([*whole, str(model.similarity_fn_name)]))
     return digest.hexdigest()
+
+
+def add_tensors(digest: Any, tensors: Mapping[str, Any]) -> None:
+    """Add tensors, with their names, types and shapes, to a hash.
+
+    Args:
+        digest: The hash, of `hashlib`.
+        tensors: The tensors by name, as `state_dict` gives them.
+    """
+    import torch
+
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _as_json(value: Any) -> bytes:
@@ -219,8 +231,15 @@ def _settings(module: Any) -> list[Any]:
     return [type(module).__name__, settings]
 
 
-def _vocabulary(tokenizer: Any) -> Any:
-    """What decides a tokenizer's ids: fast ones as their file has them, slow ones by vocabulary and settings."""
+def vocabulary_of(tokenizer: Any) -> Any:
+    """What decides a tokenizer's ids: fast ones as their file has them, slow ones by vocabulary and settings.
+
+    Args:
+        tokenizer: Of transformers or sentence-transformers.
+
+    Returns:
+        Something that JSON can hold.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         document = json.loads(backend.to_str())
