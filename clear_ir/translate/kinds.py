@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
+from clear_ir.data.files import InputError
 from clear_ir.translate.translator import Choice, Translator
 
 #: A kind: whether the user means it, and its module, which has a function `load`. The first that fits is taken; modules
@@ -27,8 +28,11 @@ def load_translator(choice: Choice) -> Translator:
         The translator.
 
     Raises:
-        InputError: If there is no such translator.
+        InputError: If there is no such translator, or two are named.
     """
+    if choice.command is not None and (choice.model or choice.endpoint):
+        other = "model" if choice.model else "endpoint"
+        raise InputError(f"A command and another translator ({other}) are named; give one of them.", "command", other)
     module = next(name for is_meant, name in KINDS if is_meant(choice))
     translator: Translator = import_module(f"clear_ir.translate.{module}").load(choice)
     return translator

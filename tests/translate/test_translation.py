@@ -325,6 +325,7 @@ def test_what_was_left_out_is_written(run, tmp_path, own):
         ("--to de --command no-such-program", "not installed"),
         ("--to de --command cat --map cross_query=x", "The mapping names"),
         ("--to de --command false", "failed"),
+        ("--to de --command cat --model m", "(--command, --model)"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(run, tmp_path, own, flags, says):
