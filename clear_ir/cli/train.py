@@ -101,6 +101,8 @@ def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
     if left_out := plan["rows_left_out"]:
         were = "row was" if left_out == 1 else "rows were"
         typer.echo(f"{left_out} {were} left out of the first epoch: every batch already has its query or passage.")
+    if "passage_languages" in plan:
+        typer.echo(plan["passage_languages"])
     if plan["vocabulary"]:
         typer.echo(plan["vocabulary"])
     losses = [entry["loss"] for entry in log if "loss" in entry]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 from clear_ir.data.files import hash_of
@@ -28,15 +28,27 @@ def hold_out(
     Returns:
         The rows that remain and the rows that are held out, both in their order.
     """
-    groups = _connected([tuple(map(text_key, keys_of(row))) for row in rows])
+    keys = [tuple(map(text_key, keys_of(row))) for row in rows]
+    roots = connected_groups(keys)
+    first: dict[int, str] = {}  # a group is named by its first key
+    for root, of_row in zip(roots, keys, strict=True):
+        first[root] = min(first.get(root, of_row[0]), of_row[0])
+    groups = [first[root] for root in roots]
     names = sorted(set(groups), key=lambda group: hash_of(str(seed), group))
     chosen = set(names[: max(1, round(share * len(names)))] if share > 0 else [])
     train = [row for row, group in zip(rows, groups, strict=True) if group not in chosen]
     return train, [row for row, group in zip(rows, groups, strict=True) if group in chosen]
 
 
-def _connected(keys: list[tuple[str, ...]]) -> list[str]:
-    """The group of each row: rows with an equal key at an equal place are in one. It is named by its first key."""
+def connected_groups(keys: Sequence[tuple[Hashable, ...]]) -> list[int]:
+    """The group of each row: rows with an equal key at an equal place are in one.
+
+    Args:
+        keys: The keys of each row, as many for each.
+
+    Returns:
+        For each row the number of one row of its group, the same for all of them.
+    """
     parent = list(range(len(keys)))
 
     def root(row: int) -> int:
@@ -45,12 +57,8 @@ def _connected(keys: list[tuple[str, ...]]) -> list[str]:
             row = parent[row]
         return row
 
-    first_with: dict[tuple[int, str], int] = {}
+    first_with: dict[tuple[int, Hashable], int] = {}
     for row, of_row in enumerate(keys):
         for place, key in enumerate(of_row):
             parent[root(row)] = root(first_with.setdefault((place, key), row))
-    roots = [root(row) for row in range(len(keys))]
-    names: dict[int, str] = {}
-    for group, of_row in zip(roots, keys, strict=True):
-        names[group] = min(names.get(group, of_row[0]), of_row[0])
-    return [names[group] for group in roots]
+    return [root(row) for row in range(len(keys))]

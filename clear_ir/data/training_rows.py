@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clear_ir.data.collection import Asked, Collection, Text, collect_questions
+from clear_ir.data.collection import Asked, Collection, Text, collect_questions, translated_passage
 from clear_ir.data.column_names import no_column
 from clear_ir.data.files import InputError
 from clear_ir.data.languages import UNKNOWN
@@ -104,29 +104,42 @@ class TrainingRows:
     notes: list[str] = field(default_factory=list)
 
 
+def holds_passages(column: str) -> bool:
+    """Whether a column that the loss reads holds passages; the others hold queries."""
+    return column.startswith(("positive", "negative"))
+
+
 def language_of(record: Mapping[str, str]) -> str:
     """The language of a training row, which it may not say."""
     return record.get("lang") or UNKNOWN
 
 
-def collect_held_out(records: Sequence[Mapping[str, str]], held_out: Iterable[Mapping[str, str]]) -> Collection:
+def collect_held_out(
+    records: Sequence[Mapping[str, str]], held_out: Iterable[Mapping[str, str]], translated: bool = False
+) -> Collection:
     """Build a collection of the questions of held-out training rows, in English and in the row's language.
 
     Args:
         records: All training rows. The positives and negatives of all of them are the pool.
         held_out: Those whose questions are asked.
+        translated: Add the rows' translated passages to the pool, so that every direction is tested.
 
     Returns:
         The collection, with the split `dev`.
     """
-    names = [name for name in records[0] if name == "positive" or name.startswith("negative_")]
+    names = [name for name in records[0] if holds_passages(name)]
     texts = dict.fromkeys(record[name] for record in records for name in names)
     passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
+    pool = {passage.id: passage for passage in passages.values()}
+    for row in records if translated else ():
+        if row.get("cross_passage"):
+            version = translated_passage(passages[row["positive"]].id, language_of(row), row["cross_passage"])
+            pool.setdefault(version.id, version)
     asked = (
         Asked(f"q{i}", row["anchor"], passages[row["positive"]].id, row["cross_anchor"], language_of(row))
         for i, row in enumerate(held_out)
     )
-    return collect_questions("dev", passages.values(), asked, "dev")
+    return collect_questions("dev", pool.values(), asked, "dev")
 
 
 def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> TrainingRows:

@@ -28,6 +28,7 @@ from clear_ir.loss.columns import Columns, lay_out
 from clear_ir.loss.frozen_base import FrozenBase
 from clear_ir.loss.frozen_passages import FrozenPassages
 from clear_ir.loss.packing import Group, PackedColumns, pack_columns, text_keys
+from clear_ir.loss.same_passages import SamePassages
 from clear_ir.loss.term_log import TermMeans
 from clear_ir.loss.terms import Batch, Rows, Weights, clear_terms
 from clear_ir.loss.token_budget import NUM_TOKENS, for_device
@@ -62,8 +63,9 @@ class CLEARLoss(nn.Module):
 
     In one point it differs from the paper: known and likely positives are masked, so that they are not pushed away as
     negatives. Exact duplicates are always masked: candidates with the text of the row's positive, and the positives of
-    other rows with the same anchor. With `false_negative_margin`, candidates that score higher than the positive by
-    more than the margin are masked too. A masked candidate is left out of its InfoNCE term and of both sides of the KL.
+    other rows with the same anchor. So are their translations, with `same_passages`. With `false_negative_margin`,
+    candidates that score higher than the positive by more than the margin are masked too. A masked candidate is left
+    out of its InfoNCE term and of both sides of the KL.
 
     Args:
         model: The encoder to train.
@@ -96,6 +98,9 @@ class CLEARLoss(nn.Module):
         candidates: With `passage_embeddings`, the number of them that are drawn as candidates of a batch, beside its
             own passages. None: all.
         candidate_seed: Seed of the draw.
+        same_passages: For passages in several languages: keys of passages, and for each the key that it shares with its
+            translations, each of shape (num_passages,). A translation of a known positive is no negative. None: no
+            passage has a translation in the data.
         other_weights: Weights, by name, of further terms that `clear_ir.loss.terms.TERMS` has, such as `distil`.
 
     Requirements:
@@ -144,6 +149,7 @@ class CLEARLoss(nn.Module):
         known_pairs: tuple[Tensor, Tensor] | None = None,
         candidates: int | None = None,
         candidate_seed: int = 0,
+        same_passages: tuple[Tensor, Tensor] | None = None,
         **other_weights: float,
     ) -> None:
         super().__init__()
@@ -162,6 +168,7 @@ class CLEARLoss(nn.Module):
         self.languages = list(languages or [])
         self.divergence = divergence
         self.candidates = candidates
+        self._same = SamePassages(*same_passages) if same_passages else None
         self._fixed: FrozenPassages | None = None
         if passage_embeddings is not None:
             if similarity_fct not in (cos_sim, dot_score):
@@ -172,6 +179,7 @@ class CLEARLoss(nn.Module):
                 cosine=similarity_fct is cos_sim,
                 num_candidates=candidates,
                 seed=candidate_seed,
+                same=self._same,
             )
         #: Columns whose embeddings by the frozen base a term reads. Fixed passages are what the base makes of them.
         self._base_columns = sorted(
@@ -286,6 +294,8 @@ class CLEARLoss(nn.Module):
             assert passage_keys is not None, "looked up by them"
             known_sides = [side_keys for side_keys in (anchor_keys, query_keys) if side_keys is not None]
             fixed = self._fixed.candidates(passage_keys, known_sides, num_rows)
+        if self._same is not None and passage_keys is not None:
+            passage_keys = self._same.shared_keys(passage_keys)
         batch = Batch(num_rows, passages, anchors, queries, passage_keys, anchor_keys, query_keys, base, fixed)
         return batch, get_rank() * count if gather else 0, count
 
@@ -354,6 +364,7 @@ class CLEARLoss(nn.Module):
             "deduplicate": self.deduplicate,
             "divergence": self.divergence,
             **({"fixed_passages": len(self._fixed), "candidates": self.candidates} if self._fixed else {}),
+            **({"same_passages": len(self._same)} if self._same else {}),
         }
 
     @property

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clear_ir.loss.same_passages import SamePassages
+
 #: Scores in memory at once. A row of the batch has one for each passage or query.
 SCORES_AT_ONCE = 2**20
 #: On a GPU, passages of up to so many bytes are kept there; of more, each block is brought there when it is needed.
@@ -30,6 +32,8 @@ class FrozenPassages:
         cosine: Compare by cosine; else by dot product.
         num_candidates: Candidates of a step beside the passages of its batch, drawn anew for each batch. None: all.
         seed: Seed of the draw.
+        same: Which passages are translations of each other: all of them answer what one of them is known to answer.
+            None: none.
 
     Raises:
         ValueError: If keys and vectors do not fit together, or a key is there twice.
@@ -44,6 +48,7 @@ class FrozenPassages:
         cosine: bool = True,
         num_candidates: int | None = None,
         seed: int = 0,
+        same: SamePassages | None = None,
     ) -> None:
         self._keys, self._order = keys.cpu().sort()
         if len(keys) != len(vectors) or not len(keys):
@@ -54,7 +59,9 @@ class FrozenPassages:
             raise ValueError("A passage is given twice; give each key once, with its embedding.")
         self._vectors, self._cosine = vectors, cosine
         self._lengths: dict[int, Tensor] = {}
-        self._pairs = None if known_pairs is None else _Pairs(known_pairs[0], self.numbers_of(known_pairs[1]))
+        self._shared = None if same is None else same.shared_keys(keys.cpu())
+        self._versions = None if self._shared is None else _Pairs(self._shared, torch.arange(len(keys)))
+        self._pairs = None if known_pairs is None else self._known(known_pairs[0], self.numbers_of(known_pairs[1]))
         self._num_candidates, self._seed = num_candidates, seed
 
     def __len__(self) -> int:
@@ -117,7 +124,7 @@ class FrozenPassages:
         pairs = self._pairs
         if pairs is None and query_keys:
             keys = torch.cat([side[:num_rows] for side in query_keys])
-            pairs = _Pairs(keys, positives.repeat(len(query_keys)))
+            pairs = self._known(keys, positives.repeat(len(query_keys)))
         chosen = None
         if self._num_candidates is not None and self._num_candidates < len(self):
             # A batch has its own draw, whenever it comes: a resumed run draws the same.
@@ -126,6 +133,13 @@ class FrozenPassages:
             chosen = torch.cat([numbers, drawn]).unique()
             positives = torch.searchsorted(chosen, positives)
         return Candidates(self, chosen, positives, pairs)
+
+    def _known(self, query_keys: Tensor, passages: Tensor) -> _Pairs:
+        """Pairs of a query and a passage, also with the translations of the passage."""
+        if self._shared is None or self._versions is None:
+            return _Pairs(query_keys, passages)
+        rows, versions = self._versions.of(self._shared[passages])
+        return _Pairs(query_keys.cpu()[rows], versions)
 
     def on_device(self, device: torch.device) -> None:
         """Keep the embeddings where the queries are, if there is room."""
@@ -136,7 +150,7 @@ class FrozenPassages:
 
 
 class _Pairs:
-    """Pairs of a query and a passage that answers it, looked up by the query."""
+    """Pairs of a query and a passage that answers it, looked up by the query. Or of any other key and a passage."""
 
     def __init__(self, query_keys: Tensor, passages: Tensor) -> None:
         self._queries, order = query_keys.cpu().sort(stable=True)

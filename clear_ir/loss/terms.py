@@ -47,7 +47,8 @@ class Batch:
         anchors: Shape (W, dim): the English queries.
         queries: Shape (W * (1 + m), dim): all cross_anchors, then neg_query_1 of all rows, and so on. The KL term
             pairs its columns with those of `passages`.
-        passage_keys: Shape (W * (1 + n),), int64, equal for equal texts; None masks no duplicates.
+        passage_keys: Shape (W * (1 + n),), int64, equal for equal texts and for translations of one passage; None masks
+            no duplicates.
         anchor_keys: As `passage_keys`, for `anchors`.
         query_keys: As `passage_keys`, for `queries`.
         base: Embeddings by the frozen base of the columns in the terms' `reads_base`, each of shape (W, dim).

@@ -28,6 +28,8 @@ def embed_english(
 ) -> tuple[Tensor, Tensor] | None:
     """Embed the English queries and passages that the guard holds in place, or the queries that distil draws to.
 
+    A translated passage has the embedding of its English original: the guard draws it there.
+
     The embeddings cache is not used: what it has was encoded beside other texts, and differs in the last digits. So a
     run would depend on what ran before it.
 
@@ -41,7 +43,7 @@ def embed_english(
         Keys of the tokenized texts and their embeddings, as `clear_ir.CLEARLoss` takes them; None for an encoder whose
         embeddings in training are others than in use: one that cuts them (`truncate_dim`), or that has routes.
     """
-    if model.truncate_dim is not None or routers(model):
+    if not has_known_base(model):
         return None
 
     def compute() -> None:
@@ -55,6 +57,11 @@ def embed_english(
     return kept["keys"], kept["vectors"]
 
 
+def has_known_base(model: SentenceTransformer) -> bool:
+    """Whether the embeddings of an encoder in training are those in use, so that they can be computed before."""
+    return model.truncate_dim is None and not routers(model)
+
+
 def _compute(model: SentenceTransformer, data: TrainingData, columns: Collection[str]) -> dict[str, Tensor]:
     keys, vectors = [], []
     sides: list[tuple[str, Side]] = [("anchor", "query"), ("positive", "passage")]
@@ -62,7 +69,14 @@ def _compute(model: SentenceTransformer, data: TrainingData, columns: Collection
         if column not in columns:
             continue
         texts = list(dict.fromkeys(data.dataset[column]))
-        vectors.append(torch.from_numpy(TextEncoder(model).encode(texts, side)))
+        english = torch.from_numpy(TextEncoder(model).encode(texts, side))
+        if column == "positive" and data.translated:
+            # Before the English texts: of texts with one key the last counts.
+            row_of = {text: row for row, text in enumerate(texts)}
+            english_of = data.translated.english_of
+            vectors.append(english[[row_of[text] for text in english_of.values()]])
+            keys.append(keys_of(model, list(english_of), prompt_of(model, side)))
+        vectors.append(english)
         keys.append(keys_of(model, texts, prompt_of(model, side)))
     return {"keys": torch.cat(keys), "vectors": torch.cat(vectors)}
 

@@ -12,6 +12,7 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from transformers import TrainerCallback
 
 from clear_ir.train import processes
+from clear_ir.train.passage_languages import are_translated
 
 #: Columns in which no text may be twice in a batch. Negatives may: the loss masks a negative that is the positive of
 #: the row.
@@ -65,6 +66,10 @@ class LanguageBatchSampler(DefaultBatchSampler):
         temperature: See `rows_by_lang`.
         batch_languages: `mixed`: a batch has rows of any languages. `single`: each batch has one language.
         num_processes: How many processes train together. None: as many as have joined.
+        versions: For each row, the number of the row in `dataset` that has its passages in the target language; None if
+            there is none. These stand behind the rows, which are as many as `langs`. In every other epoch such a row
+            comes in the place of its English one, see `clear_ir.train.passage_languages.are_translated`. None: all rows
+            are English.
     """
 
     def __init__(  # noqa: PLR0913, the first six are those of DefaultBatchSampler
@@ -81,16 +86,18 @@ class LanguageBatchSampler(DefaultBatchSampler):
         temperature: float = 0.5,
         batch_languages: BatchLanguages = "mixed",
         num_processes: int | None = None,
+        versions: Sequence[int | None] | None = None,
     ) -> None:
         super().__init__(dataset, batch_size, drop_last, valid_label_columns, generator, seed)
         self.num_processes = num_processes or processes.num_processes()
         self._rows_per_batch = batch_size * self.num_processes
         if self.num_processes > 1:
             self.batch_size = None  # type: ignore[assignment]  # accelerate drops batches of another size than this
-        columns = [dataset[name] for name in DISTINCT_COLUMNS if name in dataset.column_names]
+        langs = list(langs) if langs is not None else [""] * len(dataset)
+        self._versions = versions
+        columns = [dataset[name][: len(langs)] for name in DISTINCT_COLUMNS if name in dataset.column_names]
         # Each text with the number of its column: an anchor may well be equal to a positive.
         self._texts = [frozenset(enumerate(texts)) for texts in zip(*columns, strict=True)]
-        langs = list(langs) if langs is not None else [""] * len(dataset)
         self.rows_by_lang = rows_by_lang(langs, sampling, temperature)
         self._rows = {lang: np.flatnonzero(np.array(langs) == lang) for lang in self.rows_by_lang}
         self._groups = [[lang] for lang in self._rows] if batch_languages == "single" else [list(self._rows)]
@@ -117,10 +124,19 @@ class LanguageBatchSampler(DefaultBatchSampler):
         self.num_left_out = 0
         batches = [batch for group in self._groups for batch in self._batches(group, rng)]
         for i in rng.permutation(len(batches)):
+            batch = self._in_drawn_language(batches[i])
             # Parts of one size: the losses of the processes exchange their embeddings.
-            size, too_many = divmod(len(batches[i]), self.num_processes)
+            size, too_many = divmod(len(batch), self.num_processes)
             self.num_left_out += too_many
-            yield from (batches[i][part * size : (part + 1) * size] for part in range(self.num_processes))
+            yield from (batch[part * size : (part + 1) * size] for part in range(self.num_processes))
+
+    def _in_drawn_language(self, batch: list[int]) -> list[int]:
+        """The rows of a batch, each with its passages in the language that it has in this epoch."""
+        if self._versions is None:
+            return batch
+        translated = are_translated(len(self._versions), self.seed, self.epoch)
+        versions = [(row, self._versions[row]) for row in batch]
+        return [row if version is None or not translated[row] else version for row, version in versions]
 
     def _batches(self, group: list[str], rng: np.random.Generator) -> list[list[int]]:
         """The batches of some languages."""

@@ -7,9 +7,9 @@ number there: in a batch a passage stands as one token, its number, so no passag
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +46,23 @@ class FixedPassages:
             one number.
         vectors: The embeddings by number, shape (num_passages, dim), float32.
         known_pairs: Keys of queries, and keys of the passages that answer them, as `clear_ir.CLEARLoss` takes them.
+        shared: By number of a passage that has translations, and of these, the number that all of them share. Empty if
+            passages are English alone.
     """
 
     number_of: dict[str, int]
     vectors: Tensor
     known_pairs: tuple[Tensor, Tensor]
+    shared: Mapping[int, int] = field(default_factory=dict)
 
     def loss_arguments(self) -> dict[str, Any]:
         """The arguments of `clear_ir.CLEARLoss`."""
         keys = _keys_of_numbers(torch.arange(len(self.vectors)))
-        return {"passage_embeddings": (keys, self.vectors), "known_pairs": self.known_pairs}
+        arguments = {"passage_embeddings": (keys, self.vectors), "known_pairs": self.known_pairs}
+        if self.shared:
+            sides = torch.tensor(list(self.shared)), torch.tensor(list(self.shared.values()))
+            arguments["same_passages"] = (_keys_of_numbers(sides[0]), _keys_of_numbers(sides[1]))
+        return arguments
 
     def collator(
         self, model: SentenceTransformer, columns: Sequence[str], prompts: dict[str, str] | None
@@ -100,7 +107,7 @@ def embed_passages(
     Returns:
         The passages.
     """
-    of_rows = list(dict.fromkeys(text for column in data.passage_columns for text in data.dataset[column]))
+    of_rows = data.passages
 
     def compute() -> None:
         if not folder.exists():
@@ -114,7 +121,8 @@ def embed_passages(
     number_of = dict(zip(of_rows, numbers, strict=True))
     # Copied when written to, which never happens: torch warns of what it may not write to.
     vectors = torch.from_numpy(np.load(folder / "vectors.npy", mmap_mode="c"))
-    return FixedPassages(number_of, vectors, _known_pairs(model, data, number_of))
+    shared = data.translated.shared_numbers(number_of) if data.translated else {}
+    return FixedPassages(number_of, vectors, _known_pairs(model, data, number_of), shared)
 
 
 def _embed(base: SentenceTransformer, texts: list[str], folder: Path, cache: Path | None) -> None:

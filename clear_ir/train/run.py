@@ -41,7 +41,7 @@ from clear_ir.encode.two_encoders import join_encoders, side_of
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 from clear_ir.loss.dropout import fast_dropout
-from clear_ir.train.base_embeddings import embed_english
+from clear_ir.train.base_embeddings import embed_english, has_known_base
 from clear_ir.train.corpus import PassageSource, candidate_passages
 from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.fixed_passages import embed_passages
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+
+    from clear_ir.mine.pools import CorpusCounts
 
 
 #: The file that marks a model folder as made by `clear-ir train`.
@@ -134,8 +136,9 @@ def train_model(  # noqa: PLR0913, keyword arguments
         torch.manual_seed(settings.seed)
         model, base = _load(model_name, settings, trust_remote_code)
         settings, precision = _choose_precision(model, settings, folder)
-        evaluator = make_evaluator(data, settings, base)
         alone, read = settings.side == "queries", _base_columns(settings)
+        _check_guard(model_name, model, data, read)
+        evaluator = make_evaluator(data, settings, base)
         # Fixed passages are those of the encoder before distillation, so English is held there too.
         english = embed_english(model, data, folder.path / BASE_FILE, read) if read and alone else None
         if settings.distil_steps:
@@ -158,8 +161,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         log = _finished_log(trainer)
         log[0] |= {"vocabulary": vocabulary, "precision": precision, "cut": cut, **read_distilled(folder.distilled)}
-        log[0] |= {"fitted": data.notes} if data.notes else {}
-        log[0] |= {"corpus": asdict(counts)} if counts else {}
+        log[0] |= _notes_on_the_data(data, counts)
         log[0] |= {"dev": _judge(trainer, model, evaluator, lambda: _load(model_name, settings, trust_remote_code)[0])}
         model.model_card_data.training_logs = _card_log(log[1:])
         first_does(lambda: _write_model(join_encoders(model, base) if alone else model, folder, log))
@@ -179,6 +181,27 @@ def _load(
     limit_length(model, settings.max_seq_length)
     train_adapters(model)
     return model, base if alone else model
+
+
+def _check_guard(model_name: str, model: SentenceTransformer, data: TrainingData, read: set[str]) -> None:
+    """Refuse a guard that would hold translated passages where they are, instead of at their English originals."""
+    if data.translated and "positive" in read and not has_known_base(model):
+        raise InputError(
+            f"With passages in both languages, the guard cannot hold the passages of {model_name}, which cuts its "
+            "vectors or has routes; set the guard to 0.",
+            "guard",
+            "passage_languages",
+        )
+
+
+def _notes_on_the_data(data: TrainingData, corpus: CorpusCounts | None) -> dict[str, Any]:
+    """What the log says of the rows and of a corpus, where there is anything to say."""
+    notes = {
+        "fitted": data.notes,
+        "corpus": asdict(corpus) if corpus else None,
+        "passage_languages": data.translated.sentence() if data.translated else None,
+    }
+    return {name: note for name, note in notes.items() if note}
 
 
 def _finished_log(trainer: SentenceTransformerTrainer) -> list[dict[str, Any]]:

@@ -61,8 +61,8 @@ class TrainingSettings(Settings):
     """Weight of the cross term, with the loss clear: InfoNCE from the target-language query to the English passages.
     The forward term, from the English query, gets 1 - alpha - beta - gamma."""
     guard: float | None = None
-    """Weight of the guard term, with any loss. It keeps the embeddings of English texts near those before training.
-    None: 0.5 with the loss clear, 0 with the baselines."""
+    """Weight of the guard term, with any loss. It keeps the embeddings of English texts near those before training, and
+    draws a translated passage to that of its English original. None: 0.5 with the loss clear, 0 with the baselines."""
     distil: float = 0.0
     """Weight of the distil term, with any loss. It draws the target-language query to where the encoder before training
     has the English query."""
@@ -95,6 +95,10 @@ class TrainingSettings(Settings):
     """Exponent for the sampling named temperature. 0 is uniform, 1 is proportional."""
     batch_languages: Literal["mixed", "single"] = "mixed"
     """Languages in a batch. mixed: rows of any languages. single: rows of one language."""
+    passage_languages: Literal["english", "both"] = "english"
+    """Language of the passages of a row, its positive and its negatives. english: English. both: English in one epoch
+    and the target language in the next, or the other way round, as the seed draws for each row. A passage without a
+    cross_passage stays in English. A translation of a row's positive is never its negative."""
 
     epochs: float = Field(3.0, gt=0)
     """Passes over the rows. Ignored if max_steps is set."""

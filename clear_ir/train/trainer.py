@@ -6,23 +6,24 @@ import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
 from clear_ir.data.collection import Collection
 from clear_ir.data.files import InputError
 from clear_ir.data.splits import hold_out
 from clear_ir.data.texts import text_key
-from clear_ir.data.training_rows import TrainingRows, collect_held_out, language_of, training_columns
+from clear_ir.data.training_rows import TrainingRows, collect_held_out, holds_passages, language_of, training_columns
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import prompt_of
 from clear_ir.loss.vocabulary import used_vocabulary
 from clear_ir.train import verdict
 from clear_ir.train.fitting import fit_settings
+from clear_ir.train.passage_languages import TranslatedRows, translate_rows
 from clear_ir.train.processes import num_processes
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.step_bar import StepBar
@@ -55,6 +56,7 @@ class TrainingData:
         dev: The held-out questions, with all passages of the rows as pool; None if no rows are held out.
         settings: The settings as they fit the rows, see `clear_ir.train.fitting.fit_settings`.
         notes: What was changed in them, a sentence each.
+        translated: The rows with their passages in the target language, if these are trained too.
     """
 
     dataset: Dataset
@@ -64,6 +66,25 @@ class TrainingData:
     dev: Collection | None
     settings: TrainingSettings
     notes: list[str]
+    translated: TranslatedRows | None = None
+
+    @cached_property
+    def versions(self) -> Dataset:
+        """The rows, and behind them those with their passages in the target language."""
+        if self.translated is None:
+            return self.dataset
+        of_rows = [row for row, version in enumerate(self.translated.versions) if version is not None]
+        table = self.dataset[of_rows]
+        table |= {name: [record[name] for record in self.translated.records] for name in self.passage_columns}
+        return concatenate_datasets([self.dataset, Dataset.from_dict(table)])
+
+    @property
+    def version_numbers(self) -> list[int | None] | None:
+        """For each row, the number of its translated version in `versions`; None if passages are English alone."""
+        if self.translated is None:
+            return None
+        count = len(self.dataset)
+        return [None if version is None else count + version for version in self.translated.versions]
 
     @property
     def columns(self) -> list[str]:
@@ -73,12 +94,17 @@ class TrainingData:
     @property
     def passage_columns(self) -> list[str]:
         """The columns that hold passages."""
-        return [name for name in self.columns if _holds_passages(name)]
+        return [name for name in self.columns if holds_passages(name)]
+
+    @property
+    def passages(self) -> list[str]:
+        """The distinct passages, in all languages that are trained."""
+        return list(dict.fromkeys(text for column in self.passage_columns for text in self.versions[column]))
 
     @property
     def query_columns(self) -> list[str]:
         """The columns that hold queries, in any language."""
-        return [name for name in self.columns if not _holds_passages(name)]
+        return [name for name in self.columns if not holds_passages(name)]
 
 
 def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
@@ -92,8 +118,8 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
         The data, with the settings as they fit the rows.
 
     Raises:
-        InputError: If the rows that remain do not fill a batch of two, or a term of the loss needs as many negative
-            queries as negative passages and the rows have not.
+        InputError: If the rows that remain do not fill a batch of two, a term of the loss needs as many negative
+            queries as negative passages and the rows have not, or they lack translated passages that are asked for.
     """
     records = _one_wording(rows)
     train, dev = hold_out(
@@ -109,14 +135,16 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
             f"The {pairing.name} term needs as many negative queries as negative passages; the rows have {queries} and "
             f"{negatives}. Mine both, or set {pairing.weight} to 0."
         )
-    table: dict[str, list[Any]] = {
-        column: [record[column] for record in train] for column in training_columns(negatives, queries)
-    }
+    columns = training_columns(negatives, queries)
+    table: dict[str, list[Any]] = {column: [record[column] for record in train] for column in columns}
+    both = settings.passage_languages == "both"
+    translated = translate_rows(train, records, columns) if both else None
     languages = sorted(set(langs)) if len(set(langs)) > 1 else []
     if languages:
         table["label"] = [languages.index(lang) for lang in langs]
-    dev_collection = collect_held_out(records, dev) if dev else None
-    return TrainingData(Dataset.from_dict(table), negatives, langs, languages, dev_collection, settings, notes)
+    dev_collection = collect_held_out(records, dev, translated=both) if dev else None
+    dataset = Dataset.from_dict(table)
+    return TrainingData(dataset, negatives, langs, languages, dev_collection, settings, notes, translated)
 
 
 def _one_wording(rows: TrainingRows) -> list[dict[str, str]]:
@@ -126,8 +154,12 @@ def _one_wording(rows: TrainingRows) -> list[dict[str, str]]:
     white space would make a text a negative of itself.
     """
     first: dict[str, str] = {}
+    columns = {*rows.columns, "cross_passage"}
     return [
-        record | {column: first.setdefault(text_key(record[column]), record[column]) for column in rows.columns}
+        {
+            column: first.setdefault(text_key(text), text) if column in columns else text
+            for column, text in record.items()
+        }
         for record in rows.records
     ]
 
@@ -139,6 +171,7 @@ def make_loss(
     languages: Sequence[str] = (),
     base_embeddings: tuple[Tensor, Tensor] | None = None,
     passages: FixedPassages | None = None,
+    same_passages: tuple[Tensor, Tensor] | None = None,
 ) -> CLEARLoss:
     """Make the loss that the settings name.
 
@@ -149,6 +182,7 @@ def make_loss(
         languages: Languages to log the loss of.
         base_embeddings: For guard and distil, see `CLEARLoss`.
         passages: The passages, where queries are trained alone.
+        same_passages: Which passages are translations of each other, see `CLEARLoss`.
 
     Returns:
         A `CLEARLoss`. The baselines are the same class with other weights.
@@ -169,6 +203,7 @@ def make_loss(
         "languages": languages,
         "divergence": settings.divergence,
         "base_embeddings": base_embeddings,
+        "same_passages": same_passages,
     }
     if passages is not None:
         arguments |= passages.loss_arguments() | {"candidates": settings.candidates, "candidate_seed": settings.seed}
@@ -199,7 +234,7 @@ def trained_vocabulary(
         return nullcontext("")
     columns = trained_columns(data, settings)
     return used_vocabulary(
-        model, data.dataset.select_columns(columns), column_prompts(model, columns), settings.weight_decay
+        model, data.versions.select_columns(columns), column_prompts(model, columns), settings.weight_decay
     )
 
 
@@ -276,6 +311,7 @@ def make_trainer(
         sampling=settings.sampling,
         temperature=settings.temperature,
         batch_languages=settings.batch_languages,
+        versions=data.version_numbers,
     )
     rows_per_step = settings.batch_size * num_processes()
     steps = settings.max_steps or max(1, round(settings.epochs * len(data.dataset) / rows_per_step))
@@ -305,17 +341,18 @@ def make_trainer(
     )
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    same = data.translated.shared_keys(model) if data.translated and not passages else None
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
-        train_dataset=data.dataset,
-        loss=make_loss(model, settings, data.num_negatives, data.languages, base_embeddings, passages),
+        train_dataset=data.versions,
+        loss=make_loss(model, settings, data.num_negatives, data.languages, base_embeddings, passages, same),
         evaluator=evaluator,
         data_collator=passages.collator(model, data.passage_columns, columns["prompts"]) if passages else None,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StepBar)
-    trainer.add_callback(EpochPlan(sampler(data.dataset, settings.batch_size, seed=settings.seed)))
+    trainer.add_callback(EpochPlan(sampler(data.versions, settings.batch_size, seed=settings.seed)))
     log_terms(trainer)
     return trainer
 
@@ -373,12 +410,8 @@ def column_arguments(model: SentenceTransformer, columns: list[str]) -> dict[str
     Returns:
         Values of `prompts` and `router_mapping`.
     """
-    routes = {column: "document" if _holds_passages(column) else "query" for column in columns}
+    routes = {column: "document" if holds_passages(column) else "query" for column in columns}
     return {"prompts": column_prompts(model, columns), "router_mapping": routes if routers(model) else {}}
-
-
-def _holds_passages(column: str) -> bool:
-    return column.startswith(("positive", "negative"))
 
 
 def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] | None:
@@ -392,5 +425,5 @@ def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, 
         The prompts of the columns that have one; None if no column has.
     """
     query, passage = prompt_of(model, "query"), prompt_of(model, "passage")
-    prompts = {column: passage if _holds_passages(column) else query for column in columns}
+    prompts = {column: passage if holds_passages(column) else query for column in columns}
     return {column: prompt for column, prompt in prompts.items() if prompt} or None

@@ -43,7 +43,7 @@ def measure_cut(model: SentenceTransformer, data: TrainingData) -> dict[str, flo
     limit = model.max_seq_length
     if not limit or math.isinf(limit):  # static embeddings read texts of any length
         return {}
-    passages = list(dict.fromkeys(text for column in data.passage_columns for text in data.dataset[column]))
+    passages = data.passages
     sample_of = {"sample_of": len(passages)} if len(passages) > CUT_SAMPLE else {}
     if sample_of:
         passages = random.Random(0).sample(passages, CUT_SAMPLE)
