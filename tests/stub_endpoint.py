@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 #: Faults that pass, and faults of an answer. After each of them the same question gets a good answer.
-PASSING = ["429", "429 seconds", "429 date", "500", "503", "broken body", "cut", "slow", "html"]
+PASSING = ["429", "429 seconds", "429 date", "500", "503", "broken body", "cut", "slow", "drip", "html"]
 OF_ANSWER = [
     "broken json", "wrong count", "more", "no choices", "no message", "duplicate", "refusal", "refusal field", "empty",
-    "null", "length", "list", "not text", "other numbers",
+    "null", "length", "list", "not text", "other numbers", "half character",
 ]  # fmt: skip
 
 
@@ -46,7 +46,7 @@ class Stub:
         self.times: list[float] = []
         self.running = self.most_at_once = 0
         self.lock = threading.Lock()
-        self.url = ""
+        self.url = self.refusal = ""
         self.tokens = 10  # that it says a text costs
 
 
@@ -105,7 +105,7 @@ def _handle(handler: BaseHTTPRequestHandler, stub: Stub) -> None:
     given = handler.headers.get("Authorization", "")
     if stub.key and given != f"Bearer {stub.key}":
         # Some proxies repeat the key that they refuse.
-        return _send(handler, 401, {"error": {"message": f"wrong key: {given}"}})
+        return _send(handler, 401, {"error": {"message": stub.refusal or f"wrong key: {given}"}})
     for name in stub.refused:
         if name in body or body.get("response_format", {}).get("type") == name:
             said = {"max_tokens": "'max_tokens' is not supported; use 'max_completion_tokens'"}
@@ -124,8 +124,8 @@ def _respond(
     if fault and fault[:3].isdigit():
         headers = {"429 seconds": "0.05", "429 date": formatdate(time.time() + 1, usegmt=True), "429 long": "4000"}
         return _send(handler, int(fault[:3]), {"error": {"message": f"no: {fault}"}}, headers.get(fault))
-    if fault == "slow":
-        return time.sleep(0.6)
+    if fault in ("slow", "drip"):
+        return _drip(handler) if fault == "drip" else time.sleep(0.6)
     if fault in ("html", "broken body"):
         return _raw(handler, *((502, "<html>bad gateway</html>") if fault == "html" else (200, '{"choices": [')))
     content = json.dumps(answers)
@@ -150,6 +150,17 @@ def _respond(
     return _send(handler, 200, document)
 
 
+def _drip(handler: BaseHTTPRequestHandler) -> None:
+    """Send a blank now and then, as servers do that keep a connection open."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    for _ in range(40):
+        handler.wfile.write(b" ")
+        time.sleep(0.05)
+    handler.close_connection = True
+
+
 def _spoil(fault: str, answers: dict[str, Any], choice: dict[str, Any], message: dict[str, Any]) -> None:
     """Damage an answer."""
     last = max(answers, key=int)
@@ -163,6 +174,7 @@ def _spoil(fault: str, answers: dict[str, Any], choice: dict[str, Any], message:
         "refusal": "I'm sorry, I can't help with that.",
         "empty": " ",
         "list": json.dumps(list(answers.values())),
+        "half character": json.dumps(answers | {last: "\ud800"}),
         "not text": json.dumps(answers | {last: 7}),
     }.get(fault, None if fault in ("null", "refusal field") else content)
     if fault == "refusal field":

@@ -31,6 +31,8 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 LONGEST_RETRY_AFTER = 300.0
 #: Requests that fail one after the other, each with all its repetitions, before the endpoint counts as broken.
 MOST_FAILURES = 8
+#: Bytes of a response; no answer to our questions is that long.
+LONGEST_RESPONSE = 2**24
 #: Tokens that a server's template may add to a request.
 TEMPLATE_TOKENS = 200
 #: Keys shorter than this, such as EMPTY, are no secrets. They may be words of a text, so they are not cut out of it.
@@ -215,6 +217,13 @@ class ChatEndpoint:
             InputError: If no question would get one: the endpoint cannot be reached or is broken, refuses the key or
                 does not know the model, or the limit of tokens is reached.
         """
+        try:
+            return self._ask_patiently(question)
+        except InputError:
+            self._stopped.set()  # other threads need not wait for their turn
+            raise
+
+    def _ask_patiently(self, question: Question) -> str:
         tries = 0
         while True:
             self._wait_for_turn()
@@ -253,7 +262,8 @@ class ChatEndpoint:
         url = f"{self.url}/chat/completions"
         assert self._client is not None, "ask within a with block"
         try:
-            response = self._client.post(url, json=body)
+            with self._client.stream("POST", url, json=body) as response:
+                text = self._without_key(self._read(response))
         except (library.ConnectError, library.ConnectTimeout) as error:
             if not self._health.answered:
                 raise InputError(
@@ -270,10 +280,20 @@ class ChatEndpoint:
             raise InputError(
                 f"{self.url} cannot be asked ({self._without_key(reason_of(error))}).", "endpoint"
             ) from None
-        text = self._without_key(response.text)
         if response.status_code != 200:
             self._refused(response.status_code, response.headers, text, body)
         return _parsed(text)
+
+    def _read(self, response: httpx.Response) -> str:
+        """The body of a response. The time limit is for all of it: some servers send blanks while they work."""
+        data, start = bytearray(), time.monotonic()
+        for chunk in response.iter_bytes():
+            data += chunk
+            if time.monotonic() - start > self.settings.answer_timeout:
+                raise _TryAgain(f"no answer within {self.settings.answer_timeout:g} s", is_cut=True)
+            if len(data) > LONGEST_RESPONSE:
+                raise _TryAgain(f"the response is longer than {LONGEST_RESPONSE:,} bytes", is_cut=True)
+        return data.decode("utf-8", "replace")
 
     def _refused(self, status: int, headers: Any, text: str, body: dict[str, Any]) -> None:
         """Raise what the status of a response means."""
@@ -287,9 +307,9 @@ class ChatEndpoint:
                 "key_variable",
             )
         if 300 <= status < 400:
-            target = str(headers.get("location", "another place"))[:200]
+            target = printable(self._without_key(str(headers.get("location", "another place"))))[:LONGEST_QUOTE]
             raise InputError(
-                f"{self.url} redirects to {self._without_key(target)}; texts and key are sent to the endpoint that "
+                f"{self.url} redirects to {target}; texts and key are sent to the endpoint that "
                 "you name alone, so name that one.",
                 "endpoint",
             )
@@ -425,7 +445,7 @@ def _content_of(document: Any) -> str:
             "the answer was cut at its limit of tokens; raise thinking_tokens if the model thinks before it answers"
         )
     if not isinstance(content, str) or not content.strip():
-        refusal = message.get("refusal")
+        refusal = printable(str(message.get("refusal") or ""))[:LONGEST_QUOTE]
         raise NoAnswer(f"the model refused: {refusal}" if refusal else "the answer is empty")
     return content
 
@@ -446,4 +466,9 @@ def _message_of(text: str) -> str:
         said = error.get("message", "") if isinstance(error, dict) else error
     except (ValueError, RecursionError):
         said = "" if "<html" in text.lower() else text
-    return " ".join(str(said).split())[:LONGEST_QUOTE]
+    return printable(str(said))[:LONGEST_QUOTE]
+
+
+def printable(text: str) -> str:
+    """A text of a server on one line, without what a terminal would obey or could not print."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -8,7 +8,7 @@ from typing import Any
 from clear_ir.data.files import InputError
 from clear_ir.data.languages import english_name
 from clear_ir.translate.chat_endpoint import ChatEndpoint
-from clear_ir.translate.numbered_requests import NumberedRequests, Task, Unusable
+from clear_ir.translate.numbered_requests import NumberedRequests, Task, usable_text
 from clear_ir.translate.prompts import fill, shipped_prompt
 from clear_ir.translate.settings import EndpointSettings
 from clear_ir.translate.translator import Choice, Translator
@@ -65,7 +65,7 @@ class EndpointTranslator:
             fill(self._prompt, source=english_name(source), language=english_name(lang), code=lang),
             {"type": "string"},
             f"the text in {english_name(lang)}",
-            _read_text,
+            usable_text,
             lambda text: TOKENS_PER_BYTE * len(text.encode()),
         )
         requests = NumberedRequests(self.endpoint)
@@ -73,9 +73,3 @@ class EndpointTranslator:
             if answer.problem:
                 self.problems[texts[answer.number]] = answer.problem
             yield answer.number, answer.text
-
-
-def _read_text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise Unusable("the answer holds no text for it")
-    return value.strip()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clear_ir.data.files import InputError, parse_json
-from clear_ir.translate.chat_endpoint import ChatEndpoint, NoAnswer, Question
+from clear_ir.translate.chat_endpoint import ChatEndpoint, NoAnswer, Question, printable
 from clear_ir.translate.worker_threads import run_jobs
 
 #: A model that gives no usable answer to the first so many texts is taken to be unfit, unless there are few texts:
@@ -208,10 +208,31 @@ def read_numbered(answer: str, count: int) -> list[Any]:
     return [values[number] for number in numbers]
 
 
+def usable_text(value: Any) -> str:
+    """A text in an answer, on one line.
+
+    Args:
+        value: What stands where a text should be.
+
+    Returns:
+        The text.
+
+    Raises:
+        Unusable: If it is none, is empty, or holds half of a character that no file can hold.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise Unusable("the answer holds no text for it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Unusable("the answer holds half of a character") from None
+    return " ".join(value.split())
+
+
 def _numbers(texts: Sequence[Any]) -> list[str]:
     return [str(number) for number in range(1, len(texts) + 1)]
 
 
 def _quote(text: str) -> str:
-    text = " ".join(text.split())
+    text = printable(text)
     return repr(text if len(text) <= 80 else f"{text[:80]}…")

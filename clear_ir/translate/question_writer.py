@@ -10,7 +10,7 @@ from typing import Any
 from clear_ir.data.files import InputError, check_exists, not_utf8
 from clear_ir.data.languages import english_name
 from clear_ir.translate.chat_endpoint import ChatEndpoint
-from clear_ir.translate.numbered_requests import NumberedRequests, Task, Unusable
+from clear_ir.translate.numbered_requests import NumberedRequests, Task, Unusable, usable_text
 from clear_ir.translate.prompts import fill, shipped_prompt
 
 #: Tokens of an answer for one question in both languages: a tokenizer may make a token of each byte.
@@ -98,11 +98,9 @@ class QuestionWriter:
         value = [value] if isinstance(value, dict) else value
         pairs = []
         for question in value if isinstance(value, list) else []:
-            found = [question.get(key) for key in ("en", lang)] if isinstance(question, dict) else []
-            pair = [" ".join(text.split()) for text in found if isinstance(text, str) and text.strip()]
-            if len(pair) < 2:
+            if not isinstance(question, dict):
                 raise Unusable("the answer has a question that is not in both languages")
-            pairs.append(pair)
+            pairs.append([usable_text(question.get(key)) for key in ("en", lang)])
         if not pairs:
             raise Unusable("the answer has no question for it")
         return json.dumps(pairs[: self.num_queries], ensure_ascii=False)

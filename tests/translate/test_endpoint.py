@@ -66,8 +66,8 @@ def test_after_each_fault_all_is_as_without(fault):
 
 def test_100_faults_at_random():
     draw = random.Random(0)
-    faults = [fault for fault in (PASSING + OF_ANSWER) * 5 if fault not in ("slow", "429 date")]
-    faults += ["slow", "429 date"]
+    faults = [fault for fault in (PASSING + OF_ANSWER) * 5 if fault not in ("slow", "drip", "429 date")]
+    faults += ["slow", "drip", "429 date"]
     draw.shuffle(faults)
     faults = faults[:100]
 
@@ -197,10 +197,36 @@ def test_a_model_that_answers_nothing_usable_is_named():
     assert len(stub.asked) < 30
 
 
-def test_a_run_that_is_broken_off_leaves_no_thread_behind():
+def test_an_error_ends_the_waits_of_other_threads(monkeypatch):
+    monkeypatch.setattr(chat_endpoint, "FIRST_WAIT", 30)
+    begun = time.monotonic()
+
+    def fault(number, texts):
+        if number == 0:
+            time.sleep(0.1)
+            return "402"
+        return "503"
+
+    with served(Stub(fault=fault)) as stub, pytest.raises(InputError, match="used up"):
+        list(translator_of(stub).translate(TEXTS, "de"))
+    assert time.monotonic() - begun < 10
+
+
+def test_what_a_server_says_cannot_reach_the_terminal():
+    said = "\x1b[2J\ud800 new\nline " + "x" * 500
+    with served(Stub(key=KEY)) as stub:
+        stub.refusal = said
+        with pytest.raises(InputError) as error:
+            translations(translator_of(stub))
+    assert "[2J new line xxx" in str(error.value)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 500
+
+
+def test_a_run_that_is_broken_off_leaves_no_thread_behind(monkeypatch):
     with served(Stub(fault=lambda number, texts: "429" if number > 1 else None)) as stub:
         translator = translator_of(stub)
-        chat_endpoint.FIRST_WAIT = 60
+        monkeypatch.setattr(chat_endpoint, "FIRST_WAIT", 60)
         before = threading.active_count()
         made = translator.translate(TEXTS, "de")
         next(made)
