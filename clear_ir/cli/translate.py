@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +36,10 @@ def translate(
         str | None,
         typer.Option(help="URL of an OpenAI-compatible chat endpoint, such as http://localhost:8000/v1."),
     ] = None,
+    passages: Annotated[
+        bool,
+        typer.Option("--passages", help="Translate the passages, too, so that every direction is trained and tested."),
+    ] = False,
     recipe: Recipe = None,
     mapping: Map = None,
     as_json: AsJson = False,
@@ -51,7 +56,7 @@ def translate(
     from clear_ir.translate.output import hold_outputs, rejected_file, write_outputs
     from clear_ir.translate.samples import side_by_side
     from clear_ir.translate.store import TranslationStore
-    from clear_ir.translate.translation import translate_rows
+    from clear_ir.translate.translation import translate_passages, translate_rows
     from clear_ir.translate.translator import Choice
 
     chosen = load_recipe(recipe, flags)
@@ -63,8 +68,11 @@ def translate(
         choice = Choice(model or "", settings, command, endpoint, chosen.endpoint, trust_remote_code)
         translator = load_translator(choice)
         store = TranslationStore(None if settings.no_cache else settings.cache or default_cache("translations"))
-        made = translate_rows(english, langs, translator, store, judge_for(choice, translator, store))
+        judge = judge_for(choice, translator, store)
+        made = translate_rows(english, langs, translator, store, judge)
         made.check_usable()
+        if passages:
+            translate_passages(made, translator, store, judge)
         how = {
             "translator": {lang: translator.identity(lang) for lang in langs},
             "checks": checks_of(choice),
@@ -78,10 +86,26 @@ def translate(
         typer.echo(note)
     typer.echo(side_by_side(made.rows))
     for lang, counts in document["languages"].items():
-        known = f", {made.num_known[lang]} of them by an earlier run" if made.num_known[lang] else ""
-        typer.echo(f"{lang}: {counted(counts['texts'], 'query', 'queries')} translated{known}.")
-        for reason, count in counts["left out"].items():
-            typer.echo(f"{lang}: {counted(count, 'translation')} left out: {reason}.")
+        _print_counts(lang, counts, made.num_known[lang])
     if left_out := len(made.rejected) + len(unread.reasons):
         typer.echo(f"Left out: {left_out}; {rejected_file(out)} says why.")
     print_result(f"{counted(len(made.rows), 'parallel row')}: {out}", after_translate(out))
+
+
+def _print_counts(lang: str, counts: Mapping[str, Any], num_known: int) -> None:
+    """Say what was translated into a language, and what was left out.
+
+    Args:
+        lang: The language.
+        counts: What `clear_ir.translate.translation.TranslatedRows.counts` says of it.
+        num_known: Queries that an earlier run had translated.
+    """
+    known = f", {num_known} of them by an earlier run" if num_known else ""
+    typer.echo(f"{lang}: {counted(counts['texts'], 'query', 'queries')} translated{known}.")
+    for reason, count in counts["left out"].items():
+        typer.echo(f"{lang}: {counted(count, 'translation')} left out: {reason}.")
+    if "passages" in counts:
+        rows = f"{counts['rows with cross_passage']} of {counted(counts['rows'], 'row')}"
+        typer.echo(f"{lang}: {counted(counts['passages'], 'passage')} translated; {rows} have a cross_passage.")
+        for reason, count in counts["passages left out"].items():
+            typer.echo(f"{lang}: {counted(count, 'passage')} left in English: {reason}.")

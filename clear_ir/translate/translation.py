@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
@@ -30,7 +30,9 @@ class Rejected:
         translation: Its translation; empty if there is none.
         lang: The language.
         reason: Why it is not used.
-        rows: Ids of the rows that have the text, and are left out.
+        rows: Ids of the rows that have the text. If it is their query they are left out, if it is their passage they
+            have no translated one.
+        column: What the text is: `query` or `passage`.
     """
 
     text: str
@@ -38,6 +40,7 @@ class Rejected:
     lang: str
     reason: str
     rows: list[str]
+    column: Literal["query", "passage"] = "query"
 
 
 @dataclass
@@ -49,12 +52,14 @@ class TranslatedRows:
         rejected: The translations that are not used.
         num_texts: Distinct texts by language.
         num_known: Those of them that an earlier run had translated, by language.
+        num_passages: Distinct passages by language; empty if they were not translated.
     """
 
     rows: list[ParallelRow] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     num_texts: dict[str, int] = field(default_factory=dict)
     num_known: dict[str, int] = field(default_factory=dict)
+    num_passages: dict[str, int] = field(default_factory=dict)
 
     def check_usable(self) -> None:
         """Refuse translations of which all are rejected.
@@ -70,15 +75,25 @@ class TranslatedRows:
             )
 
     def counts(self) -> dict[str, dict[str, Any]]:
-        """By language: distinct texts, rows, and the number of translations left out by reason."""
+        """By language: distinct texts, rows, and what was left out by reason; and the same of passages."""
         rows = Counter(row.lang for row in self.rows)
-        reasons = {lang: Counter[str]() for lang in self.num_texts}
-        for each in self.rejected:
-            reasons[each.lang][each.reason.partition(":")[0]] += 1
-        return {
-            lang: {"texts": count, "rows": rows[lang], "left out": dict(sorted(reasons[lang].items()))}
+        translated = Counter(row.lang for row in self.rows if row.cross_passage)
+        counts: dict[str, dict[str, Any]] = {
+            lang: {"texts": count, "rows": rows[lang], "left out": self._reasons(lang, "query")}
             for lang, count in self.num_texts.items()
         }
+        for lang, count in self.num_passages.items():
+            counts[lang] |= {
+                "passages": count,
+                "rows with cross_passage": translated[lang],
+                "passages left out": self._reasons(lang, "passage"),
+            }
+        return counts
+
+    def _reasons(self, lang: str, column: str) -> dict[str, int]:
+        """How often each reason came for the texts of a column."""
+        of_column = [each for each in self.rejected if each.lang == lang and each.column == column]
+        return dict(sorted(Counter(each.reason.partition(":")[0] for each in of_column).items()))
 
 
 def translate_rows(
@@ -111,18 +126,79 @@ def translate_rows(
     for lang in langs:
         found, num_known = translate_texts(texts, lang, translator, store, show_progress)
         made.num_texts[lang], made.num_known[lang] = len(texts), num_known
-        reasons = {text: kept.problem for text, kept in found.items() if kept.problem}
-        good = {text: kept.text for text, kept in found.items() if not kept.problem}
-        reasons |= dict(judge(good, lang)) if judge else {}
-        left_out: dict[str, list[str]] = {text: [] for text in texts if text in reasons}
+        good, rejected = judge_translations(found, texts, lang, judge)
         for row in rows:
             row_id = f"{row.id}-{lang}"
-            if row.query in reasons:
-                left_out[row.query].append(row_id)
+            if row.query in rejected:
+                rejected[row.query].rows.append(row_id)
             else:
                 made.rows.append(ParallelRow(row_id, row.query, row.passage, row.passage_id, good[row.query], lang))
-        made.rejected += [Rejected(text, found[text].text, lang, reasons[text], ids) for text, ids in left_out.items()]
+        made.rejected += rejected.values()
     return made
+
+
+def translate_passages(
+    made: TranslatedRows,
+    translator: Translator,
+    store: TranslationStore,
+    judge: Judge | None = None,
+    show_progress: bool = True,
+) -> None:
+    """Translate the passages of parallel rows, too.
+
+    A passage whose translation is bad stays in English: its rows have no `cross_passage`.
+
+    Args:
+        made: What `translate_rows` gave. Its rows get their `cross_passage`, and what was left out is added.
+        translator: Translates.
+        store: Keeps translations, and has those of earlier runs.
+        judge: As for `translate_rows`.
+        show_progress: Show a bar with rate and remaining time for each language.
+
+    Raises:
+        InputError: If the translator fails.
+    """
+    for lang in made.num_texts:
+        texts = list(dict.fromkeys(row.passage for row in made.rows if row.lang == lang))
+        found, _ = translate_texts(texts, lang, translator, store, show_progress, work="Translating passages")
+        good, rejected = judge_translations(found, texts, lang, judge, "passage")
+        made.num_passages[lang] = len(texts)
+        for place, row in enumerate(made.rows):
+            if row.lang != lang:
+                continue
+            if row.passage in rejected:
+                rejected[row.passage].rows.append(row.id)
+            else:
+                made.rows[place] = replace(row, cross_passage=good[row.passage])
+        made.rejected += rejected.values()
+
+
+def judge_translations(
+    found: Mapping[str, Kept],
+    texts: Sequence[str],
+    lang: str,
+    judge: Judge | None,
+    column: Literal["query", "passage"] = "query",
+) -> tuple[dict[str, str], dict[str, Rejected]]:
+    """Tell good translations from bad ones.
+
+    Args:
+        found: The translations by text.
+        texts: The texts.
+        lang: The language.
+        judge: Finds bad translations. None: those that have a problem are bad.
+        column: What the texts are.
+
+    Returns:
+        The good translations by text, and the bad ones by text, in the order of the texts and without rows yet.
+    """
+    reasons = {text: kept.problem for text, kept in found.items() if kept.problem}
+    good = {text: kept.text for text, kept in found.items() if not kept.problem}
+    reasons |= dict(judge(good, lang)) if judge else {}
+    rejected = {
+        text: Rejected(text, found[text].text, lang, reasons[text], [], column) for text in texts if text in reasons
+    }
+    return good, rejected
 
 
 def translate_texts(

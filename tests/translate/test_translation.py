@@ -294,6 +294,7 @@ def test_what_was_left_out_is_written(run, tmp_path, own):
         "lang": "de",
         "reason": "the command gave an empty line",
         "rows": ["6-de"],
+        "column": "query",
     }
     assert left_out[1]["reason"] == "'question' is null or empty"
     own.write_text("".join(own.read_text().splitlines(keepends=True)[:-1]))
