@@ -20,6 +20,7 @@ from clear_ir.loss.terms import TERMS
 from clear_ir.recipes.recipe import STAGES
 from clear_ir.report.figures import bar_chart
 from clear_ir.report.tables import Table, definitions_table
+from clear_ir.translate.quality import CHECKS
 
 RESULTS = generated.ROOT / "benchmarks" / "results"
 
@@ -248,6 +249,97 @@ def alignment_table(name: str) -> str:
     return f"{table.markdown()}\n{' '.join(filter(None, sentences))}"
 
 
+def checks_table() -> str:
+    """What each check looks for, and the share of human translations that it rejects."""
+    data = load("translation-checks")["data"]
+    rows = []
+    for check in CHECKS:
+        shares = [f"{100 * of['rejected'][check.name]:.2f}" for of in data.values()]
+        rows.append([check.name, check.meaning, *shares])
+    rows.append(["all", "", *(f"{100 * sum(of['rejected'].values()):.2f}" for of in data.values())])
+    worst, name, lang = max(
+        (share, name, lang)
+        for of in data.values()
+        for lang, shares in of["rejected by language"].items()
+        for name, share in shares.items()
+    )
+    counts = ", ".join(f"{of['translations']:,} of {name}" for name, of in data.items())
+    return (
+        f"{Table(['check', 'a translation is left out if', *(f'{name}, %' for name in data)], rows, 2).markdown()}\n"
+        f"Human translations that a check rejects: {counts}. The most that one check rejects of one language is "
+        f"{100 * worst:.1f} % ({name}, {lang})."
+    )
+
+
+def faults_table() -> str:
+    """The share of faults made on purpose that the checks find."""
+    data = load("translation-checks")["data"]
+    faults = next(iter(data.values()))["faults found"]
+    rows = [[fault, *(f"{100 * of['faults found'][fault]:.0f}" for of in data.values())] for fault in faults]
+    return (
+        f"{Table(['instead of the translation', *(f'{name}, %' for name in data)], rows).markdown()}\n"
+        "Share that the checks find. Numbers of one digit are not compared, as they are often written as words."
+    )
+
+
+def agreement_table() -> str:
+    """The share of human translations that an encoder finds not similar to their queries, by language."""
+    document = load("translation-checks")
+    data = document["agreement"]
+    langs = sorted({lang for shares in data.values() for lang in shares})
+
+    def cell(shares: dict[str, float | None], lang: str) -> str:
+        if lang not in shares:
+            return ""
+        share = shares[lang]
+        return "refused" if share is None else f"{100 * share:.1f}"
+
+    rows = [[lang, *(cell(shares, lang) for shares in data.values())] for lang in langs]
+    return (
+        f"{Table(['language', *(f'{name}, %' for name in data)], rows).markdown()}\n"
+        f"Human translations that multilingual-e5-small ({document['note']}) finds no more similar to their question "
+        "than 95 % of those of other questions."
+    )
+
+
+def translation_table() -> str:
+    """What an encoder learns from translated rows, and from human ones."""
+    data = load("translation")
+    foreign, english = data["queries"]
+    head = [
+        "rows",
+        *(f"{training}, {d}" for training in data["trainings"] for d in (foreign, english)),
+        f"align, {foreign}",
+    ]
+    base = data["base"]
+    rows = [["base", *(f"{100 * base[d]:.1f}" for _ in data["trainings"] for d in (foreign, english)), ""]]
+    for source, of in data["sources"].items():
+        cells = []
+        for training in data["trainings"].values():
+            differences = {(d["model"], d["direction"]): d for d in training["against base"]}
+            cells += [value_and_change(differences[source, direction]) for direction in (foreign, english)]
+        rows.append([source, *cells, f"{100 * of['align'][foreign]:.1f}"])
+    samples = [["English", data["english sample"]], *([name, of["sample"]] for name, of in data["sources"].items())]
+    seeds = "; ".join(
+        f"{training}: {len(next(iter(of['scores'].values())))} seeds" for training, of in data["trainings"].items()
+    )
+    against = [
+        f"{d['model']} {100 * (d['value'] - d['base']):+.1f} (p {d['p_holm']:.3f}, {training})"
+        for training, of in data["trainings"].items()
+        for d in of["against human"]
+        if d["direction"] == foreign
+    ]
+    return (
+        f"{Table(head, rows).markdown()}\n"
+        f"nDCG@10 x 100, means over seeds ({seeds}), the change from the base in brackets; * p < .05 (paired permutation "
+        f"test over questions, Holm). {data['queries'][foreign]} test questions, {data['pool'][foreign]} passages, "
+        f"{data['sources']['human']['rows']} rows. {data['apertium']}; {data['word list']['name']}, "
+        f"{data['word list']['phrases']:,} phrases. On {data['machine']}.\n\n"
+        f"Against human rows, {foreign}: {'; '.join(against)}.\n\n"
+        f"{Table(['rows', 'the first question'], samples, 2).markdown()}"
+    )
+
+
 def encoding_table() -> str:
     data = load("encoding-speed")
     rows = [
@@ -325,6 +417,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "encoding-speed": encoding_table,
     "alignment-afriqa": partial(alignment_table, "AfriQA"),
     "alignment-xquad": partial(alignment_table, "XQuAD"),
+    "translation": translation_table,
+    "translation-checks": checks_table,
+    "translation-faults": faults_table,
+    "translation-agreement": agreement_table,
     "baselines": baselines_table,
     "mteb-speed": mteb_table,
     "quickstart": quickstart_table,

@@ -60,9 +60,9 @@ _MIN_IN_SCRIPT = 0.3
 #: By how much the detector has to prefer another language: a difference of logarithms of probabilities.
 _MIN_MARGIN = 20.0
 _MIN_DETECTED = 24  # characters
-#: Length of the translation divided by that of the source, in characters, from short texts to long ones.
-_LENGTHS, _LENGTHS_WITHOUT_ALPHABET = (0.33, 3.0), (0.08, 1.0)
-_LENGTH_SLACK = 8  # characters that come on top: in short texts a word more is a large share
+#: Length of the translation divided by that of the source, in characters.
+_LENGTHS, _LENGTHS_WITHOUT_ALPHABET = (0.5, 2.5), (0.2, 1.0)
+_LENGTH_SLACK = 6  # characters, more or fewer: in short texts a word more is a large share
 _WITHOUT_ALPHABET = frozenset({"zh", "ja", "yue", "wuu"})
 #: Something four times in a row; or of ten characters, twice, as the whole text.
 _LOOP = re.compile(r"(.{2,60}?)\1{3,}")
