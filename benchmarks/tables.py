@@ -331,9 +331,9 @@ def translation_table() -> str:
     ]
     return (
         f"{Table(head, rows).markdown()}\n"
-        f"nDCG@10 x 100, means over seeds ({seeds}), the change from the base in brackets; * p < .05 (paired permutation "
-        f"test over questions, Holm). {data['queries'][foreign]} test questions, {data['pool'][foreign]} passages, "
-        f"{data['sources']['human']['rows']} rows. {data['apertium']}; {data['word list']['name']}, "
+        f"nDCG@10 x 100, means over seeds ({seeds}), the change from the base in brackets; * p < .05 (paired "
+        f"permutation test over questions, Holm). {data['queries'][foreign]} test questions, {data['pool'][foreign]} "
+        f"passages, {data['sources']['human']['rows']} rows. {data['apertium']}; {data['word list']['name']}, "
         f"{data['word list']['phrases']:,} phrases. On {data['machine']}.\n\n"
         f"Against human rows, {foreign}: {'; '.join(against)}.\n\n"
         f"{Table(['rows', 'the first question'], samples, 2).markdown()}"

@@ -20,7 +20,9 @@ from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.records import read_records
 from clear_ir.data.texts import BrokenText, text_key, text_of
 
-PARALLEL_COLUMNS = ("id", "query", "passage", "passage_id", "cross_query", "lang", "cross_passage")
+PARALLEL_COLUMNS = ("id", "query", "passage", "passage_id", "cross_query", "lang", "cross_passage", "translated_by")
+#: Columns that a file may lack.
+OPTIONAL_COLUMNS = ("cross_passage", "translated_by")
 
 #: Our name of each role in `clear_ir.data.column_names.ROLES`, and of what else a row can have.
 PARALLEL_NAMES = {column: column for column in PARALLEL_COLUMNS}
@@ -32,7 +34,8 @@ _SAMPLE = 200  # records, from which columns are guessed
 class ParallelRow:
     """An English query, its English passage and the query in the target language `lang`.
 
-    `cross_passage` is the passage in the target language; empty if there is none.
+    `cross_passage` is the passage in the target language; empty if there is none. `translated_by` says which translator
+    made the query in the target language; empty if that is not known, or people asked it.
     """
 
     id: str
@@ -42,6 +45,7 @@ class ParallelRow:
     cross_query: str
     lang: str
     cross_passage: str = ""
+    translated_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -282,7 +286,8 @@ class _ParallelReader:
             of_passage = passage_id or "p-" + hash_of(text_key(passage))[:12]
             check_id(of_passage, f"{where}: the {self.names.get('passage_id', 'passage_id')}")
             queries = values["cross_query"], values["lang"]
-            self.rows.append(ParallelRow(row_id, values["query"], passage, of_passage, *queries, translated))
+            made_by = self._text(record, "translated_by", where) or ""
+            self.rows.append(ParallelRow(row_id, values["query"], passage, of_passage, *queries, translated, made_by))
 
     def _passages(self, record: Mapping[str, Any], column: str, where: str) -> list[str | None]:
         """The texts in a column of passages; one None if the file has no such column."""
@@ -297,23 +302,22 @@ class _ParallelReader:
 
 
 def write_parallel_rows(path: Path, rows: Iterable[ParallelRow]) -> None:
-    """Write parallel rows as JSON Lines. If none has a `cross_passage`, the file has no such column."""
-    records = [asdict(row) for row in rows]
-    write_jsonl(path, with_optional_column(records, "cross_passage"))
+    """Write parallel rows as JSON Lines. If none has one of `OPTIONAL_COLUMNS`, the file has no such column."""
+    write_jsonl(path, with_optional_columns([asdict(row) for row in rows]))
 
 
-def with_optional_column(records: Sequence[dict[str, Any]], column: str) -> Sequence[dict[str, Any]]:
-    """Records of one file, which all have the column or all lack it: those that have no text in it have null.
+def with_optional_columns(records: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Records of one file, which all have each of `OPTIONAL_COLUMNS` or all lack it: without a text they have null.
 
     Args:
         records: The records; each is changed.
-        column: The column.
     """
-    has_any = any(record.get(column) for record in records)
-    for record in records:
-        text = record.pop(column, None) or None
-        if has_any:
-            record[column] = text
+    for column in OPTIONAL_COLUMNS:
+        has_any = any(record.get(column) for record in records)
+        for record in records:
+            text = record.pop(column, None) or None
+            if has_any:
+                record[column] = text
     return records
 
 

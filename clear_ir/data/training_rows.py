@@ -92,8 +92,8 @@ class TrainingRows:
         columns: The columns that the loss reads, in its order.
         num_negatives: Negative passages per row.
         num_neg_queries: Negative target-language queries per row.
-        records: The rows: the texts of `columns`, and `lang`, `id`, `passage_id` and `cross_passage` where the file has
-            them.
+        records: The rows: the texts of `columns`, and `lang`, `id`, `passage_id`, `cross_passage` and `translated_by`
+            where the file has them.
         notes: What was dropped because rows have different numbers of negatives, a sentence each.
     """
 
@@ -153,9 +153,9 @@ def read_training_rows(path: Path, mapping: Mapping[str, str] | None = None) -> 
         mapping: Our name of a column to the file's, where they differ: `{"anchor": "question"}`.
 
     Returns:
-        The rows, with `lang`, `id`, `passage_id` and `cross_passage` where the file has them. All have as many
-        negatives as most rows of the file: rows with fewer are left out, and what others have beyond that is dropped.
-        The notes count both.
+        The rows, with `lang`, `id`, `passage_id`, `cross_passage` and `translated_by` where the file has them. All have
+        as many negatives as most rows of the file: rows with fewer are left out, and what others have beyond that is
+        dropped. The notes count both.
 
     Raises:
         InputError: If a column is missing, a field is null or empty, a language is no code, a row's negatives are not
@@ -216,7 +216,7 @@ def _training_records(
             f"{where}: {dict(names)['cross_passage']!r} has {len(translated)} passages, but the row has "
             f"{len(positives)}; give one for each."
         )
-    extra = [name for name in ("lang", "id", "passage_id") if texts.get(name) is not None]
+    extra = [name for name in ("lang", "id", "passage_id", "translated_by") if texts.get(name) is not None]
     for positive, translation in zip(positives, translated, strict=True):
         texts["positive"] = positive
         record = {name: text for name in (*columns, *extra) if (text := texts[name]) is not None}

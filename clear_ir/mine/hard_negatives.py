@@ -11,7 +11,7 @@ import numpy as np
 
 from clear_ir.data.collection import Text
 from clear_ir.data.files import InputError
-from clear_ir.data.rows import ParallelRow, with_optional_column
+from clear_ir.data.rows import ParallelRow, with_optional_columns
 from clear_ir.data.training_rows import training_columns
 from clear_ir.encode.cross_encoder import PairScorer, load_cross_encoder
 from clear_ir.encode.text_encoder import TextEncoder
@@ -91,7 +91,8 @@ def mine_hard_negatives(
         scorer: The cross-encoder. None: it is loaded if the settings name one.
 
     Returns:
-        The training rows with `lang`, `id`, `passage_id` and, if any row has one, `cross_passage`; and statistics.
+        The training rows with `lang`, `id`, `passage_id` and, if any row has them, `cross_passage` and `translated_by`;
+        and statistics.
 
     Raises:
         InputError: If no row has enough candidates.
@@ -145,7 +146,7 @@ def mine_hard_negatives(
         cross_texts = [query_pools[row.lang].texts[j] for j in queries_of_rows.columns[i]]
         scores = passages.rescores[i].tolist() if settings.write_scores else []
         result.records.append(_training_row(row, texts, cross_texts, scores))
-    with_optional_column(result.records, "cross_passage")
+    with_optional_columns(result.records)
     if not result.records:
         raise InputError(
             f"None of the {len(rows)} rows has {settings.num_negatives} candidates on both sides; give more rows, "
@@ -169,6 +170,7 @@ def _training_row(row: ParallelRow, passages: list[str], queries: list[str], sco
     record: dict[str, Any] = dict(zip(training_columns(len(passages), len(queries)), values, strict=True))
     names = ["score_positive", *(f"score_negative_{i}" for i in range(1, len(passages) + 1))]
     record |= {"lang": row.lang, "id": row.id, "passage_id": row.passage_id, "cross_passage": row.cross_passage}
+    record["translated_by"] = row.translated_by
     return record | dict(zip(names, scores, strict=False))
 
 

@@ -55,6 +55,7 @@ from clear_ir.train.trainer import (
     split_rows,
     trained_vocabulary,
 )
+from clear_ir.train.translated_rows import translated_by
 from clear_ir.train.verdict import describe_cut, judge_run, measure_cut
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ def train_model(  # noqa: PLR0913, keyword arguments
         log[0] |= _notes_on_the_data(data, counts)
         log[0] |= {"dev": _judge(trainer, model, evaluator, lambda: _load(model_name, settings, trust_remote_code)[0])}
         model.model_card_data.training_logs = _card_log(log[1:])
-        first_does(lambda: _write_model(join_encoders(model, base) if alone else model, folder, log))
+        made_by = translated_by(rows.records)
+        first_does(lambda: _write_model(join_encoders(model, base) if alone else model, folder, log, made_by))
     return log
 
 
@@ -383,7 +385,9 @@ class RunFolder:
         return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
-def _write_model(model: SentenceTransformer, folder: RunFolder, log: list[dict[str, Any]]) -> None:
+def _write_model(
+    model: SentenceTransformer, folder: RunFolder, log: list[dict[str, Any]], made_by: Sequence[str]
+) -> None:
     """Write the model folder and remove the folder of the run."""
     partial = folder.path / "model"
     shutil.rmtree(partial, ignore_errors=True)  # a run that was killed while it wrote it
@@ -393,6 +397,9 @@ def _write_model(model: SentenceTransformer, folder: RunFolder, log: list[dict[s
         model.encode_document(["a"], show_progress_bar=False)
     model.save_pretrained(str(partial))
     prompts = ", ".join(f"{side} {prompt_of(model, side)!r}" for side in ("query", "passage"))
+    if made_by:
+        with (partial / "README.md").open("a", encoding="utf-8") as card:
+            card.write("\n".join(["\n## Queries that people did not ask\n", *(f"- {line}" for line in made_by), ""]))
     write_text(partial / RECIPE_FILE, f"{folder.recipe}# Prompts, of the encoder: {prompts}\n")
     write_jsonl(partial / LOG_FILE, log)
     if (folder.checkpoints / "runs").is_dir():

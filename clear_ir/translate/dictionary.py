@@ -54,7 +54,7 @@ class DictionaryTranslator:
     mixes_languages = True
 
     def __init__(self, list_name: str, words: WordList, share: float = 0.5, seed: int = 0) -> None:
-        self.name = f"code-switching with the word list {list_name}"
+        self.name = f"code-switching with the word list {list_name}, share {share:g}"
         self.problems: dict[str, str] = {}
         self._words, self._share, self._seed = words, share, seed
         self._longest = max(key.count(" ") + 1 for key in words)

@@ -132,7 +132,8 @@ def translate_rows(
             if row.query in rejected:
                 rejected[row.query].rows.append(row_id)
             else:
-                made.rows.append(ParallelRow(row_id, row.query, row.passage, row.passage_id, good[row.query], lang))
+                queries = row.query, row.passage, row.passage_id, good[row.query], lang
+                made.rows.append(ParallelRow(row_id, *queries, translated_by=translator.name))
         made.rejected += rejected.values()
     return made
 

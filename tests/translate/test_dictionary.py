@@ -154,7 +154,7 @@ def test_is_named_as_what_it_is(tmp_path, words):
     translator = load_translator(
         Choice(f"dictionary:{tmp_path / 'de.tsv'}", TranslationSettings(switch_share=0.25, seed=3))
     )
-    assert translator.name == "code-switching with the word list de.tsv"
+    assert translator.name == "code-switching with the word list de.tsv, share 0.25"
     identity = translator.identity("de")
     assert identity["method"] == "code-switching by a word list, not translation"
     assert (identity["share"], identity["seed"]) == (0.25, 3)
