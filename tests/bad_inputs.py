@@ -9,8 +9,9 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,15 @@ ODD_BYTES = [
 ENCODINGS = ["utf-16", "utf-32", "latin-1", "cp1252", "utf-8-sig"]
 
 
+_QUERIES = "queries --to sw --no-cache --endpoint {endpoint} --model stub"
+
+
 @dataclass(frozen=True)
 class Reader:
     """A command and the input that is damaged.
 
     Args:
-        arguments: Of the command; `{input}` is the damaged input.
+        arguments: Of the command; `{input}` is the damaged input, `{endpoint}` a chat endpoint.
         make: Makes a valid input at a path, a file or a folder, with the folder of shared inputs.
         damaged: Which files of the input are damaged; those of a folder by pattern.
         writes: Whether the command takes `--out`.
@@ -140,6 +144,27 @@ def _results(path: Path, shared: Path) -> None:
     write_jsonl(path / "train_log.jsonl", [*log, {"loss": 2.0, "clear/kl": 0.1, "step": 2}, {"step": 2}])
 
 
+def _passages(path: Path, _: Path) -> None:
+    write_jsonl(path, [{"id": str(i), "title": f"river {i}", "text": f"the river {i} is long"} for i in range(8)])
+
+
+def _prompt(path: Path, shared: Path) -> None:
+    _passages(shared / "passages.jsonl", shared)
+    path.write_text("Write {count} questions\n in English and {language} (language code {code}).\n: , \t\n")
+
+
+_RUNNING = ExitStack()
+
+
+@cache
+def _endpoint() -> str:
+    """The URL of a chat endpoint that writes questions, until the process ends."""
+    from stub_endpoint import Stub, served
+
+    questions = [{"en": "how long is it", "sw": "ni mrefu"}, {"en": "where is it", "sw": "iko wapi"}]
+    return _RUNNING.enter_context(served(Stub(lambda text, system: questions))).url
+
+
 READERS = {
     "parallel rows, JSON Lines": Reader("prepare jsonl --rows {input}.jsonl", _lines),
     "parallel rows, CSV": Reader("prepare jsonl --rows {input}.csv", _table),
@@ -155,6 +180,10 @@ READERS = {
     "aligned folder": Reader("align --model {input} --apply {shared}/vectors.npy", _aligned, "align.*"),
     "collection": Reader("evaluate --model {shared}/tiny --data {input} --no-cache", _collection, "*.jsonl"),
     "qrels": Reader("evaluate --model {shared}/tiny --data {input} --no-cache", _collection, "*.tsv"),
+    "passages, to write questions for": Reader(f"{_QUERIES} --passages {{input}}.jsonl", _passages),
+    "prompt, to write questions with": Reader(
+        f"{_QUERIES} --passages {{shared}}/passages.jsonl --prompt {{input}}.txt", _prompt
+    ),
     "recipe": Reader("recipe show {input}.yaml", _recipe, writes=False),
     "model folder": Reader("evaluate --model {input} --data {shared}/collection --no-cache", _model),
     "results, to compare": Reader("compare {shared}/results {input}", _results, writes=False),
@@ -262,7 +291,8 @@ def check_reader(name: str, shared: Path, folder: Path, count: int) -> Counter[s
     """
     reader, outcomes = READERS[name], Counter[str]()
     valid, damaged = folder / "valid", folder / "damaged"
-    arguments = reader.arguments.format(input=damaged / "in put", shared=shared)
+    endpoint = _endpoint() if "{endpoint}" in reader.arguments else ""
+    arguments = reader.arguments.format(input=damaged / "in put", shared=shared, endpoint=endpoint)
     suffix = reader.arguments.partition("{input}")[2].split(" ")[0]
     valid.mkdir()
     reader.make(valid / f"in put{suffix}", shared)

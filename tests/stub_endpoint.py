@@ -47,6 +47,7 @@ class Stub:
         self.running = self.most_at_once = 0
         self.lock = threading.Lock()
         self.url = self.refusal = ""
+        self.damage: Callable[[bytes], bytes] = lambda data: data  # of good responses
         self.tokens = 10  # that it says a text costs
 
 
@@ -127,7 +128,7 @@ def _respond(
     if fault in ("slow", "drip"):
         return _drip(handler) if fault == "drip" else time.sleep(0.6)
     if fault in ("html", "broken body"):
-        return _raw(handler, *((502, "<html>bad gateway</html>") if fault == "html" else (200, '{"choices": [')))
+        return _raw(handler, *((502, b"<html>bad gateway</html>") if fault == "html" else (200, b'{"choices": [')))
     content = json.dumps(answers)
     message: dict[str, Any] = {"role": "assistant", "content": content}
     choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": message}
@@ -147,7 +148,7 @@ def _respond(
     if not fault:
         with stub.lock:
             stub.answered += texts
-    return _send(handler, 200, document)
+    return _raw(handler, 200, stub.damage(json.dumps(document).encode()))
 
 
 def _drip(handler: BaseHTTPRequestHandler) -> None:
@@ -186,11 +187,10 @@ def _spoil(fault: str, answers: dict[str, Any], choice: dict[str, Any], message:
 
 
 def _send(handler: BaseHTTPRequestHandler, status: int, document: Any, retry_after: str | None = None) -> None:
-    _raw(handler, status, json.dumps(document), {"Retry-After": retry_after} if retry_after else {})
+    _raw(handler, status, json.dumps(document).encode(), {"Retry-After": retry_after} if retry_after else {})
 
 
-def _raw(handler: BaseHTTPRequestHandler, status: int, text: str, headers: dict[str, str] | None = None) -> None:
-    data = text.encode()
+def _raw(handler: BaseHTTPRequestHandler, status: int, data: bytes, headers: dict[str, str] | None = None) -> None:
     handler.send_response(status)
     for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
         handler.send_header(name, value)

@@ -97,7 +97,7 @@ def write_questions(
             if kept.problem:
                 made.rejected.append(Rejected(passage.text, "", lang, f"no question: {kept.problem}", []))
             else:
-                rows += _rows_of(passage, questions_of(kept.text), lang)
+                rows += _rows_of(passage, questions_of(kept.text), lang, writer.name)
         reasons = _faults(rows, judge) if judge else {}
         if ranks:
             reasons |= _not_found([row for row in rows if row.id not in reasons], ranks, settings.top_k)
@@ -124,9 +124,10 @@ def _draw(passages: Sequence[Text], settings: QuerySettings) -> list[Text]:
     return [passages[number] for number in sorted(drawn)]
 
 
-def _rows_of(passage: Text, questions: Sequence[tuple[str, str]], lang: str) -> Iterator[ParallelRow]:
+def _rows_of(passage: Text, questions: Sequence[tuple[str, str]], lang: str, made_by: str) -> Iterator[ParallelRow]:
     for number, (english, other) in enumerate(questions, start=1):
-        yield ParallelRow(f"{passage.id}-{lang}-{number}", english, passage.text, passage.id, other, lang)
+        row_id = f"{passage.id}-{lang}-{number}"
+        yield ParallelRow(row_id, english, passage.text, passage.id, other, lang, translated_by=made_by)
 
 
 def _faults(rows: Sequence[ParallelRow], judge: Judge) -> dict[str, str]:

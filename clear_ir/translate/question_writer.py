@@ -54,7 +54,7 @@ class QuestionWriter:
 
     def __init__(self, endpoint: ChatEndpoint, num_queries: int, prompt: str) -> None:
         self.endpoint, self.num_queries = endpoint, num_queries
-        self.name = endpoint.model
+        self.name = f"{endpoint.model}, which wrote both questions"
         self.problems: dict[str, str] = {}
         self._prompt = prompt
 

@@ -5,6 +5,9 @@ import threading
 import time
 
 import pytest
+from bad_inputs import damages
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from stub_endpoint import OF_ANSWER, PASSING, Stub, served
 
 from clear_ir.data.files import InputError
@@ -26,9 +29,9 @@ def _short_waits(monkeypatch):
     monkeypatch.delenv("CLEAR_IR_API_KEY", raising=False)
 
 
-def translator_of(stub, model="stub", **settings):
-    settings = {"texts_per_request": 4, "requests_at_once": 3, "answer_timeout": 0.3} | settings
-    return EndpointTranslator(stub.url, model, EndpointSettings(**settings))
+def translator_of(stub, model="stub", **options):
+    options = {"texts_per_request": 4, "requests_at_once": 3, "answer_timeout": 0.3} | options
+    return EndpointTranslator(stub.url, model, EndpointSettings(**options))
 
 
 def translations(translator, texts=TEXTS, lang="de"):
@@ -139,6 +142,25 @@ def test_parameters_that_a_server_does_not_know_are_left_out(refused):
         assert last["response_format"] == {"type": "json_object"}
     # It is learnt once: each thread may ask in vain before the first of them has learnt it.
     assert len(stub.asked) <= 6 + 3 * 3
+
+
+@settings(max_examples=100, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(damages(), min_size=1, max_size=2))
+def test_damaged_responses(changes):
+    """Each text gets its translation or a reason, whatever comes."""
+
+    def damage(data):
+        for change in changes:
+            data = change(data) if data is not None else None
+        return data or b""
+
+    with served(Stub()) as stub:
+        stub.damage = damage
+        translator = translator_of(stub, retries=0)
+        made = translations(translator, TEXTS[:2])
+    for number, text in made.items():
+        assert text or translator.problems[TEXTS[number]]
+        assert text.encode().decode() == text
 
 
 def test_words_around_json():

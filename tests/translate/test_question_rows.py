@@ -65,6 +65,7 @@ def test_each_passage_gets_questions_in_both_languages():
     row = made.rows[6]
     assert (row.query, row.passage, row.passage_id) == ("how long is river 3?", "the river 3 is long", "p3")
     assert (row.cross_query, row.lang) == ("mto 3 ni mrefu?", "sw")
+    assert row.translated_by == "stub, which wrote both questions"
     prompt = stub.bodies[0]["messages"][0]["content"]
     assert "Write 2 different questions" in prompt
     assert "in Swahili (language code sw)" in prompt
