@@ -60,7 +60,7 @@ DIRECTIONS = ["q-es.p-en", "q-en.p-en"]
 #: Ways to train: what differs from the quickstart's settings.
 TRAININGS: dict[str, dict[str, Any]] = {
     "queries alone": {
-        "side": "queries", "loss": "infonce", "distil": 5.0, "guard": 5.0, "scale": 30.0, "epochs": 10.0,
+        "side": "queries", "loss": "infonce", "distil": 5.0, "guard": 5.0, "scale": 30.0,
     },
     "both sides": {},
 }  # fmt: skip
@@ -168,12 +168,10 @@ def main() -> None:
     prepared = load_atlas([LANG])
     assert prepared.collection is not None
     words = read_word_list(given.word_list)
-    half, whole = (DictionaryTranslator(given.word_list.name, words, share) for share in (0.5, 1.0))
     sources = {
         HUMAN: (prepared.rows, {}),
         "Apertium": translated(prepared.rows, CommandTranslator("apertium -u eng-spa")),
-        "code-switching, half": translated(prepared.rows, half),
-        "code-switching, all": translated(prepared.rows, whole),
+        "code-switching": translated(prepared.rows, DictionaryTranslator(given.word_list.name, words)),
         NONE: ([replace(row, cross_query=row.query) for row in prepared.rows], {}),
     }
     trials = Trials(given.runs, with_english_passages(prepared.collection))

@@ -19,11 +19,16 @@ def report(
         Path | None,
         typer.Option(help="The collection that was evaluated, to show the texts of the queries that changed most."),
     ] = None,
+    translations: Annotated[
+        Path | None,
+        typer.Option(help="Rows that clear-ir translate made, to show some of them beside their English queries."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Report folder to make.")] = Path("report"),
     overwrite: Overwrite = False,
 ) -> None:
     """Write results as one HTML page, and their tables as Markdown."""
     from clear_ir.data.collection_files import read_collection
+    from clear_ir.data.rows import read_parallel_rows
     from clear_ir.evaluate.results import read_results, read_train_log
     from clear_ir.report.page import REPORT_FILE, render_report
 
@@ -31,7 +36,9 @@ def report(
     first, rest = read_results(base), [read_results(folder) for folder in folders]
     logs = {result.model: read_train_log(folder) for result, folder in zip(rest, folders, strict=True)}
     collection = read_collection(data, first.split) if data else None
-    render_report(out, first, rest, {model: log for model, log in logs.items() if log}, overwrite, collection)
+    translated = read_parallel_rows(translations)[0] if translations else []
+    logs = {model: log for model, log in logs.items() if log}
+    render_report(out, first, rest, logs, overwrite, collection, translated)
     if rest and not collection:
         typer.echo("With --data COLLECTION the report shows the queries that gained and lost most.")
     next_command = after_report(first.origin, [result.origin for result in rest], data)

@@ -5,6 +5,7 @@ To add a section, write a function that takes `Reported` and gives sections, and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from clear_ir.compare.comparison import (
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import parse_direction
 from clear_ir.data.output_files import new_folder, write_json, write_text
+from clear_ir.data.rows import ParallelRow
 from clear_ir.evaluate.measures import FAMILIES, MAIN_MEASURE, MAIN_MIXED_MEASURE, MEASURES, Measure
 from clear_ir.evaluate.results import Results
 from clear_ir.report import tables
@@ -30,6 +32,7 @@ from clear_ir.report.heatmap import Heatmap, heatmap
 from clear_ir.report.json_documents import comparison_document
 from clear_ir.report.query_changes import QueryChange, largest_changes
 from clear_ir.report.tables import Table
+from clear_ir.translate.samples import sample_rows
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 #: The file that marks a report folder.
@@ -55,6 +58,7 @@ class Section:
         figure: An SVG element, for the page.
         heatmaps: Tables in colours, for the page.
         changes: Queries that changed, for the page, and the names of the two models.
+        samples: Translated queries, for the page.
         folded: Whether the page shows it only on demand.
     """
 
@@ -64,6 +68,7 @@ class Section:
     figure: str = ""
     heatmaps: Sequence[Heatmap] = ()
     changes: tuple[Sequence[QueryChange], Sequence[str]] = ((), ())
+    samples: Sequence[ParallelRow] = ()
     folded: bool = False
 
 
@@ -75,11 +80,13 @@ class Reported:
         comparison: The models, and how they differ from the base.
         train_logs: Training logs by model.
         collection: What was evaluated; None leaves the texts of queries out.
+        translations: Rows whose queries were translated, to show some of them.
     """
 
     comparison: Comparison
     train_logs: Mapping[str, TrainLog] = field(default_factory=dict)
     collection: Collection | None = None
+    translations: Sequence[ParallelRow] = ()
 
     @property
     def base(self) -> Results:
@@ -104,6 +111,7 @@ def render_report(
     train_logs: dict[str, TrainLog] | None = None,
     overwrite: bool = False,
     collection: Collection | None = None,
+    translations: Sequence[ParallelRow] = (),
 ) -> list[Difference]:
     """Write `report.html`, `report.md` and `comparison.json`.
 
@@ -114,6 +122,7 @@ def render_report(
         train_logs: Training logs by model, for the loss curves.
         overwrite: Replace an earlier report.
         collection: What was evaluated, for the texts of the queries that changed most; None leaves them out.
+        translations: Rows whose queries were translated, to show some of them beside their English queries.
 
     Returns:
         The differences by direction.
@@ -123,7 +132,7 @@ def render_report(
     """
     import jinja2
 
-    reported = Reported(compare_models(base, others), train_logs or {}, collection)
+    reported = Reported(compare_models(base, others), train_logs or {}, collection, translations)
     sections = [section for make_sections in SECTIONS for section in make_sections(reported)]
     headline = [*_headline(reported.comparison), *reported.comparison.base.few_questions]
     with new_folder(folder, REPORT_FILE, overwrite) as partial:
@@ -287,6 +296,16 @@ def _changed_queries(reported: Reported) -> Iterator[Section]:
                 yield Section(title, note, changes=(changes, (base.model, other.model)), folded=True)
 
 
+def _translations(reported: Reported) -> Iterator[Section]:
+    if not reported.translations:
+        return
+    made_by = Counter(row.translated_by or "people, or it is not said" for row in reported.translations)
+    sources = "; ".join(f"{translator}: {count}" for translator, count in made_by.items())
+    samples = sample_rows(reported.translations)
+    note = f"{len(samples)} training queries and their translations, drawn at random. Rows by translator: {sources}."
+    yield Section("Translated queries", note, samples=samples, folded=True)
+
+
 #: The sections in their order; each function gives none, one or several.
 SECTIONS: list[Callable[[Reported], Iterable[Section]]] = [
     _summary,
@@ -300,6 +319,7 @@ SECTIONS: list[Callable[[Reported], Iterable[Section]]] = [
     _all_measures,
     _training,
     _changed_queries,
+    _translations,
 ]
 
 
