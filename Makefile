@@ -61,6 +61,7 @@ bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=
 
 soak: $(VENV)/.dev  ## Kill commands 100 times and damage 200 inputs of each kind; half an hour on two cores
 	$(BIN)/python tests/soak.py --kills 100 --inputs 200
+	PYTHONPATH=tests $(BIN)/python tests/translation_soak.py --kills 100
 	$(BIN)/python -m benchmarks.tables
 
 study: $(VENV)/.dev  ## Run what is left of the study: make study AFRIQA=DIR XQUAD=DIR E5=DIR; hours

@@ -374,6 +374,27 @@ def kills_table() -> str:
     )
 
 
+def translation_kills_table() -> str:
+    data = load("translation-kills")["soak"]
+    ways = {"command": "`--command`", "model": "`--model`, a tiny Marian model"}
+    names = ("kills", "restarts", "texts", "asked", "repeated", "finished")
+    rows = [[title, *(str(data[name].get(way, 0)) for name in names)] for way, title in ways.items()]
+    head = [
+        "what translates",
+        "kills",
+        "restarts",
+        "texts",
+        "asked for",
+        "asked for though kept",
+        "same files at the end",
+    ]
+    return (
+        f"{Table(head, rows).markdown()}\n"
+        "SIGKILL at random moments, then the same command again. A kill loses what is on its way, at most one batch; "
+        "such texts are asked for once more."
+    )
+
+
 def bad_inputs_table() -> str:
     data = load("reliability")["bad_inputs"]
     rows = [
@@ -427,6 +448,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "afriqa-ha": lambda: adaptation_table("afriqa-ha"),
     "atlas": atlas_table,
     "kills": kills_table,
+    "translation-kills": translation_kills_table,
     "bad-inputs": bad_inputs_table,
     "terms": terms_table,
     **{f"settings-{stage}": partial(settings_table, model) for stage, model in STAGES.items()},

@@ -126,6 +126,15 @@ def _model(path: Path, shared: Path) -> None:
     shutil.copytree(shared / "tiny", path)
 
 
+def _translation_model(path: Path, shared: Path) -> None:
+    from tiny_translators import TEXTS, make
+
+    if not (shared / "translator").exists():
+        make("m2m", shared / "translator")
+        write_jsonl(shared / "english.jsonl", [{"query": text, "passage": text} for text in TEXTS[-2:]])
+    shutil.copytree(shared / "translator", path)
+
+
 def make_shared(folder: Path) -> None:
     """Make what several readers need: a tiny encoder, and a collection."""
     from tiny import make_encoder
@@ -171,6 +180,14 @@ READERS = {
     "parallel rows, Parquet": Reader("prepare jsonl --rows {input}.parquet", _table),
     "training rows": Reader(
         "train --model {shared}/tiny --rows {input}.jsonl --batch-size 4 --max-steps 1 --precision fp32", _training_rows
+    ),
+    "English rows, to translate": Reader(
+        "translate --rows {input}.csv --to sw --command cat --no-checks --no-cache", _table
+    ),
+    "translation model": Reader(
+        "translate --rows {shared}/english.jsonl --to sw --model {input} --num-beams 1 --max-tokens 60 --no-checks "
+        "--no-cache",
+        _translation_model,
     ),
     "texts, to align": Reader(
         "align --model {shared}/tiny --texts {input}.jsonl --data {shared}/collection --method project --no-cache",

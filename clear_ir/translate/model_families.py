@@ -59,12 +59,14 @@ class Languages:
         family: Its family.
         tokens: The token of each language, by its code. Empty for a Marian model with one target language.
         only: For such a model the BCP 47 tag of that language, if its tokenizer says it.
+        source: For a Marian model the BCP 47 tag of the language that it reads, if its tokenizer says it.
     """
 
     model: str
     family: Family
     tokens: Mapping[str, str]
     only: str | None = None
+    source: str | None = None
 
     def code(self, lang: str) -> str:
         """The model's code of a target language; empty for a model with one.
@@ -88,17 +90,19 @@ class Languages:
         return code
 
     def example(self) -> str:
-        """The tag of some language that the model translates into, other than English; `xx` if none is known."""
-        tags = [self.only, *map(_tag, self.tokens)]
-        return next((tag for tag in tags if tag and not is_english(tag)), UNKNOWN)
+        """The tag of some language that the model translates into, English last; `xx` if none is known."""
+        tags = [tag for tag in (self.only, *map(_tag, self.tokens)) if tag]
+        return min(tags, key=is_english, default=UNKNOWN)
 
-    def source_code(self) -> str | None:
-        """The model's code of English; None where the tokenizer is not told the source language.
+    def source_code(self, lang: str) -> str | None:
+        """The model's code of the language that texts are in; None where the tokenizer is not told that language.
 
         Raises:
-            InputError: If the model does not have English.
+            InputError: If the model does not read it.
         """
-        return self.code("en") if self.family.has_source else None
+        if self.source not in (None, lang, lang.partition("-")[0]):
+            raise InputError(f"{self.model} translates from {self.source}, but the texts are {lang}.", "model")
+        return self.code(lang) if self.family.has_source else None
 
 
 def languages_of(model: str, config: Any, tokenizer: Any, generation_config: Any) -> Languages:
@@ -114,7 +118,7 @@ def languages_of(model: str, config: Any, tokenizer: Any, generation_config: Any
         The languages.
 
     Raises:
-        InputError: If it is of no family, or translates from another language than English.
+        InputError: If it is of no family.
     """
     families = [family for family in FAMILIES if config.model_type in family.model_types]
     vocabulary = _vocabulary(tokenizer)
@@ -124,8 +128,8 @@ def languages_of(model: str, config: Any, tokenizer: Any, generation_config: Any
             writes = getattr(generation_config, "text_decoder_lang_to_code_id", None) or {}
             tokens = {code: token for code, token in tokens.items() if code in writes}
         if family.name == "Marian":
-            _check_source(model, tokenizer)
-            return Languages(model, family, tokens, None if tokens else _tag(getattr(tokenizer, "target_lang", None)))
+            source, target = (_tag(getattr(tokenizer, name, None)) for name in ("source_lang", "target_lang"))
+            return Languages(model, family, tokens, None if tokens else target, source)
         if tokens:
             return Languages(model, family, tokens)
     raise InputError(f"{model} has no tokens for target languages; give {KNOWN}.", "model")
@@ -134,15 +138,6 @@ def languages_of(model: str, config: Any, tokenizer: Any, generation_config: Any
 def _vocabulary(tokenizer: Any) -> list[str]:
     """The tokens of a tokenizer. M2M-100's keeps those of languages apart."""
     return sorted({*tokenizer.get_vocab(), *getattr(tokenizer, "lang_token_to_id", ())})
-
-
-def _check_source(model: str, tokenizer: Any) -> None:
-    source = getattr(tokenizer, "source_lang", None)
-    tag = _tag(source)
-    if tag and not is_english(tag):
-        raise InputError(
-            f"{model} translates from {tag}, but the texts are English; choose a model from English.", "model"
-        )
 
 
 def _tag(code: Any) -> str | None:

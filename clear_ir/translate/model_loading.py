@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from pathlib import Path
 from typing import Any
 
 from clear_ir.data.files import InputError
-from clear_ir.encode.model_loading import naming_failures_to_load
 from clear_ir.translate.model_families import FAMILIES, KNOWN, Languages, languages_of
 
 _TYPES = {model_type for family in FAMILIES for model_type in family.model_types}
@@ -25,9 +25,12 @@ def load_model(name: str, dtype: Any, trust_remote_code: bool = False) -> tuple[
         The model, on the CPU, its tokenizer, and its languages. Weights are read from safetensors only.
 
     Raises:
-        InputError: If there is no such model, or it does not translate.
+        InputError: If it does not translate.
+        Exception: Whatever the libraries raise for a damaged folder, see
+            `clear_ir.encode.model_loading.naming_failures_to_load`.
     """
-    with naming_failures_to_load(name, minilm=False) as path, warnings.catch_warnings():
+    path = Path(name)
+    with warnings.catch_warnings():
         # Marian's tokenizer recommends a package that it does not use when it is called.
         warnings.filterwarnings("ignore", "Recommended: pip install sacremoses", UserWarning)
         from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -46,7 +49,20 @@ def load_model(name: str, dtype: Any, trust_remote_code: bool = False) -> tuple[
                 "the complete model.",
                 "model",
             )
+        _check_vocabulary(name, tokenizer, model.get_input_embeddings().num_embeddings)
         return model.eval(), tokenizer, languages_of(name, config, tokenizer, model.generation_config)
+
+
+def _check_vocabulary(name: str, tokenizer: Any, size: int) -> None:
+    """Refuse a vocabulary with ids for which there is no embedding. A text would show it only if it has such a word."""
+    vocabulary = getattr(tokenizer, "encoder", None) or tokenizer.get_vocab()
+    wrong = [token for token, i in vocabulary.items() if not isinstance(i, int) or not 0 <= i < size]
+    if wrong:
+        raise InputError(
+            f"The vocabulary of {name} does not fit its {size} embeddings, for example the token {wrong[0]!r}; get the "
+            "complete model.",
+            "model",
+        )
 
 
 def _check_kind(name: str, config: Any) -> None:

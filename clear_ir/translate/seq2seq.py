@@ -17,6 +17,7 @@ import torch
 
 from clear_ir.data.files import InputError
 from clear_ir.encode.backends import Precision
+from clear_ir.encode.model_loading import naming_failures_to_load
 from clear_ir.translate.model_families import Languages
 from clear_ir.translate.model_loading import load_model
 from clear_ir.translate.settings import TranslationSettings
@@ -73,10 +74,15 @@ def load_translation_model(
         InputError: If there is no such model, or it does not translate.
     """
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    model, tokenizer, languages = load_model(name, dtype, trust_remote_code)
-    if torch.cuda.is_available():
-        model = model.to("cuda")
-    return Seq2Seq(name, model, tokenizer, languages, settings)
+    with naming_failures_to_load(name, minilm=False):
+        model, tokenizer, languages = load_model(name, dtype, trust_remote_code)
+        if torch.cuda.is_available():
+            model = model.to("cuda")
+        translator = Seq2Seq(name, model, tokenizer, languages, settings)
+        # What does not fit together, such as a vocabulary and its embeddings, shows only when a text is translated.
+        trial = Seq2Seq(name, model, tokenizer, languages, settings.model_copy(update={"max_tokens": 16}))
+        list(trial.translate(["a ☃"], languages.example(), languages.source or "en"))
+    return translator
 
 
 @dataclass
@@ -99,15 +105,14 @@ class Seq2Seq:
     problems: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # Before the hash: it changes what the tokenizer puts around a text.
-        if source := self.languages.source_code():
-            self.tokenizer.src_lang = source
         # A forced end would hide that a translation did not come to one. `generate` fills in what is None from here.
         presets = self.model.generation_config
         presets.forced_eos_token_id = presets.forced_bos_token_id = presets.max_length = None
 
     def check(self, langs: Sequence[str]) -> None:
         """See `clear_ir.translate.translator.Translator`."""
+        if "en" not in langs:  # else it is the way back
+            self.languages.source_code("en")
         for lang in langs:
             self.languages.code(lang)
         if not self.languages.tokens and len(langs) > 1:
@@ -131,6 +136,7 @@ class Seq2Seq:
 
     def translate(self, texts: Sequence[str], lang: str, source: str = "en") -> Iterator[tuple[int, str]]:
         """See `clear_ir.translate.translator.Translator`. The longest texts come first: if memory is short, at once."""
+        self._set_source(source)
         ids = self._tokenize(texts, lang)
         order = sorted(range(len(texts)), key=lambda i: len(ids[i]), reverse=True)
         while order and len(ids[order[0]]) > self._limit:
@@ -145,6 +151,11 @@ class Seq2Seq:
                 if not ended:
                     self.problems[texts[place]] = NO_END
                 yield place, translation
+
+    def _set_source(self, lang: str) -> None:
+        """Tell the tokenizer the language of the texts: it puts a token of it beside them."""
+        if code := self.languages.source_code(lang):
+            self.tokenizer.src_lang = code
 
     def _tokenize(self, texts: Sequence[str], lang: str) -> list[list[int]]:
         """The ids of each text, with the tokens for languages that stand on this side."""
@@ -212,6 +223,8 @@ class Seq2Seq:
         """SHA-256 of weights, vocabulary and settings of the model."""
         from clear_ir.encode.model_loading import add_tensors, vocabulary_of
 
+        if self.languages.family.has_source:
+            self._set_source("en")  # the same each time: it is a part of the vocabulary that is hashed
         digest = hashlib.sha256()
         add_tensors(digest, self.model.state_dict())
         vocabulary = self.tokenizer.get_vocab()

@@ -220,9 +220,32 @@ def test_a_model_for_one_language_takes_one(tiny_translator, tmp_path):
     loaded(folder).check(["sw"])
     with pytest.raises(InputError, match="translates into one language, and 2 are asked for"):
         loaded(folder).check(["sw", "de"])
-    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "source_lang": "fi"}))
-    with pytest.raises(InputError, match="translates from fi, but the texts are English"):
-        loaded(folder)
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "source_lang": "fi", "target_lang": None}))
+    finnish = loaded(folder)
+    finnish.check(["en"])
+    with pytest.raises(InputError, match="translates from fi, but the texts are en"):
+        finnish.check(["sw"])
+    with pytest.raises(InputError, match="translates from fi, but the texts are en"):
+        list(finnish.translate(TEXTS, "sw"))
+    assert dict(finnish.translate(TEXTS[:1], "sw", "fi"))
+
+
+@pytest.mark.parametrize("family", ["nllb", "m2m", "seamless"])
+def test_the_language_of_the_texts_is_told(tiny_translator, family):
+    """The token of the source stands among the ids, whatever was translated before."""
+    translator = loaded(tiny_translator(family))
+    seen = []
+    for source in ("en", "sw", "en"):
+        translator._set_source(source)
+        [ids] = translator._tokenize(["is it far"], "de")
+        code = translator.tokenizer.convert_tokens_to_ids(
+            translator.languages.tokens[translator.languages.code(source)]
+        )
+        seen.append((code in ids, len(ids)))
+    assert seen == [(True, seen[0][1])] * 3
+    fresh = loaded(tiny_translator(family))
+    list(translator.translate(TEXTS[:1], "de", "sw"))
+    assert translator.identity("de") == fresh.identity("de")
 
 
 def test_a_model_that_is_none(tiny_translator, tmp_path, run, tiny_folder):
