@@ -112,8 +112,8 @@ def translate_rows(
         english_of.setdefault(row["cross_passage"], row["positive"])
     if not records:
         raise InputError(
-            "No row has a cross_passage, the passage in the target language; translate the passages, or train on "
-            "English ones alone.",
+            "No row has a cross_passage, the passage in the target language; translate the passages with clear-ir "
+            "translate, or train on English ones alone.",
             "passage_languages",
         )
     pairs = {(row["positive"], row["cross_passage"]): None for row in known if row.get("cross_passage")}
