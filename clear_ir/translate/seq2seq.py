@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ import torch
 from clear_ir.data.files import InputError
 from clear_ir.encode.backends import Precision
 from clear_ir.encode.model_loading import naming_failures_to_load
+from clear_ir.loss.token_budget import for_device, is_out_of_memory
 from clear_ir.translate.model_families import Languages
 from clear_ir.translate.model_loading import load_model
 from clear_ir.translate.settings import TranslationSettings
@@ -142,12 +144,13 @@ class Seq2Seq:
         while order and len(ids[order[0]]) > self._limit:
             self.problems[texts[order[0]]] = f"{TOO_LONG}: {len(ids[order[0]])} tokens, and it reads {self._limit}"
             yield order.pop(0), ""
-        begin = 0
+        begin, budget = 0, for_device(NUM_TOKENS, self.model.device)
         while begin < len(order):
-            size = self.settings.batch_size or max(1, self._budget // len(ids[order[begin]]))
+            size = self.settings.batch_size or max(1, budget // len(ids[order[begin]]))
             places = order[begin : begin + size]
             begin += size
-            for place, (translation, ended) in zip(places, self._generate([ids[i] for i in places], lang), strict=True):
+            made = self._generate_in_memory([ids[i] for i in places], lang)
+            for place, (translation, ended) in zip(places, made, strict=True):
                 if not ended:
                     self.problems[texts[place]] = NO_END
                 yield place, translation
@@ -161,12 +164,37 @@ class Seq2Seq:
         """The ids of each text, with the tokens for languages that stand on this side."""
         code = self.languages.code(lang)
         prefix = f"{self.languages.tokens[code]} " if code and self.languages.family.target == "prefix" else ""
-        lines = [prefix + " ".join(text.split()) for text in texts]
+        special = {*self.tokenizer.all_special_tokens, *self.languages.tokens.values()}
+        # What looks like a token of the tokenizer's own, such as </s>, would be taken for it.
+        own = re.compile("|".join(re.escape(token[:1]) + f"(?={re.escape(token[1:])})" for token in sorted(special)))
+        lines = [prefix + own.sub(r"\g<0> ", " ".join(text.split())) for text in texts]
         ids: list[list[int]] = []
         for start in range(0, len(lines), 4096):
             encoded = self.tokenizer(lines[start : start + 4096], truncation=False, verbose=False)
             ids += encoded["input_ids"]
         return ids
+
+    def _generate_in_memory(self, batch: Sequence[list[int]], lang: str) -> list[tuple[str, bool]]:
+        """The translations of one batch, in parts if all of it does not fit into memory.
+
+        Raises:
+            InputError: If one text alone does not fit.
+        """
+        try:
+            return self._generate(batch, lang)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise InputError(
+                    f"Memory is too small for a text of {len(batch[0])} tokens with {self.name}; give a smaller "
+                    "num_beams or max_tokens, or another precision.",
+                    "num_beams",
+                    "max_tokens",
+                    "precision",
+                ) from error
+        half = len(batch) // 2  # outside of the handler, which would keep what fills the memory
+        return self._generate_in_memory(batch[:half], lang) + self._generate_in_memory(batch[half:], lang)
 
     @torch.inference_mode()
     def _generate(self, batch: Sequence[list[int]], lang: str) -> list[tuple[str, bool]]:
@@ -213,10 +241,6 @@ class Seq2Seq:
         places = None if self.languages.family.name == "MADLAD" else getattr(config, "max_position_embeddings", None)
         # Two of the places are for the tokens that begin a translation.
         return min(self.settings.max_tokens, (places or sys.maxsize) - 2)
-
-    @property
-    def _budget(self) -> int:
-        return NUM_TOKENS["cpu" if self.model.device.type == "cpu" else "other"]
 
     @cached_property
     def _hash(self) -> str:

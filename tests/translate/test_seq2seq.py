@@ -115,6 +115,39 @@ def test_a_text_that_is_too_long_is_not_cut_but_left_out(tiny_translator, family
     assert translator.problems[long].endswith("tokens, and it reads 40")
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_looks_like_a_token_of_the_tokenizer_is_text(tiny_translator, family):
+    translator = loaded(tiny_translator(family))
+    translator._set_source("en")
+    special = {*translator.tokenizer.all_special_tokens, *translator.languages.tokens.values()}
+    plain, marked = translator._tokenize(["is it far", f"is it {' '.join(sorted(special))} far"], "de")
+    numbers = {i for token in special for i in [translator.tokenizer.convert_tokens_to_ids(token)]}
+    numbers.discard(translator.tokenizer.unk_token_id)
+    assert [i for i in marked if i in numbers] == [i for i in plain if i in numbers]
+    assert len(marked) > len(plain)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), MemoryError()])
+def test_a_batch_that_does_not_fit_is_split(tiny_translator, monkeypatch, error):
+    translator = loaded(tiny_translator("nllb"), num_beams=1, batch_size=8)
+    generate, sizes, most = translator.model.generate, [], 2
+
+    def small(ids, **options):
+        sizes.append(len(ids))
+        if len(ids) > most:
+            raise error
+        return generate(ids, **options)
+
+    monkeypatch.setattr(translator.model, "generate", small)
+    made = dict(translator.translate(TEXTS, "de"))
+    assert made == {i: translation_of(text, "de") for i, text in enumerate(TEXTS)}
+    assert sizes == [8, 4, 2, 2, 4, 2, 2]
+    most = 0
+    with pytest.raises(InputError, match="Memory is too small for a text of") as said:
+        list(translator.translate(TEXTS, "de"))
+    assert said.value.settings == ("num_beams", "max_tokens", "precision")
+
+
 def test_the_models_own_limit_counts(tiny_translator):
     translator = loaded(tiny_translator("nllb"), max_tokens=5000)
     long = " ".join(TEXTS * 9)
