@@ -87,6 +87,8 @@ def translate(
     typer.echo(side_by_side(made.rows))
     for lang, counts in document["languages"].items():
         _print_counts(lang, counts, made.num_known[lang])
+    if tokens := getattr(translator, "tokens_spent", 0):
+        typer.echo(f"Tokens spent: {tokens:,}.")
     if left_out := len(made.rejected) + len(unread.reasons):
         typer.echo(f"Left out: {left_out}; {rejected_file(out)} says why.")
     print_result(f"{counted(len(made.rows), 'parallel row')}: {out}", after_translate(out))

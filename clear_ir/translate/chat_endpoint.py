@@ -31,6 +31,8 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 LONGEST_RETRY_AFTER = 300.0
 #: Requests that fail one after the other, each with all its repetitions, before the endpoint counts as broken.
 MOST_FAILURES = 8
+#: How often a request is repeated because the server has too many: with growing waits some ten minutes.
+MOST_BUSY = 15
 #: Bytes of a response; no answer to our questions is that long.
 LONGEST_RESPONSE = 2**24
 #: Tokens that a server's template may add to a request.
@@ -64,11 +66,12 @@ class _TryAgain(Exception):
         reason: What happened.
         wait: Seconds that the server asks to wait; None if it does not say.
         is_cut: Whether the server may have worked on the answer, and counted it.
+        is_busy: Whether the server says that it has too many requests: that is not the fault of this one.
     """
 
-    def __init__(self, reason: str, wait: float | None = None, is_cut: bool = False) -> None:
+    def __init__(self, reason: str, wait: float | None = None, is_cut: bool = False, is_busy: bool = False) -> None:
         super().__init__(reason)
-        self.wait, self.is_cut = wait, is_cut
+        self.wait, self.is_cut, self.is_busy = wait, is_cut, is_busy
 
 
 class _ChangedParameters(Exception):
@@ -224,7 +227,7 @@ class ChatEndpoint:
             raise
 
     def _ask_patiently(self, question: Question) -> str:
-        tries = 0
+        tries = busy = 0
         while True:
             self._wait_for_turn()
             try:
@@ -232,10 +235,16 @@ class ChatEndpoint:
             except _ChangedParameters:
                 continue
             except _TryAgain as error:
-                tries += 1
+                busy, tries = (busy + 1, tries) if error.is_busy else (busy, tries + 1)
+                if busy > MOST_BUSY:
+                    raise InputError(
+                        f"{self.url} had too many requests {busy} times ({error}). What was made is kept; run the same "
+                        "command again later, with fewer requests at once.",
+                        "requests_at_once",
+                    ) from None
                 if tries > self.settings.retries:
                     raise self._failure(f"{error}, {tries} times" if tries > 1 else str(error)) from None
-                self._postpone(error.wait if error.wait is not None else _backoff(tries))
+                self._postpone(error.wait if error.wait is not None else _backoff(tries + busy))
                 continue
             with self._health.lock:
                 self._health.answered, self._health.failures = True, 0
@@ -323,7 +332,7 @@ class ChatEndpoint:
         if status == 402 or "insufficient_quota" in text:
             raise InputError(f"The account of {self.url} is used up ({quoted}); what was made is kept.", "endpoint")
         if status in _OVERLOADED or status >= 500:
-            raise _TryAgain(quoted, _retry_after(headers))
+            raise _TryAgain(quoted, _retry_after(headers), is_busy=status == 429)
         if self._parameters.leave_out(text, body):
             raise _ChangedParameters
         raise self._failure(quoted)

@@ -52,6 +52,11 @@ class EndpointTranslator:
         self.problems: dict[str, str] = {}
         self._prompt = shipped_prompt("translation")
 
+    @property
+    def tokens_spent(self) -> int:
+        """The tokens that requests have cost so far."""
+        return self.endpoint.spending.spent
+
     def check(self, langs: Sequence[str]) -> None:
         """Every language has a name that the model can be told. How well it knows the language, only results say."""
 

@@ -209,13 +209,13 @@ def read_numbered(answer: str, count: int) -> list[Any]:
 
 
 def usable_text(value: Any) -> str:
-    """A text in an answer, on one line.
+    """A text in an answer.
 
     Args:
         value: What stands where a text should be.
 
     Returns:
-        The text.
+        The text, without white space around it.
 
     Raises:
         Unusable: If it is none, is empty, or holds half of a character that no file can hold.
@@ -226,7 +226,7 @@ def usable_text(value: Any) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise Unusable("the answer holds half of a character") from None
-    return " ".join(value.split())
+    return value.strip()
 
 
 def _numbers(texts: Sequence[Any]) -> list[str]:

@@ -100,7 +100,7 @@ class QuestionWriter:
         for question in value if isinstance(value, list) else []:
             if not isinstance(question, dict):
                 raise Unusable("the answer has a question that is not in both languages")
-            pairs.append([usable_text(question.get(key)) for key in ("en", lang)])
+            pairs.append([" ".join(usable_text(question.get(key)).split()) for key in ("en", lang)])
         if not pairs:
             raise Unusable("the answer has no question for it")
         return json.dumps(pairs[: self.num_queries], ensure_ascii=False)

@@ -58,6 +58,7 @@ def test_faults_change_nothing_and_the_key_is_nowhere(run, tmp_path, rows, caplo
         with served(stub):
             code, said, err = run(*arguments(stub, rows, tmp_path / f"{name}.jsonl", "--retries", 30))
         assert code == 0, err
+        assert "Tokens spent: " in said
         assert KEY not in said + err + caplog.text
         out[name] = (tmp_path / f"{name}.jsonl").read_bytes()
         assert sorted(stub.answered) == sorted(2 * [f"what is river {i}?" for i in range(20)])

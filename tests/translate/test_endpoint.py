@@ -119,6 +119,19 @@ def test_all_threads_wait_as_long_as_the_server_asks():
     assert time.monotonic() - stub.times[0] < 5
 
 
+def test_a_busy_server_is_no_reason_to_give_up_a_text(monkeypatch):
+    monkeypatch.setattr(chat_endpoint, "MOST_BUSY", 8)
+    monkeypatch.setattr(chat_endpoint, "LONGEST_WAIT", 0.01)
+    with served(Stub(fault=lambda number, texts: "429" if number < 15 else None)) as stub:
+        translator = translator_of(stub, retries=0)
+        assert translations(translator) == EXPECTED
+    assert not translator.problems
+    stub = Stub(fault=lambda number, texts: "429" if number > 2 else None)
+    with served(stub), pytest.raises(InputError, match="too many requests 9 times .*with fewer requests at once"):
+        list(translator_of(stub, retries=0).translate(TEXTS, "de"))
+    assert len(stub.answered) == 12
+
+
 def test_a_repeated_question_has_another_temperature():
     with served(Stub(fault=lambda number, texts: "refusal" if number == 0 else None)) as stub:
         translations(translator_of(stub, texts_per_request=1, requests_at_once=1))
