@@ -16,7 +16,7 @@ from typing import Any
 PASSING = ["429", "429 seconds", "429 date", "500", "503", "broken body", "cut", "slow", "drip", "html"]
 OF_ANSWER = [
     "broken json", "wrong count", "more", "no choices", "no message", "duplicate", "refusal", "refusal field", "empty",
-    "null", "length", "list", "not text", "other numbers", "half character",
+    "null", "length", "list", "not text", "other numbers", "half character", "example",
 ]  # fmt: skip
 
 
@@ -47,6 +47,7 @@ class Stub:
         self.running = self.most_at_once = 0
         self.lock = threading.Lock()
         self.url = self.refusal = ""
+        self.status = 400  # of a refused parameter
         self.damage: Callable[[bytes], bytes] = lambda data: data  # of good responses
         self.tokens = 10  # that it says a text costs
 
@@ -110,7 +111,7 @@ def _handle(handler: BaseHTTPRequestHandler, stub: Stub) -> None:
     for name in stub.refused:
         if name in body or body.get("response_format", {}).get("type") == name:
             said = {"max_tokens": "'max_tokens' is not supported; use 'max_completion_tokens'"}
-            return _send(handler, 400, {"error": {"message": said.get(name, f"unknown parameter {name}")}})
+            return _send(handler, stub.status, {"error": {"message": said.get(name, f"unknown parameter {name}")}})
     answers = {key: stub.answer(text, system) for key, text in texts.items()}
     fault = stub.fault(number, list(texts.values()))
     if fault:
@@ -176,6 +177,7 @@ def _spoil(fault: str, answers: dict[str, Any], choice: dict[str, Any], message:
         "empty": " ",
         "list": json.dumps(list(answers.values())),
         "half character": json.dumps(answers | {last: "\ud800"}),
+        "example": json.dumps(answers | {last: "The text in German."}),
         "not text": json.dumps(answers | {last: 7}),
     }.get(fault, None if fault in ("null", "refusal field") else content)
     if fault == "refusal field":

@@ -331,10 +331,12 @@ class ChatEndpoint:
             )
         if status == 402 or "insufficient_quota" in text:
             raise InputError(f"The account of {self.url} is used up ({quoted}); what was made is kept.", "endpoint")
+        # llama-cpp-python says 500 of a parameter that it does not know.
+        is_parameter = status not in _OVERLOADED and (status < 500 or "response_format" in text)
+        if is_parameter and self._parameters.leave_out(text, body):
+            raise _ChangedParameters
         if status in _OVERLOADED or status >= 500:
             raise _TryAgain(quoted, _retry_after(headers), is_busy=status == 429)
-        if self._parameters.leave_out(text, body):
-            raise _ChangedParameters
         raise self._failure(quoted)
 
     def _failure(self, reason: str) -> NoAnswer:

@@ -66,11 +66,12 @@ class EndpointTranslator:
 
     def translate(self, texts: Sequence[str], lang: str, source: str = "en") -> Iterator[tuple[int, str]]:
         """See `clear_ir.translate.translator.Translator.translate`."""
+        example = f"the text in {english_name(lang)}"
         task = Task(
             fill(self._prompt, source=english_name(source), language=english_name(lang), code=lang),
             {"type": "string"},
-            f"the text in {english_name(lang)}",
-            usable_text,
+            example,
+            lambda value: usable_text(value, example),
             lambda text: TOKENS_PER_BYTE * len(text.encode()),
         )
         requests = NumberedRequests(self.endpoint)

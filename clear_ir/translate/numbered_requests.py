@@ -208,20 +208,23 @@ def read_numbered(answer: str, count: int) -> list[Any]:
     return [values[number] for number in numbers]
 
 
-def usable_text(value: Any) -> str:
+def usable_text(value: Any, example: str) -> str:
     """A text in an answer.
 
     Args:
         value: What stands where a text should be.
+        example: What the example of an answer has there. Weak models repeat it.
 
     Returns:
         The text, without white space around it.
 
     Raises:
-        Unusable: If it is none, is empty, or holds half of a character that no file can hold.
+        Unusable: If it is none, is empty, is the example, or holds half of a character that no file can hold.
     """
     if not isinstance(value, str) or not value.strip():
         raise Unusable("the answer holds no text for it")
+    if value.strip(" .<>").casefold() == example.casefold():
+        raise Unusable("the answer repeats the example")
     try:
         value.encode()
     except UnicodeEncodeError:

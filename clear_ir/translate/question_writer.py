@@ -78,13 +78,14 @@ class QuestionWriter:
             `problems` says why.
         """
         name = english_name(lang)
+        example = {"en": "a question in English", lang: f"the same question in {name}"}
         texts_of = {"en": {"type": "string"}, lang: {"type": "string"}}
         item = {"type": "object", "properties": texts_of, "required": list(texts_of), "additionalProperties": False}
         task = Task(
             fill(self._prompt, count=self.num_queries, language=name, code=lang),
             {"type": "array", "items": item},
-            [{"en": "a question in English", lang: f"the same question in {name}"}] * self.num_queries,
-            lambda value: self._read(value, lang),
+            [example] * self.num_queries,
+            lambda value: self._read(value, example),
             lambda text: TOKENS_PER_QUESTION * self.num_queries,
         )
         requests = NumberedRequests(self.endpoint)
@@ -93,14 +94,15 @@ class QuestionWriter:
                 self.problems[texts[answer.number]] = answer.problem
             yield answer.number, answer.text
 
-    def _read(self, value: Any, lang: str) -> str:
+    def _read(self, value: Any, example: dict[str, str]) -> str:
         """The answer for one passage as a text. A model may write more questions than asked; the first ones count."""
         value = [value] if isinstance(value, dict) else value
         pairs = []
         for question in value if isinstance(value, list) else []:
             if not isinstance(question, dict):
                 raise Unusable("the answer has a question that is not in both languages")
-            pairs.append([" ".join(usable_text(question.get(key)).split()) for key in ("en", lang)])
+            texts = [usable_text(question.get(lang), text) for lang, text in example.items()]
+            pairs.append([" ".join(text.split()) for text in texts])
         if not pairs:
             raise Unusable("the answer has no question for it")
         return json.dumps(pairs[: self.num_queries], ensure_ascii=False)

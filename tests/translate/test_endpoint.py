@@ -176,6 +176,13 @@ def test_damaged_responses(changes):
         assert text.encode().decode() == text
 
 
+def test_a_server_that_calls_an_unknown_parameter_its_own_failure():
+    stub = Stub(refused=("response_format",))
+    stub.status = 500
+    with served(stub):
+        assert translations(translator_of(stub, retries=0)) == EXPECTED
+
+
 def test_words_around_json():
     answer = '<think>{"1": "no"}</think>\nSure:\n```json\n{"1": "ja {x}", "2": "nein"}\n```\nDone'
     assert numbered_requests.read_numbered(answer, 2) == ["ja {x}", "nein"]
