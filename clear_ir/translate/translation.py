@@ -10,6 +10,7 @@ from typing import Any, Literal
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
 from clear_ir.translate.english_rows import EnglishRow
+from clear_ir.translate.keeping import Keeper
 from clear_ir.translate.store import Kept, Target, TranslationStore
 from clear_ir.translate.translator import Translator
 
@@ -236,14 +237,14 @@ def translate_texts(
     missing = [text for text in texts if text not in found]
     is_hidden = len(missing) <= MAX_TEXTS_WITHOUT_BAR or not show_progress
     bar = tqdm(total=len(texts), initial=num_known, desc=f"{work} ({lang})", unit=" texts", disable=is_hidden)
-    with bar:
+    with bar, Keeper(store, target) as keeper:
         for number, translation in translator.translate(missing, lang, source) if missing else ():
             text = missing[number]
             translation = translation.strip()
             problem = translator.problems.get(text, "" if translation else "the translation is empty")
             found[text] = Kept(translation, problem)
             if translation:
-                store.add({text: found[text]}, target)
+                keeper.add(text, found[text])
             bar.update()
     for text in missing:
         found.setdefault(text, Kept("", translator.problems.get(text, "the translator gave nothing")))

@@ -6,10 +6,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 
 from clear_ir.data.files import InputError
+from clear_ir.translate.keeping import Keeper
 from clear_ir.translate.store import STORE_FILE, Kept, Target, TranslationStore
 
 TARGET = Target("de", {"model": "m", "num_beams": 4})
@@ -122,3 +124,47 @@ def test_no_text_stands_in_a_key(tmp_path):
     database.close()
     assert len(key) == 32
     assert json.dumps({"model": "m"}).encode() not in key
+
+
+class Slow(TranslationStore):
+    """A store on a slow disk."""
+
+    def __init__(self, folder, error=None):
+        super().__init__(folder)
+        self.sizes, self.error = [], error
+
+    def add(self, translations, target):
+        time.sleep(0.02)
+        if self.error:
+            raise self.error
+        self.sizes.append(len(translations))
+        super().add(translations, target)
+
+
+def test_a_slow_disk_does_not_hold_up_the_translator(tmp_path):
+    store = Slow(tmp_path)
+    made = {f"text {i}": Kept(f"Text {i}") for i in range(300)}
+    begin = time.monotonic()
+    with Keeper(store, TARGET) as keeper:
+        for text, kept in made.items():
+            keeper.add(text, kept)
+    assert time.monotonic() - begin < 300 * 0.02 / 2
+    assert sum(store.sizes) == 300
+    assert store.read(list(made), TARGET) == made
+
+
+def test_after_an_error_what_was_given_is_kept(tmp_path):
+    store = Slow(tmp_path)
+    with pytest.raises(ZeroDivisionError), Keeper(store, TARGET) as keeper:
+        keeper.add("moon", Kept("Mond"))
+        keeper.add("bread", Kept("Brot"))
+        raise ZeroDivisionError
+    assert set(store.read(["moon", "bread"], TARGET)) == {"moon", "bread"}
+
+
+@pytest.mark.parametrize("wait", [0, 0.1])
+def test_what_cannot_be_written_is_an_error_of_the_run(tmp_path, wait):
+    with pytest.raises(InputError, match="full"), Keeper(Slow(tmp_path, InputError("full")), TARGET) as keeper:
+        keeper.add("moon", Kept("Mond"))
+        time.sleep(wait)
+        keeper.add("bread", Kept("Brot"))
