@@ -340,6 +340,26 @@ def translation_table() -> str:
     )
 
 
+def passage_languages_table() -> str:
+    data = load("passage-languages")
+    base, english, *others = data["scores"]
+    differences = {(d["model"], d["direction"]): d for d in data["differences"]}
+    rows = [
+        [
+            direction,
+            *(f"{100 * data['scores'][model][direction]:.1f}" for model in (base, english)),
+            *(value_and_change(differences[model, direction]) for model in others),
+        ]
+        for direction in data["scores"][base]
+    ]
+    return (
+        f"{Table(['direction', base, english, *others], rows).markdown()}\n"
+        f"nDCG@10 x 100, the change from `english` in brackets; * p < .05 (paired permutation test, Holm). "
+        f"{data['queries']} test questions per language, {data['pool']} passages, {data['rows']} training rows, seed "
+        f"{data['seed']}, on {data['machine']}."
+    )
+
+
 def encoding_table() -> str:
     data = load("encoding-speed")
     rows = [
@@ -442,6 +462,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "translation-checks": checks_table,
     "translation-faults": faults_table,
     "translation-agreement": agreement_table,
+    "passage-languages": passage_languages_table,
     "baselines": baselines_table,
     "mteb-speed": mteb_table,
     "quickstart": quickstart_table,
