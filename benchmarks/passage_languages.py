@@ -32,6 +32,7 @@ OUT = Path(__file__).parent / "results" / "passage-languages.json"
 #: By name, the settings that differ from those of the quickstart. The first is what the others are compared with.
 VARIANTS: dict[str, dict[str, Any]] = {
     "english": {},
+    "english, guard": {"guard": 0.5},
     "both": {"passage_languages": "both"},
     "both, guard": {"passage_languages": "both", "guard": 0.5},
 }
