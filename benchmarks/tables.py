@@ -321,7 +321,7 @@ def translation_table() -> str:
         rows.append([source, *cells, f"{100 * of['align'][foreign]:.1f}"])
     samples = [["English", data["english sample"]], *([name, of["sample"]] for name, of in data["sources"].items())]
     seeds = "; ".join(
-        f"{training}: {len(next(iter(of['scores'].values())))} seeds" for training, of in data["trainings"].items()
+        f"{training}: {len(next(iter(of['scores'].values())))}" for training, of in data["trainings"].items()
     )
     against = [
         f"{d['model']} {100 * (d['value'] - d['base']):+.1f} (p {d['p_holm']:.3f}, {training})"

@@ -177,7 +177,7 @@ def main() -> None:
     trials = Trials(given.runs, with_english_passages(prepared.collection))
     base = trials.base()
     by_map = {name: trials.aligned(name, rows) for name, (rows, _) in sources.items()}
-    apertium = subprocess.run(["apertium", "--version"], capture_output=True, text=True, check=False).stdout
+    apertium = subprocess.run(["apertium", "-V"], capture_output=True, text=True, check=False).stdout
     trained: dict[str, dict[str, list[Results]]] = {
         training: {name: [] for name in sources} for training in given.trainings
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shutil
@@ -33,6 +34,7 @@ ODD_BYTES = [
 ENCODINGS = ["utf-16", "utf-32", "latin-1", "cp1252", "utf-8-sig"]
 
 
+_SWITCH = "translate --rows {shared}/own.jsonl --to sw --no-cache --model dictionary:"
 _QUERIES = "queries --to sw --no-cache --endpoint {endpoint} --model stub"
 
 
@@ -162,6 +164,26 @@ def _prompt(path: Path, shared: Path) -> None:
     path.write_text("Write {count} questions\n in English and {language} (language code {code}).\n: , \t\n")
 
 
+def _words(path: Path, shared: Path) -> None:
+    _lines(shared / "own.jsonl", shared)
+    path.write_text("what\tnini\nriver\tmto\nmoon\tmwezi\nthe moon\tmwezi\nmoon\tqamari\n")
+
+
+def _dictd(path: Path, shared: Path) -> None:
+    _lines(shared / "own.jsonl", shared)
+    path.parent.mkdir()
+    path.write_text("moon\tA\tb\nriver\tb\tV\nwhat\tw\tI\n")  # the digits of dictd: 0 and 27, 27 and 21, 48 and 8
+    entries = "moon /mu\N{MODIFIER LETTER TRIANGULAR COLON}n/ <n>\nmwezi, qamari\nriver <n>\n1. mto\n2. ito\nwhat\npi"
+    path.with_name("list.dict.dz").write_bytes(gzip.compress(entries.encode()))
+
+
+def _tei(path: Path, shared: Path) -> None:
+    _lines(shared / "own.jsonl", shared)
+    entry = "<form><orth>{}</orth></form><sense><cit type='trans'><quote>{}</quote></cit></sense>"
+    entries = [f"<entry>{entry.format(*pair)}</entry>" for pair in (("moon", "mwezi"), ("what", "nini"))]
+    path.write_text("\n".join(["<TEI xmlns='http://www.tei-c.org/ns/1.0'>", *entries, "</TEI>"]))
+
+
 _RUNNING = ExitStack()
 
 
@@ -201,6 +223,9 @@ READERS = {
     "prompt, to write questions with": Reader(
         f"{_QUERIES} --passages {{shared}}/passages.jsonl --prompt {{input}}.txt", _prompt
     ),
+    "word list, TSV": Reader(f"{_SWITCH}{{input}}.tsv", _words),
+    "word list of dictd": Reader(f"{_SWITCH}{{input}}/list.index", _dictd),
+    "word list, TEI": Reader(f"{_SWITCH}{{input}}.tei", _tei),
     "recipe": Reader("recipe show {input}.yaml", _recipe, writes=False),
     "model folder": Reader("evaluate --model {input} --data {shared}/collection --no-cache", _model),
     "results, to compare": Reader("compare {shared}/results {input}", _results, writes=False),
