@@ -12,7 +12,7 @@ import clear_ir
 PACKAGE = Path(clear_ir.__file__).parent
 #: From the top down: a folder, or a module of the package, imports only from those that stand after it.
 HOUSE = """
-cli quickstart recipes merge report compare train align evaluate mine translate prepare encode loss data
+cli quickstart recipes serve merge report compare train align evaluate mine translate prepare encode loss data
 """.split()
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -25,6 +25,7 @@ from clear_ir.cli.queries import queries
 from clear_ir.cli.quickstart import quickstart
 from clear_ir.cli.recipe import recipe
 from clear_ir.cli.report import report
+from clear_ir.cli.search import search
 from clear_ir.cli.settings_as_flags import Commands
 from clear_ir.cli.train import train
 from clear_ir.cli.translate import translate
@@ -76,6 +77,7 @@ app.add_typer(recipe, name="recipe", rich_help_panel="Train")
 add_command("Measure", "clear-ir evaluate --model models/sw --data data/collection --out results/sw", evaluate)
 add_command("Measure", "clear-ir compare results/base results/sw", compare)
 add_command("Measure", "clear-ir report results/base results/sw --data data/collection --out report", report)
+add_command("Use", "clear-ir search --model models/sw --model minilm --data data/collection 'nini mto'", search)
 
 
 def _show_version(show: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,4 +40,6 @@ def print_summary(summary: dict[str, Any], indent: str = "") -> None:
 
 def print_json(document: Any) -> None:
     """Print a document as JSON, for other programs."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    # json escapes the control characters below 32. A terminal obeys these, too.
+    typer.echo(re.sub(r"[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text))

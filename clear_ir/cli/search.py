@@ -1,0 +1,157 @@
+"""`clear-ir search`: type a question, see what a model finds, beside another model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clear_ir.cli.output import counted, print_json
+from clear_ir.cli.settings_as_flags import Flags, takes
+from clear_ir.cli.shared_options import AsJson, Recipe, Remote, Split, default_split
+from clear_ir.data.files import InputError
+from clear_ir.encode.settings import EncodingSettings
+
+if TYPE_CHECKING:
+    from clear_ir.data.collection import Collection, Text
+    from clear_ir.serve.passage_index import PassageIndex
+    from clear_ir.serve.terminal import Ranking
+
+#: Models that are shown beside each other.
+MOST_MODELS = 2
+
+
+@takes(encode=EncodingSettings)
+def search(
+    question: Annotated[str, typer.Argument(help="The question, in any language.")],
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help="Model folder, hub name, or 'minilm'. Give a second one, such as the base, to see both side by side; "
+            "the first one's moves against it are marked."
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="Collection folder, with corpus.jsonl, queries.jsonl and qrels/.")],
+    flags: Flags,
+    pool: Annotated[str, typer.Option(help="Search the passages in this language, such as en; or all.")] = "all",
+    top_k: Annotated[int, typer.Option(min=1, help="Passages to show.")] = 10,
+    split: Split = None,
+    recipe: Recipe = None,
+    as_json: AsJson = False,
+    trust_remote_code: Remote = False,
+) -> None:
+    """Search a collection for a question, with one model or with two side by side."""
+    from clear_ir.data.collection_files import read_collection
+    from clear_ir.data.texts import text_of
+    from clear_ir.encode.model_loading import load_encoder
+    from clear_ir.encode.text_encoder import TextEncoder
+    from clear_ir.recipes.recipe import load_recipe
+    from clear_ir.serve.passage_index import PassageIndex
+    from clear_ir.serve.search_pool import passages_in, queries_that_ask, right_passages
+    from clear_ir.serve.terminal import render_rankings
+
+    asked = text_of(question, "The question")
+    if asked is None:
+        raise InputError('The question is empty; type one between quotation marks: "How do I cancel?"')
+    names = _column_names(model)
+    encoding = load_recipe(recipe, flags).encode
+    collection = read_collection(data, split or default_split(data))
+    passages = passages_in(collection, pool)
+    queries = queries_that_ask(collection, asked)
+    right = right_passages(collection, queries)
+    indexes = [
+        PassageIndex(TextEncoder.from_settings(load_encoder(name, trust_remote_code), encoding), passages)
+        for name in model
+    ]
+    rankings = _rank(indexes, names, asked, top_k, right)
+    if as_json:
+        print_json(_document(rankings, asked, queries, right, pool, len(passages)))
+        return
+    typer.echo(f"{counted(len(passages), 'passage')} searched (pool {pool}).")
+    typer.echo(render_rankings(rankings, right))
+    if len(rankings) > 1:
+        typer.echo(f"+3: {names[0]} has the passage 3 ranks higher than {names[1]}. =: on the same rank.")
+    _print_right(collection, rankings, queries, right)
+
+
+def _column_names(models: Sequence[str]) -> list[str]:
+    """Short names of models; whole paths where the short ones are equal."""
+    if len(models) > MOST_MODELS:
+        raise InputError(f"{len(models)} models are named; give one, or two to see them side by side.", "model")
+    if len({str(Path(model).resolve()) for model in models}) < len(models):
+        raise InputError(f"{models[0]} is named twice; give two different models, or one.", "model")
+    short = [Path(model).resolve().name for model in models]
+    return short if len(set(short)) == len(short) else list(models)
+
+
+def _rank(
+    indexes: Sequence[PassageIndex], names: Sequence[str], question: str, top_k: int, right: AbstractSet[str]
+) -> list[Ranking]:
+    """What each model finds, the first one with the ranks of its hits in the second."""
+    from clear_ir.serve.terminal import Ranking
+
+    vectors = [index.encode(question) for index in indexes]
+    found = [index.best(vector, top_k) for index, vector in zip(indexes, vectors, strict=True)]
+    before = indexes[1].ranks(vectors[1], [hit.passage.id for hit in found[0]]) if len(indexes) > 1 else {}
+    return [
+        Ranking(name, hits, index.ranks(vector, sorted(right)), {} if place else before)
+        for place, (name, hits, index, vector) in enumerate(zip(names, found, indexes, vectors, strict=True))
+    ]
+
+
+def _print_right(
+    collection: Collection, rankings: Sequence[Ranking], queries: Sequence[Text], right: AbstractSet[str]
+) -> None:
+    """Say where the right passages are, or why none is marked."""
+    if not queries:
+        typer.echo(f"The collection {collection.name} does not have this question, so no passage is marked as right.")
+        return
+    langs = ", ".join(sorted({query.lang for query in queries}))
+    typer.echo(f"The question is one of the collection's ({langs}).")
+    if not rankings[0].right_ranks:
+        typer.echo(f"None of its {counted(len(right), 'right passage')} is in this pool.")
+        return
+    for ranking in rankings:
+        ranks = sorted(ranking.right_ranks.values())
+        shown = ", ".join(map(str, ranks[:5])) + (f" and {len(ranks) - 5} more" if len(ranks) > 5 else "")
+        typer.echo(f"{ranking.model}: right {'passage' if len(ranks) == 1 else 'passages'} at rank {shown}.")
+
+
+def _document(
+    rankings: Sequence[Ranking],
+    question: str,
+    queries: Sequence[Text],
+    right: AbstractSet[str],
+    pool: str,
+    num_passages: int,
+) -> dict[str, Any]:
+    """The rankings for other programs."""
+    return {
+        "question": question,
+        "pool": pool,
+        "passages": num_passages,
+        "queries": [query.id for query in queries],
+        "models": [
+            {
+                "model": ranking.model,
+                "right_ranks": dict(ranking.right_ranks),
+                "hits": [
+                    {
+                        "rank": hit.rank,
+                        "id": hit.passage.id,
+                        "lang": hit.passage.lang,
+                        "score": hit.score,
+                        "right": hit.passage.id in right,
+                        "other_rank": ranking.other_ranks.get(hit.passage.id),
+                        "title": hit.passage.title,
+                        "text": hit.passage.text,
+                    }
+                    for hit in ranking.hits
+                ],
+            }
+            for ranking in rankings
+        ],
+    }

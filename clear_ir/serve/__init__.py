@@ -1,0 +1,1 @@
+"""Look at what an encoder finds."""
