@@ -23,6 +23,7 @@ from clear_ir.cli.mine import mine
 from clear_ir.cli.prepare import prepare
 from clear_ir.cli.queries import queries
 from clear_ir.cli.quickstart import quickstart
+from clear_ir.cli.rank import rank
 from clear_ir.cli.recipe import recipe
 from clear_ir.cli.report import report
 from clear_ir.cli.search import search
@@ -74,6 +75,7 @@ add_command("Train", "clear-ir train --recipe small --rows data/train.jsonl --ou
 add_command("Train", "clear-ir align --model minilm --rows data/rows.jsonl --out models/aligned", align)
 add_command("Train", "clear-ir merge minilm models/sw --data data/dev/collection --out models/merged", merge)
 app.add_typer(recipe, name="recipe", rich_help_panel="Train")
+add_command("Measure", "clear-ir rank minilm intfloat/multilingual-e5-small --data data/collection --pair sw-en", rank)
 add_command("Measure", "clear-ir evaluate --model models/sw --data data/collection --out results/sw", evaluate)
 add_command("Measure", "clear-ir compare results/base results/sw", compare)
 add_command("Measure", "clear-ir report results/base results/sw --data data/collection --out report", report)

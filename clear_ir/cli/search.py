@@ -11,7 +11,7 @@ import typer
 
 from clear_ir.cli.output import counted, print_json
 from clear_ir.cli.settings_as_flags import Flags, takes
-from clear_ir.cli.shared_options import AsJson, Recipe, Remote, Split, default_split
+from clear_ir.cli.shared_options import AsJson, Recipe, Remote, Split, column_names, default_split
 from clear_ir.data.files import InputError
 from clear_ir.encode.settings import EncodingSettings
 
@@ -56,7 +56,9 @@ def search(
     asked = text_of(question, "The question")
     if asked is None:
         raise InputError('The question is empty; type one between quotation marks: "How do I cancel?"')
-    names = _column_names(model)
+    if len(model) > MOST_MODELS:
+        raise InputError(f"{len(model)} models are named; give one, or two to see them side by side.", "model")
+    names = column_names(model)
     encoding = load_recipe(recipe, flags).encode
     collection = read_collection(data, split or default_split(data))
     passages = passages_in(collection, pool)
@@ -75,16 +77,6 @@ def search(
     if len(rankings) > 1:
         typer.echo(f"+3: {names[0]} has the passage 3 ranks higher than {names[1]}. =: on the same rank.")
     _print_right(collection, rankings, queries, right)
-
-
-def _column_names(models: Sequence[str]) -> list[str]:
-    """Short names of models; whole paths where the short ones are equal."""
-    if len(models) > MOST_MODELS:
-        raise InputError(f"{len(models)} models are named; give one, or two to see them side by side.", "model")
-    if len({str(Path(model).resolve()) for model in models}) < len(models):
-        raise InputError(f"{models[0]} is named twice; give two different models, or one.", "model")
-    short = [Path(model).resolve().name for model in models]
-    return short if len(set(short)) == len(short) else list(models)
 
 
 def _rank(

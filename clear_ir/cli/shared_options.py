@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -88,3 +88,16 @@ def model_name(flag: str | None, from_recipe: str | None) -> str:
     if not name:
         raise InputError("No model is named; give one, or a recipe that names one (small uses minilm).", "model")
     return name
+
+
+def column_names(models: Sequence[str]) -> list[str]:
+    """Short names of models for a table; whole paths where short ones are equal.
+
+    Raises:
+        InputError: If a model is named twice.
+    """
+    places = [Path(model).resolve() for model in models]
+    if twice := next((model for model, place in zip(models, places, strict=True) if places.count(place) > 1), None):
+        raise InputError(f"{twice} is named twice; name each model once.", "model")
+    short = [place.name for place in places]
+    return short if len(set(short)) == len(short) else list(models)
