@@ -40,7 +40,6 @@ clear_ir.mine.hard_negatives clear_ir.recipes.recipe clear_ir.report.page clear_
 #: Durations and speeds: they differ between any two runs. Everything else must be equal, byte for byte.
 TIMES = re.compile(
     rb'"(evaluation_time|(train|eval)_(runtime|\w+_per_second))": [\d.e-]+'  # results.json, train_log.jsonl
-    rb"|- \*\*(Training|Evaluation|Total)\*\*: [\d.]+ \w+\n"  # README.md, the model card
 )
 #: Leave a stage alone with this probability, so that it can finish.
 CALM = 0.3

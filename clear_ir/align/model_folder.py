@@ -15,6 +15,7 @@ from clear_ir.align.fitting import Choice, Fitted
 from clear_ir.align.maps import AffineMap, SideMaps
 from clear_ir.data.files import InputError, as_object, parse_json, reason_of
 from clear_ir.data.output_files import new_folder, write_json
+from clear_ir.encode.model_card import Adaptation, Verdict, count_by_language, save_with_card
 from clear_ir.encode.sides import add_to_sides, ends_normalized
 
 if TYPE_CHECKING:
@@ -132,27 +133,35 @@ def write_aligned(
     with new_folder(folder, ALIGN_FILE, overwrite) as partial:
         aligned = add_maps(model, fitted.maps)
         aligned.encode_query(["a"], show_progress_bar=False)  # its tokenizer's file says how texts are cut and padded
-        aligned.save_pretrained(str(partial))
+        save_with_card(aligned, partial, _describe(document, fitted, choice))
         write_json(partial / ALIGN_FILE, document)
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, partial / MAPS_FILE)
-        _describe_on_card(partial / "README.md", document)
 
 
 def _tensors_of(name: str, of_side: AffineMap) -> dict[str, np.ndarray]:
     return {f"{name}.matrix": of_side.matrix, f"{name}.offset": of_side.offset}
 
 
-def _describe_on_card(card: Path, document: dict[str, Any]) -> None:
-    """Say on the model card what was done to the encoder."""
+def _describe(document: dict[str, Any], fitted: Fitted, choice: Choice) -> Adaptation:
+    """What the model card says of the alignment."""
     moved = " and ".join({"query": "queries", "passage": "passages"}[side] for side in document["moved"])
-    lines = f"""
-## Alignment without training
-
-clear-ir fitted a linear map ({document["method"]}) of the vectors of {moved} of {document["base"]} in closed form.
-No weight of the encoder was trained. `{ALIGN_FILE}` has its settings and dev scores.
-"""
-    with card.open("a", encoding="utf-8") as file:
-        file.write(lines)
+    counts, questions, data = document["texts_by_language"], document["dev_questions"], document["data"]
+    return Adaptation(
+        "align",
+        document["base"],
+        f"A linear map ({fitted.method}) of the vectors of {moved} was fitted in closed form. No weight of the encoder "
+        f"was trained. `{ALIGN_FILE}` has the settings and dev scores.",
+        settings=document["settings"],
+        langs=[*counts],
+        data=[f"Distinct texts that the map was fitted on: {count_by_language(counts)}"],
+        verdict=Verdict(
+            choice.base.scores.directions,
+            fitted.scores.directions,
+            f"{questions:,} questions of {data}.",
+            data,
+            document["data_hash"],
+        ),
+    )
 
 
 def read_alignment(folder: Path) -> tuple[dict[str, Any], SideMaps, dict[str, AffineMap]]:

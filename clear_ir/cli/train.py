@@ -38,6 +38,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run that has the same --out.")
     ] = False,
+    with_samples: Annotated[
+        bool,
+        typer.Option(
+            "--with-samples",
+            help="Show the first rows on the model card. Without it the model folder has no text of the rows.",
+        ),
+    ] = False,
     trust_remote_code: Remote = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -67,6 +74,7 @@ def train(
             trust_remote_code=trust_remote_code,
             translations=read_translations(translations) if translations else [],
             passages=PassageSource(read_corpus(corpus) if corpus else None, cache_of(chosen.encode)),
+            with_samples=with_samples,
         )
     finally:
         leave_processes()

@@ -65,7 +65,7 @@ def add_known_prompts(model: SentenceTransformer, name: str) -> None:
     if not folder.is_dir():
         model.prompts = family_prompts(name) or model.prompts
         return
-    card = _card(folder)
+    card = head_of_card(folder)
     for base in map(str, _as_list(card.get("base_model"))):
         if family_prompts(base):
             advice = "if it was trained with them, add them to config_sentence_transformers.json"
@@ -100,8 +100,12 @@ def _use_passage_prompt(model: SentenceTransformer, name: str) -> None:
         )
 
 
-def _card(folder: Path) -> dict[str, Any]:
-    """What the head of a model's README.md says, empty if there is none or it cannot be read."""
+def head_of_card(folder: Path) -> dict[str, Any]:
+    """What the head of a model's README.md says, empty if there is none or it cannot be read.
+
+    Args:
+        folder: The model folder.
+    """
     try:
         parts = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
         head = parse_yaml(parts[1], str(folder)) if len(parts) == 3 and not parts[0].strip() else {}

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clear_ir.data.collection import Collection
-from clear_ir.data.directions import ENGLISH_DIRECTION
+from clear_ir.data.directions import ENGLISH_DIRECTION, parse_direction
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import new_folder, write_json, write_text
 from clear_ir.encode.architecture import routers
+from clear_ir.encode.model_card import Adaptation, Verdict, save_with_card
 from clear_ir.encode.model_loading import Side
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.encode.two_encoders import join_encoders, side_of
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
 
 #: The file that marks a merged model's folder.
 MERGE_FILE = "merge.json"
+WISE_FT = """
+@inproceedings{wortsman-2022-robust,
+    title={Robust Fine-Tuning of Zero-Shot Models},
+    author={Wortsman, Mitchell and Ilharco, Gabriel and others},
+    booktitle={Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+    year={2022},
+    url={https://arxiv.org/abs/2109.01903}
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -158,8 +168,8 @@ def write_merged(
     folder: Path,
     merged: SentenceTransformer,
     weight: float,
-    points: Sequence[MergePoint] = (),
-    settings: dict[str, Any] | None = None,
+    points: Sequence[MergePoint],
+    settings: dict[str, Any],
     overwrite: bool = False,
 ) -> None:
     """Write a merged encoder: a model folder with `merge.json`, which says how the weight was chosen.
@@ -169,16 +179,38 @@ def write_merged(
         merged: The encoder.
         weight: Its weight.
         points: All points that were evaluated, drawn as `merge.svg`. Empty if the user gave the weight.
-        settings: Further entries of `merge.json`.
+        settings: Further entries of `merge.json`. `base` and `model` name the two encoders; `data` and `data_hash` are
+            what the points were evaluated on.
         overwrite: Replace an earlier merged model.
 
     Raises:
         InputError: If the folder is taken.
     """
     with new_folder(folder, MERGE_FILE, overwrite) as partial:
-        merged.save_pretrained(str(partial))
-        document = {"weight": weight, "points": [asdict(point) for point in points], **(settings or {})}
+        document = {"weight": weight, "points": [asdict(point) for point in points], **settings}
+        save_with_card(merged, partial, _describe(document))
         write_json(partial / MERGE_FILE, document)
         if points:
             curve = [(point.weight, point.english, point.cross_lingual) for point in points]
             write_text(partial / "merge.svg", frontier(curve, weight))
+
+
+def _describe(document: dict[str, Any]) -> Adaptation:
+    """What the model card says of the merge."""
+    weight, scores = document["weight"], {point["weight"]: point["scores"] for point in document["points"]}
+    verdict = None
+    if scores:
+        data = document["data"]
+        verdict = Verdict(scores[0], scores[weight], f"Questions of {data}.", data, document["data_hash"])
+    parsed = [parse_direction(name) for name in scores.get(0, {})]
+    sides = [side for direction in parsed for side in (direction.query_lang, *direction.passage_lang.split("+"))]
+    return Adaptation(
+        "merge",
+        document["base"],
+        f"Each weight lies between two encoders: {1 - weight:g} x base + {weight:g} x the adapted encoder. "
+        f"`{MERGE_FILE}` has every share that was tried.",
+        langs=sides,
+        verdict=verdict,
+        citations=[WISE_FT],
+        adapted=document["model"],
+    )

@@ -71,7 +71,7 @@ def distil_model(
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     summary = {"distil_pairs": len(pairs), "distil_steps": steps, "distil_loss": [losses[0], losses[-1]]}
     if trainer.is_world_process_zero():
-        model.save_pretrained(str(partial / "model"))
+        model.save_pretrained(str(partial / "model"), create_model_card=False)
         write_json(partial / "model" / DISTILLED_FILE, summary)
         put_in_place(partial / "model", folder)
         shutil.rmtree(partial)

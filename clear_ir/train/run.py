@@ -35,13 +35,14 @@ from clear_ir.data.rows import Translation
 from clear_ir.data.training_rows import TrainingRows
 from clear_ir.encode.adapters import train_adapters
 from clear_ir.encode.architecture import limit_length, routers
+from clear_ir.encode.model_card import Adaptation, save_with_card
 from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
 from clear_ir.encode.precision import choose_precision
 from clear_ir.encode.two_encoders import join_encoders, side_of
-from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.base_embeddings import embed_english, has_known_base
+from clear_ir.train.card import describe_training
 from clear_ir.train.corpus import PassageSource, candidate_passages
 from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.fixed_passages import embed_passages
@@ -55,7 +56,6 @@ from clear_ir.train.trainer import (
     split_rows,
     trained_vocabulary,
 )
-from clear_ir.train.translated_rows import translated_by
 from clear_ir.train.verdict import describe_cut, judge_run, measure_cut
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
     trust_remote_code: bool = False,
     translations: Sequence[Translation] = (),
     passages: PassageSource | None = None,
+    with_samples: bool = False,
 ) -> list[dict[str, Any]]:
     """Train an encoder and write a model folder.
 
@@ -108,6 +109,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
         trust_remote_code: Run Python code that comes with the model.
         translations: Texts for distillation, in addition to the rows' queries.
         passages: With `side: queries`, a corpus of more candidates, and the cache for the embeddings of passages.
+        with_samples: Show the first rows on the model card. Without it the folder has no text of the rows.
 
     Returns:
         The training log. Its first entry describes an epoch: rows by language, batches, and rows left out because every
@@ -145,9 +147,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
         if settings.distil_steps:
             if not folder.distilled.exists():
                 distil_model(model, [*_query_translations(data), *translations], settings, folder.distilled)
-            base_model = model.model_card_data.base_model
             model = load_encoder(str(folder.distilled), trust_remote_code)
-            model.model_card_data.base_model = base_model
         cut = measure_cut(side_of(base, "passage") if alone else model, data)
         if process.is_main_process and (sentence := describe_cut(cut)):
             logger.warning(sentence)
@@ -164,9 +164,9 @@ def train_model(  # noqa: PLR0913, keyword arguments
         log[0] |= {"vocabulary": vocabulary, "precision": precision, "cut": cut, **read_distilled(folder.distilled)}
         log[0] |= _notes_on_the_data(data, counts)
         log[0] |= {"dev": _judge(trainer, model, evaluator, lambda: _load(model_name, settings, trust_remote_code)[0])}
-        model.model_card_data.training_logs = _card_log(log[1:])
-        made_by = translated_by(rows.records)
-        first_does(lambda: _write_model(join_encoders(model, base) if alone else model, folder, log, made_by))
+        loss: Any = trainer.loss
+        made = describe_training(model_name, rows, settings, log[0], loss.citation, with_samples)
+        first_does(lambda: _write_model(join_encoders(model, base) if alone else model, folder, log, made))
     return log
 
 
@@ -177,7 +177,6 @@ def _load(
     base = load_encoder(model_name, trust_remote_code)
     alone = settings.side == "queries"
     model = copy.deepcopy(side_of(base, "query")) if alone else base
-    model.model_card_data.base_model = base.model_card_data.base_model
     # In half precision small updates round to nothing: the weights that are trained always have 32 bits.
     model = model.float()
     limit_length(model, settings.max_seq_length)
@@ -215,18 +214,6 @@ def _finished_log(trainer: SentenceTransformerTrainer) -> list[dict[str, Any]]:
     return log
 
 
-def _card_log(entries: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
-    """The log for the model card. What the trainer keeps for it begins anew when a run is resumed."""
-    rows: dict[int, dict[str, float]] = {}
-    for entry in entries:
-        mean = CrossLingualEvaluator.primary
-        dev = {mean: entry[f"eval_{mean}"]} if f"eval_{mean}" in entry else {}
-        loss = {"Training Loss": entry["loss"]} if "loss" in entry else {}
-        if loss or dev:
-            rows.setdefault(entry["step"], {"Epoch": entry["epoch"], "Step": entry["step"]}).update(loss | dev)
-    return list(rows.values())
-
-
 def _base_columns(settings: TrainingSettings) -> set[str]:
     """The columns whose embeddings before training a term of the loss reads. Fixed passages have theirs anyway."""
     columns = {column for term in settings.weights.terms for column in term.reads_base}
@@ -259,7 +246,7 @@ def _judge(
     evaluator: CrossLingualEvaluator | None,
     load_untrained: Callable[[], SentenceTransformer],
 ) -> dict[str, Any]:
-    """What the dev questions say of the model that is kept; it also goes onto the model card.
+    """What the dev questions say of the model that is kept.
 
     If they prefer the base, the model gets the base's weights back.
     """
@@ -268,14 +255,8 @@ def _judge(
     chosen = chooses_checkpoint(evaluator)
     best = trainer.state.best_global_step if chosen else None
     verdict = judge_run(evaluator, trainer.state.log_history, best or trainer.state.global_step, chosen)
-    if verdict:
-        step = verdict["kept_step"]
-        if step == 0:
-            model.load_state_dict(load_untrained().state_dict())
-            return verdict
-        entry = next(e for e in trainer.state.log_history if e["step"] == step and f"eval_{evaluator.primary}" in e)
-        metrics = {n.removeprefix("eval_"): v for n, v in entry.items() if n.endswith(MAIN_MEASURE)}
-        evaluator.store_metrics_in_model_card_data(model, metrics, int(entry.get("epoch", 0)), step)
+    if verdict and verdict["kept_step"] == 0:
+        model.load_state_dict(load_untrained().state_dict())
     return verdict
 
 
@@ -385,9 +366,7 @@ class RunFolder:
         return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
-def _write_model(
-    model: SentenceTransformer, folder: RunFolder, log: list[dict[str, Any]], made_by: Sequence[str]
-) -> None:
+def _write_model(model: SentenceTransformer, folder: RunFolder, log: list[dict[str, Any]], made: Adaptation) -> None:
     """Write the model folder and remove the folder of the run."""
     partial = folder.path / "model"
     shutil.rmtree(partial, ignore_errors=True)  # a run that was killed while it wrote it
@@ -395,11 +374,8 @@ def _write_model(
     model.encode_query(["a"], show_progress_bar=False)
     if routers(model):
         model.encode_document(["a"], show_progress_bar=False)
-    model.save_pretrained(str(partial))
+    save_with_card(model, partial, made)
     prompts = ", ".join(f"{side} {prompt_of(model, side)!r}" for side in ("query", "passage"))
-    if made_by:
-        with (partial / "README.md").open("a", encoding="utf-8") as card:
-            card.write("\n".join(["\n## Queries that people did not ask\n", *(f"- {line}" for line in made_by), ""]))
     write_text(partial / RECIPE_FILE, f"{folder.recipe}# Prompts, of the encoder: {prompts}\n")
     write_jsonl(partial / LOG_FILE, log)
     if (folder.checkpoints / "runs").is_dir():

@@ -350,6 +350,9 @@ def make_trainer(
         evaluator=evaluator,
         data_collator=passages.collator(model, data.passage_columns, columns["prompts"]) if passages else None,
     )
+    # Checkpoints have sentence-transformers' own card, which would show texts of the rows.
+    card = model.model_card_data
+    card.widget, card.usage_examples, card.train_datasets, card.eval_datasets = [], None, [], []
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StepBar)
     trainer.add_callback(EpochPlan(sampler(data.versions, settings.batch_size, seed=settings.seed)))

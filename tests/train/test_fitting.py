@@ -23,7 +23,7 @@ def test_a_batch_larger_than_the_rows_is_fitted_and_every_record_shows_it(tmp_pa
     assert log[0]["fitted"] == [notice]
     recipe = yaml.safe_load((tmp_path / "m" / "recipe.yaml").read_text())
     assert recipe["train"]["batch_size"] == 36
-    assert "`per_device_train_batch_size`: 36" in (tmp_path / "m" / "README.md").read_text()
+    assert "\nbatch_size: 36\n" in (tmp_path / "m" / "README.md").read_text()
     assert (log[0]["batches"], log[0]["rows_left_out"]) == (1, 0)
     exact = train_model(str(tiny_folder), rows, settings(batch_size=36, max_steps=2), tmp_path / "exact")
     assert "fitted" not in exact[0]

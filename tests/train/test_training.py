@@ -88,7 +88,8 @@ def test_the_best_checkpoint_is_kept(tmp_path, tiny_folder, monkeypatch):
     assert dev["kept"]["mean"] == max(scores)
     assert dev["chosen"]
     card = (tmp_path / "m" / "README.md").read_text()
-    assert f"| {dev['kept']['q-sw.p-en']:.4f} " in card.replace("**", ""), "the card shows the kept step"
+    assert f"Step {dev['kept_step']} of 8 was kept, chosen by them." in card
+    assert f" | {100 * dev['kept']['q-sw.p-en']:.1f} | " in card, "the card shows the kept step"
 
 
 def test_the_same_seed_gives_the_same_model(tmp_path, tiny_folder):
@@ -125,6 +126,7 @@ def test_a_killed_run_resumes_to_the_same_model(tmp_path, tiny_folder):
     assert "other settings" in other.stderr
     subprocess.run(**command(broken, "--resume"), check=True, capture_output=True)
     assert weights_hash(load_encoder(str(broken))) == weights_hash(load_encoder(str(whole)))
+    assert (broken / "README.md").read_bytes() == (whole / "README.md").read_bytes()
     steps = [json.loads(line)["step"] for line in (broken / "train_log.jsonl").read_text().splitlines()]
     assert steps[-1] == 60
     finished = subprocess.run(**command(broken, "--resume"), capture_output=True, text=True)

@@ -34,7 +34,7 @@ def test_from_the_word_list_to_the_model_card(run, tmp_path, tiny_folder):
     train_model(str(tiny_folder), rows, settings(max_steps=1, batch_size=4, dev_share=0.0), tmp_path / "m")
     card = (tmp_path / "m" / "README.md").read_text()
     lines = f"## Queries that people did not ask\n\n- de: {len(WORDS)} of {len(WORDS)} training rows, by {switched}\n"
-    assert card.endswith(lines)
+    assert lines in card
 
 
 def test_human_rows_have_no_such_column_and_no_such_section(tmp_path, tiny_folder):

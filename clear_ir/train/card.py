@@ -1,0 +1,91 @@
+"""What the model card says of a run of training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from clear_ir.data.training_rows import TrainingRows, language_of
+from clear_ir.encode.model_card import Adaptation, Verdict, count_by_language
+from clear_ir.train.settings import TrainingSettings
+from clear_ir.train.translated_rows import translated_by
+
+#: How many rows a card shows if samples are asked for.
+NUM_SAMPLES = 3
+
+
+def describe_training(
+    model_name: str,
+    rows: TrainingRows,
+    settings: TrainingSettings,
+    plan: Mapping[str, Any],
+    citation: str,
+    with_samples: bool,
+) -> Adaptation:
+    """Describe a run for the card of its model.
+
+    Args:
+        model_name: The encoder before training.
+        rows: All rows, with those that were held out.
+        settings: The settings, as fitted to the rows.
+        plan: The first entry of the training log.
+        citation: BibTeX of the loss.
+        with_samples: Show the first rows.
+
+    Returns:
+        What the card says. Without samples it has no text of the rows.
+    """
+    counts = Counter(map(language_of, rows.records))
+    return Adaptation(
+        "train",
+        model_name,
+        " ".join(_method(settings, plan)),
+        settings=settings.model_dump(),
+        langs=["en", *counts],
+        data=_data(rows.num_negatives if settings.num_negatives is None else settings.num_negatives, counts, plan),
+        translated=translated_by(rows.records),
+        verdict=_verdict(plan["dev"]),
+        samples=[{c: row[c] for c in rows.columns} for row in rows.records[:NUM_SAMPLES]] if with_samples else [],
+        citations=[citation],
+    )
+
+
+def _method(settings: TrainingSettings, plan: Mapping[str, Any]) -> list[str]:
+    cached = " with gradient cache (`CachedCLEARLoss`)" if settings.cached else " (`CLEARLoss`)"
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in settings.weights.by_name.items() if weight)
+    sentences = [f"Trained with the loss {settings.loss}{cached}. Weights: {weights}."]
+    if settings.side == "queries":
+        sentences.append(
+            "Only the encoder of queries was trained. That of passages is the base, so an index of passages that the "
+            "base made stays valid."
+        )
+    if "distil_pairs" in plan:
+        sentences.append(
+            f"Before that, distilled for {plan['distil_steps']} steps on {plan['distil_pairs']:,} pairs of an English "
+            "text and its translation."
+        )
+    return [*sentences, "`recipe.yaml` repeats the run, `train_log.jsonl` has losses and dev scores by step."]
+
+
+def _data(num_negatives: int, counts: Mapping[str, int], plan: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"Training rows: {count_by_language(counts)}. Each has a query in this language, the query in English, an "
+        f"English passage that answers it, and {num_negatives} negative passages; those held out as dev questions "
+        "are counted, too."
+    ]
+    if "corpus" in plan:
+        lines.append(f"More passages to choose among: {plan['corpus']['passages']:,}")
+    return [*lines, *(note for note in [plan.get("passage_languages")] if note)]
+
+
+def _verdict(dev: Mapping[str, Any]) -> Verdict | None:
+    if not dev:
+        return None
+    kept, last = dev["kept_step"], dev["last_step"]
+    if kept == 0:
+        which = "No step was as good as the base across languages, so this model has the weights of the base."
+    else:
+        which = f"Step {kept} of {last} was kept, {'chosen by them' if dev['chosen'] else 'the last one'}."
+    on = f"{dev['questions']:,} questions that were held out of the training rows. {which}"
+    return Verdict(dev["base"], dev["kept"], on, "questions held out of the training rows")
