@@ -97,7 +97,10 @@ def _print_ranking(points: Sequence[StartingPoint], collection: Collection, want
         if point.aligned is None and point.alignment != NO_ROWS:
             typer.echo(f"{point.model} was not aligned: {point.alignment}")
     if any(point.aligned is not None for point in points):
-        typer.echo("+ align: points that clear-ir align adds without training, and its method; base: no map is better.")
+        typer.echo(
+            "+ align: points that clear-ir align gains or loses without training, and its method. base: no map is "
+            "better."
+        )
     elif points[0].alignment == NO_ROWS:
         typer.echo("With --rows ROWS the table also shows what alignment without training would add.")
     typer.echo("texts/s: passages a second on this machine. Where intervals overlap, the order may be chance.")

@@ -137,7 +137,7 @@ def test_what_a_person_sees(run, data, models):
     assert "With --rows ROWS" in out
     assert "+ align" not in out
     code, out, _ = run("rank", models[0], "--data", data / "collection", "--rows", data / "rows.jsonl")
-    assert "points that clear-ir align adds" in out
+    assert "points that clear-ir align gains or loses" in out
     assert "With --rows ROWS" not in out
     assert "own first:" in out
 
