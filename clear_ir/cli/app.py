@@ -21,6 +21,7 @@ from clear_ir.cli.evaluate import evaluate
 from clear_ir.cli.merge import merge
 from clear_ir.cli.mine import mine
 from clear_ir.cli.prepare import prepare
+from clear_ir.cli.push import push
 from clear_ir.cli.queries import queries
 from clear_ir.cli.quickstart import quickstart
 from clear_ir.cli.rank import rank
@@ -80,6 +81,7 @@ add_command("Measure", "clear-ir evaluate --model models/sw --data data/collecti
 add_command("Measure", "clear-ir compare results/base results/sw", compare)
 add_command("Measure", "clear-ir report results/base results/sw --data data/collection --out report", report)
 add_command("Use", "clear-ir search --model models/sw --model minilm --data data/collection 'nini mto'", search)
+add_command("Use", "clear-ir push models/sw user/name --private", push)
 
 
 def _show_version(show: bool) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 CARD_FILE = "README.md"
+#: Stands on the card for the name on the Hub, which a folder does not know.
+PLACEHOLDER = "path/to/this/model"
 TAG = "clear-ir"
 #: What a card says of the licence in its head. The Hub knows these fields.
 LICENCE_FIELDS = ("license", "license_name", "license_link")
@@ -132,6 +134,7 @@ def render_card(model: SentenceTransformer, made: Adaptation) -> str:
         .render(
             head=yaml.safe_dump(head, sort_keys=False, allow_unicode=True),
             title=title,
+            placeholder=PLACEHOLDER,
             version=version("clear-ir"),
             base=_described(made.base),
             made=made,
