@@ -72,6 +72,7 @@ def make_training_rows(count=40, n=1):
 
 
 def settings(**changes):
-    """Settings of a training run of six steps."""
-    defaults = {"batch_size": 8, "max_steps": 6, "learning_rate": 1e-3, "precision": "fp32", "eval_steps": 3}
+    """Settings of a training run of six steps; both sides are trained."""
+    defaults = {"side": "both", "batch_size": 8, "max_steps": 6, "learning_rate": 1e-3}
+    defaults |= {"precision": "fp32", "eval_steps": 3}
     return TrainingSettings(**defaults | changes)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Scale of the scores by the encoder's similarity. A dot product has no bounds: the encoder was trained to its scale.
 SCALES = {"cosine": 20.0, "dot": 1.0}
+#: The same where queries are trained alone (docs/study.md).
+SCALES_OF_QUERIES = SCALES | {"cosine": 30.0}
 #: The weights that each `loss` fixes. None: the settings of the weights count.
 LOSSES: dict[str, dict[str, float] | None] = {
     "clear": None,
@@ -24,13 +26,18 @@ LOSSES: dict[str, dict[str, float] | None] = {
 }
 #: The default weight of the guard term with the loss `clear`.
 GUARD_OF_CLEAR = 0.5
+#: What is trained where neither a loss nor a setting of clear is given (docs/study.md): queries alone.
+DEFAULT_METHOD: dict[str, Any] = {"side": "queries", "loss": "infonce", "distil": 5.0, "guard": 5.0}
+#: Settings that count with the loss `clear` alone. Who gives one of them means that loss.
+OF_CLEAR = ("alpha", "beta", "gamma", "divergence")
 
 
 class TrainingSettings(Settings):
     """How a model is trained.
 
-    The defaults of the weights and of the divergence come from docs/study-minilm.md. The recipe `paper` has the
-    paper's.
+    The defaults come from docs/study.md, those of the loss clear from docs/study-minilm.md. The recipe `paper` has
+    the paper's. `side`, `loss`, `distil` and `guard` that are left out have their values as soon as the settings are
+    made.
     """
 
     groups: ClassVar[dict[str, str]] = {
@@ -44,14 +51,16 @@ class TrainingSettings(Settings):
         "logging_steps": "Log and seed",
     }
 
-    side: Literal["both", "queries"] = "both"
+    side: Literal["both", "queries"] = None  # type: ignore[assignment]
     """The texts whose embeddings are trained. both: those of queries and passages. queries: passages are encoded once,
     by the encoder before training, and stay as they are, so an index of them stays valid. The model then holds two
-    encoders. All passages of the rows, and those of a corpus, are candidates of the forward and the cross term."""
-    loss: Literal["clear", "infonce", "infonce-en", "infonce-both", "infonce-symmetric"] = "clear"
+    encoders. All passages of the rows, and those of a corpus, are candidates of the forward and the cross term. None:
+    queries, but both if a loss is named."""
+    loss: Literal["clear", "infonce", "infonce-en", "infonce-both", "infonce-symmetric"] = None  # type: ignore[assignment]
     """The loss: clear, or a baseline. infonce: InfoNCE from the target-language query to the passages, the paper's
     baseline. infonce-en: from the English query to the passages. infonce-both: the mean of infonce and infonce-en.
-    infonce-symmetric: the mean of infonce and InfoNCE from the passage to the target-language queries."""
+    infonce-symmetric: the mean of infonce and InfoNCE from the passage to the target-language queries. None: with side
+    queries infonce, with distil and guard; with side both, or where a setting of clear is given, clear."""
     alpha: float = 0.3
     """Weight of the reverse term, with the loss clear: InfoNCE from the English passage to the target-language
     queries."""
@@ -60,18 +69,19 @@ class TrainingSettings(Settings):
     gamma: float = 0.3
     """Weight of the cross term, with the loss clear: InfoNCE from the target-language query to the English passages.
     The forward term, from the English query, gets 1 - alpha - beta - gamma."""
-    guard: float | None = None
+    guard: float = None  # type: ignore[assignment]
     """Weight of the guard term, with any loss. It keeps the embeddings of English texts near those before training, and
-    draws a translated passage to that of its English original. None: 0.5 with the loss clear, 0 with the baselines."""
-    distil: float = 0.0
+    draws a translated passage to that of its English original. None: 5 with side queries if no loss is named; else 0.5
+    with the loss clear, 0 with the baselines."""
+    distil: float = None  # type: ignore[assignment]
     """Weight of the distil term, with any loss. It draws the target-language query to where the encoder before training
-    has the English query."""
+    has the English query. None: 5 with side queries if no loss is named, else 0."""
     divergence: Divergence = "kl-detached"
     """Form of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, but without a gradient
     through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""
     scale: float | None = Field(None, gt=0)
-    """Factor on similarities in the loss: 1 / temperature. None: 20 if the encoder compares by cosine, 1 if by dot
-    product."""
+    """Factor on similarities in the loss: 1 / temperature. None: if the encoder compares by cosine, 20, and 30 with side
+    queries; if by dot product, 1."""
     false_negative_margin: float | None = None
     """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. None:
     ignore only known positives of the row."""
@@ -100,7 +110,7 @@ class TrainingSettings(Settings):
     and the target language in the next, or the other way round, as the seed draws for each row. A passage without a
     cross_passage stays in English. A translation of a row's positive is never its negative."""
 
-    epochs: float = Field(3.0, gt=0)
+    epochs: float = Field(5.0, gt=0)
     """Passes over the rows. Ignored if max_steps is set."""
     max_steps: int | None = Field(None, ge=1)
     """Number of optimizer steps. None: epochs decides."""
@@ -146,6 +156,23 @@ class TrainingSettings(Settings):
     seed: int = 0
     """Seed of held-out rows, batches and dropout."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _method(cls, given: Any) -> Any:
+        """Fill in what is trained where the user leaves it open."""
+        if not isinstance(given, dict):
+            return given
+        given = {name: value for name, value in given.items() if value is not None or name not in DEFAULT_METHOD}
+        if "loss" not in given and any(name in given for name in OF_CLEAR):
+            given["loss"] = "clear"
+        if "loss" in given:
+            method = {"side": "both", "guard": GUARD_OF_CLEAR if given["loss"] == "clear" else 0.0, "distil": 0.0}
+        elif given.get("side", "queries") == "queries":
+            method = DEFAULT_METHOD
+        else:
+            method = {"loss": "clear", "guard": GUARD_OF_CLEAR, "distil": 0.0}
+        return method | given
+
     @field_validator("mini_batch_num_tokens", mode="before")
     @classmethod
     def _count_or_auto(cls, value: Any) -> Any:
@@ -164,7 +191,8 @@ class TrainingSettings(Settings):
 
     def scale_for(self, similarity: str) -> float:
         """The scale of the scores: as it is set, else what fits the encoder's similarity, `cosine` or `dot`."""
-        return self.scale if self.scale is not None else SCALES[similarity]
+        scales = SCALES_OF_QUERIES if self.side == "queries" else SCALES
+        return self.scale if self.scale is not None else scales[similarity]
 
     @property
     def weights(self) -> Weights:
@@ -184,6 +212,4 @@ class TrainingSettings(Settings):
                 weights[term.weight] = fixed.get(term.weight, 0.0)
             else:
                 weights[term.weight] = getattr(self, term.weight, 0.0)  # a term without a field stays off
-        if self.guard is None:
-            weights["guard"] = GUARD_OF_CLEAR if fixed is None else 0.0
         return Weights(**weights)

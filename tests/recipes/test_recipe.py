@@ -22,11 +22,12 @@ def test_the_papers_recipe_is_the_papers():
     train = load_recipe("paper").train
     assert (train.alpha, train.beta, train.gamma, train.scale, train.learning_rate) == (0.4, 0.2, 0.0, 20, 5e-5)
     assert (train.weights["guard"], train.divergence) == (0.0, "kl")
+    assert (train.side, train.loss, train.distil) == ("both", "clear", 0.0)
 
 
-def test_the_small_recipe_has_the_default_objective():
-    train, default = load_recipe("small").train, TrainingSettings()
-    assert (train.weights, train.divergence) == (default.weights, default.divergence)
+def test_the_small_recipe_has_the_default_objective_of_both_sides():
+    train, default = load_recipe("small").train, TrainingSettings(side="both")
+    assert (train.side, train.weights, train.divergence) == ("both", default.weights, default.divergence)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +46,7 @@ def test_a_model_s_recipe_has_the_default_objective_and_says_what_was_measured(n
     recipe, default = load_recipe(name), TrainingSettings()
     assert recipe.model == model
     train = recipe.train
-    assert (train.loss, train.weights, train.divergence) == ("clear", default.weights, default.divergence)
-    assert (train.cached, train.mini_batch_num_tokens, train.max_seq_length) == (True, "auto", 512)
+    assert (train.side, train.loss, train.weights) == ("queries", "infonce", default.weights)
     assert "measured" in (SHIPPED / f"{name}.yaml").read_text()
     assert f"| {name} " in (SHIPPED.parent.parent / "docs" / "settings.md").read_text()
 

@@ -32,7 +32,7 @@ TEXTS = [" ".join(WORDS[i : i + 4]) for i in range(0, 40, 2)]
 
 
 def alone(**changes):
-    return settings(**{"side": "queries", "distil": 1.0} | changes)
+    return settings(**{"side": "queries", "loss": "clear", "distil": 1.0} | changes)
 
 
 def losses(log):

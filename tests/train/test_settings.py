@@ -1,0 +1,30 @@
+"""What is trained where the user leaves it open."""
+
+import pytest
+
+from clear_ir.train.settings import TrainingSettings
+
+
+@pytest.mark.parametrize(
+    ("given", "side", "loss", "guard", "distil", "scale"),
+    [
+        ({}, "queries", "infonce", 5, 5, 30),
+        ({"side": "queries"}, "queries", "infonce", 5, 5, 30),
+        ({"guard": 1, "scale": 50}, "queries", "infonce", 1, 5, 50),
+        ({"side": None, "loss": None, "guard": None, "distil": None}, "queries", "infonce", 5, 5, 30),
+        # Who names a loss gets that loss and nothing with it: a baseline stays a baseline.
+        ({"loss": "infonce"}, "both", "infonce", 0, 0, 20),
+        ({"loss": "clear"}, "both", "clear", 0.5, 0, 20),
+        ({"alpha": 0.2}, "both", "clear", 0.5, 0, 20),
+        ({"side": "both"}, "both", "clear", 0.5, 0, 20),
+        ({"side": "queries", "loss": "infonce"}, "queries", "infonce", 0, 0, 30),
+        ({"side": "queries", "beta": 0.2}, "queries", "clear", 0.5, 0, 30),
+    ],
+)
+def test_what_is_left_open_follows_from_what_is_given(given, side, loss, guard, distil, scale):
+    settings = TrainingSettings(**given)
+    assert (settings.side, settings.loss, settings.guard, settings.distil) == (side, loss, guard, distil)
+    assert settings.scale_for("cosine") == scale
+    assert settings.scale_for("dot") == given.get("scale", 1)
+    # A recipe that a run wrote down repeats the run.
+    assert TrainingSettings(**settings.model_dump()) == settings
