@@ -38,7 +38,7 @@ def test_training_that_makes_the_encoder_worse_says_so(tmp_path, tiny_folder, ru
     rows = make_training_rows()
     train_model(str(tiny_folder), rows, settings(max_steps=20, dev_share=0.0), tmp_path / "good")
     write_jsonl(tmp_path / "rows.jsonl", rows.records)
-    train = ["train", "--model", tmp_path / "good", "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "ruined"]
+    train = ["train", "--model", tmp_path / "good", "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "ruined", "--side", "both"]
     code, out, _ = run(*train, "--batch-size", 8, "--max-steps", 8, "--learning-rate", 1, "--precision", "fp32")
     assert code == 0
     [warning] = [line for line in out.splitlines() if line.startswith("Warning: ")]
@@ -53,7 +53,7 @@ def test_a_base_that_no_checkpoint_reaches_is_kept_and_said_to_be_kept(tmp_path,
     rows = make_training_rows()
     train_model(str(tiny_folder), rows, settings(max_steps=60, learning_rate=1e-2, dev_share=0.0), tmp_path / "good")
     write_jsonl(tmp_path / "rows.jsonl", rows.records)
-    train = ["train", "--model", tmp_path / "good", "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "ruined"]
+    train = ["train", "--model", tmp_path / "good", "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "ruined", "--side", "both"]
     ruin = ["--batch-size", 8, "--max-steps", 8, "--learning-rate", 1, "--precision", "fp32"]
     code, out, _ = run(*train, *ruin)
     assert code == 0
