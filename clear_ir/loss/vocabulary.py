@@ -207,6 +207,14 @@ def used_rows_of(model: nn.Module) -> list[UsedRows]:
     return [module for module in model.modules() if isinstance(module, UsedRows)]
 
 
+def table_parameters(model: nn.Module) -> list[str]:
+    """The names of the parameters that are an encoder's embedding tables of pieces, of those that are trained."""
+    encoders = (module for module in model.modules() if hasattr(module, "get_input_embeddings"))
+    tables = [encoder.get_input_embeddings() for encoder in encoders]  # type: ignore[operator]
+    weights = {id(table.weight) for table in tables if isinstance(table, nn.Embedding | UsedRows)}
+    return [name for name, weight in model.named_parameters() if id(weight) in weights and weight.requires_grad]
+
+
 def _tables(model: nn.Module) -> list[tuple[nn.Module, str]]:
     """Where the encoder's embedding table of pieces is: the modules that hold it, and its name in each."""
     encoder = next((module for module in model.modules() if hasattr(module, "get_input_embeddings")), None)

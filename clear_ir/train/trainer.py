@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from clear_ir.data.texts import text_key
 from clear_ir.data.training_rows import TrainingRows, collect_held_out, holds_passages, language_of, training_columns
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import prompt_of
-from clear_ir.loss.vocabulary import used_vocabulary
+from clear_ir.loss.vocabulary import table_parameters, used_vocabulary
 from clear_ir.train import verdict
 from clear_ir.train.fitting import fit_settings
 from clear_ir.train.passage_languages import TranslatedRows, translate_rows
@@ -332,6 +333,7 @@ def make_trainer(
         batch_sampler=sampler,
         dataloader_drop_last=True,
         **columns,
+        learning_rate_mapping=_embedding_rates(model, settings),
         eval_steps=eval_steps,
         save_strategy="steps",
         save_steps=eval_steps,
@@ -358,6 +360,14 @@ def make_trainer(
     trainer.add_callback(EpochPlan(sampler(data.versions, settings.batch_size, seed=settings.seed)))
     log_terms(trainer)
     return trainer
+
+
+def _embedding_rates(model: SentenceTransformer, settings: TrainingSettings) -> dict[str, float]:
+    """The learning rate of the embedding table, by a pattern of its name; empty if it is that of all weights."""
+    if settings.embedding_rate == 1:
+        return {}
+    rate = settings.embedding_rate * settings.learning_rate
+    return {f"{re.escape(name)}$": rate for name in table_parameters(model)}
 
 
 def make_arguments(

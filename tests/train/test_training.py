@@ -25,12 +25,32 @@ from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.batches import LanguageBatchSampler
 from clear_ir.train.run import train_model
 from clear_ir.train.settings import LOSSES
-from clear_ir.train.trainer import column_prompts, make_evaluator, make_loss, make_trainer, split_rows
+from clear_ir.train.trainer import (
+    column_prompts,
+    make_evaluator,
+    make_loss,
+    make_trainer,
+    split_rows,
+    trained_vocabulary,
+)
 
 
 def trainer_for(encoder, rows, chosen, folder):
     data = split_rows(rows, chosen)
     return make_trainer(encoder, data, chosen, folder, make_evaluator(data, chosen, encoder))
+
+
+@pytest.mark.parametrize("vocabulary", ["used", "full"])
+def test_the_embedding_table_has_a_learning_rate_of_its_own(tmp_path, encoder, vocabulary):
+    chosen = settings(vocabulary=vocabulary, embedding_rate=20)
+    data = split_rows(make_training_rows(), chosen)
+    with trained_vocabulary(encoder, data, chosen):
+        trainer = make_trainer(encoder, data, chosen, tmp_path)
+        rates = {id(p): group["lr"] for group in trainer.create_optimizer().param_groups for p in group["params"]}
+        by_name = {name: rates[id(parameter)] for name, parameter in encoder.named_parameters()}
+    tables = {name: rate for name, rate in by_name.items() if "word_embeddings" in name}
+    assert list(tables.values()) == [pytest.approx(20 * chosen.learning_rate)]
+    assert {rate for name, rate in by_name.items() if name not in tables} == {chosen.learning_rate}
 
 
 @pytest.mark.parametrize("loss", list(LOSSES))
