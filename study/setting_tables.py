@@ -63,8 +63,10 @@ def objective_settings_table(experiment: Experiment) -> str:
         weights = settings.weights.by_term()
         terms = " + ".join(_weighted_term(term, weight) for term, weight in weights.items())
         kl = settings.divergence if "kl" in weights else ""
-        rows.append([name, terms, kl, f"{settings.scale_for('cosine'):g}", f"{settings.batch_size}"])
-    return Table(["objective", "terms", "KL term", "scale", "rows a batch"], rows, num_names=3).markdown()
+        numbers = (settings.scale_for("cosine"), settings.batch_size, settings.embedding_rate)
+        rows.append([name, terms, kl, *(f"{number:g}" for number in numbers)])
+    head = ["objective", "terms", "KL term", "scale", "rows a batch", "rate of embeddings"]
+    return Table(head, rows, num_names=3).markdown()
 
 
 def _weighted_term(term: str, weight: float) -> str:
