@@ -115,12 +115,5 @@ def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
         typer.echo(plan["vocabulary"])
     losses = [entry["loss"] for entry in log if "loss" in entry]
     typer.echo(f"Loss from {losses[0]:.3f} to {losses[-1]:.3f} in {counted(log[-1]['step'], 'step')}.")
-    for sentence in describe_verdict(plan["dev"], settings.loss):
+    for sentence in describe_verdict(plan["dev"], settings.loss, settings.max_english_loss):
         typer.echo(sentence)
-    vetoed = [entry["eval_vetoed"] for entry in log if "eval_vetoed" in entry]
-    if vetoed and all(vetoed):
-        limit = settings.max_english_loss
-        typer.echo(
-            f"Every checkpoint lost more than {limit:g} points in English; the one that is best across languages was "
-            "kept."
-        )

@@ -114,15 +114,13 @@ def language_of(record: Mapping[str, str]) -> str:
     return record.get("lang") or UNKNOWN
 
 
-def collect_held_out(
-    records: Sequence[Mapping[str, str]], held_out: Iterable[Mapping[str, str]], translated: bool = False
-) -> Collection:
+def collect_held_out(records: Sequence[Mapping[str, str]], held_out: Iterable[Mapping[str, str]]) -> Collection:
     """Build a collection of the questions of held-out training rows, in English and in the row's language.
 
     Args:
-        records: All training rows. The positives and negatives of all of them are the pool.
+        records: All training rows. The positives and negatives of all of them are the pool, and the translations of
+            positives, so that every direction is tested.
         held_out: Those whose questions are asked.
-        translated: Add the rows' translated passages to the pool, so that every direction is tested.
 
     Returns:
         The collection, with the split `dev`.
@@ -131,7 +129,7 @@ def collect_held_out(
     texts = dict.fromkeys(record[name] for record in records for name in names)
     passages = {text: Text(f"p{i}", text, "en") for i, text in enumerate(texts)}
     pool = {passage.id: passage for passage in passages.values()}
-    for row in records if translated else ():
+    for row in records:
         if row.get("cross_passage"):
             version = translated_passage(passages[row["positive"]].id, language_of(row), row["cross_passage"])
             pool.setdefault(version.id, version)

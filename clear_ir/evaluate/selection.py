@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from clear_ir.data.directions import parse_direction
+from clear_ir.data.directions import ENGLISH_DIRECTION, parse_direction
 
 Score = TypeVar("Score", float, np.ndarray)
 
@@ -34,19 +34,32 @@ def mean_cross_lingual(scores: Mapping[str, Score]) -> Score:
     return total / len(crossing)
 
 
-@dataclass(frozen=True)
-class EnglishFloor:
-    """The lowest score in English that an adapted encoder may have.
+def scores_to_keep(scores: Mapping[str, float]) -> tuple[float, float]:
+    """What adapting an encoder should not cost: its score in English, and its mean within languages.
 
     Args:
-        base: nDCG@10 of the base on q-en.p-en, from 0 to 1.
+        scores: nDCG@10 by direction, among them q-en.p-en.
+
+    Returns:
+        The score of q-en.p-en, and the mean over the directions with one language on both sides, English included.
+    """
+    within = [score for name, score in scores.items() if not parse_direction(name).crosses]
+    return scores[ENGLISH_DIRECTION], sum(within) / len(within)
+
+
+@dataclass(frozen=True)
+class EnglishFloor:
+    """The lowest score that an adapted encoder may have in English, or within languages.
+
+    Args:
+        base: nDCG@10 of the base, from 0 to 1.
         max_loss: Points of nDCG@10 x 100 that may be lost against it.
     """
 
     base: float
     max_loss: float
 
-    def allows(self, english: float) -> bool:
-        """Whether an encoder with this nDCG@10 on q-en.p-en is above the floor, or on it."""
+    def allows(self, score: float) -> bool:
+        """Whether an encoder with this nDCG@10 is above the floor, or on it."""
         # Scores of one encoder that is evaluated twice may differ in the last digit.
-        return english >= self.base - self.max_loss / 100 - 1e-9
+        return score >= self.base - self.max_loss / 100 - 1e-9

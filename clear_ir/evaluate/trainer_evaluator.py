@@ -12,7 +12,7 @@ from clear_ir.encode.backends import Backend, InProcess
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.evaluate.measures import MAIN_MEASURE
-from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
+from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual, scores_to_keep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +28,9 @@ class CrossLingualEvaluator(BaseEvaluator):
     Args:
         collection: Queries, passages and judgments.
         backend: Where texts are encoded; in this process by default.
-        max_english_loss: Veto each checkpoint that loses more points of nDCG@10 x 100 than this on q-en.p-en
-            against `base`. A veto takes 1 off the primary metric, so that any other checkpoint is better. None
-            vetoes nothing.
+        max_english_loss: Veto each checkpoint that loses more points of nDCG@10 x 100 than this against `base`, on
+            q-en.p-en or in the mean over the directions with one language on both sides. A veto takes 1 off the primary
+            metric, so that any other checkpoint is better. None vetoes nothing.
         base: The encoder before training. It is evaluated when the evaluator is made; see `base_metrics`.
         fixed_passages: Passages are encoded once, by `base`, whichever encoder is evaluated: for an encoder of queries
             whose passages stay those of the base.
@@ -62,14 +62,14 @@ class CrossLingualEvaluator(BaseEvaluator):
         base_scores = self._scores(base) if base is not None else {}
         #: nDCG@10 of the base by direction, and their `mean` as the primary metric takes it. Empty without base.
         self.base_metrics = {"mean": self._mean(base_scores), **base_scores} if base_scores else {}
-        #: Where English may not fall below; None vetoes nothing.
-        self.english_floor: EnglishFloor | None = None
+        #: Where English and the mean within languages may not fall below; empty vetoes nothing.
+        self.floors: list[EnglishFloor] = []
         if max_english_loss is not None:
             if base is None:
                 raise ValueError("max_english_loss needs base, the encoder before training")
             if ENGLISH_DIRECTION not in map(str, collection.directions):
                 raise ValueError(f"max_english_loss needs a collection with {ENGLISH_DIRECTION}")
-            self.english_floor = EnglishFloor(base_scores[ENGLISH_DIRECTION], max_english_loss)
+            self.floors = [EnglishFloor(score, max_english_loss) for score in scores_to_keep(base_scores)]
 
     def __call__(  # type: ignore[override]  # all our encoders are SentenceTransformers
         self, model: SentenceTransformer, output_path: str | None = None, epoch: float = -1, steps: int = -1
@@ -89,8 +89,9 @@ class CrossLingualEvaluator(BaseEvaluator):
         scores = self._scores(model)
         metrics = {f"{direction}_{MAIN_MEASURE}": score for direction, score in scores.items()}
         metrics[self.primary] = self._mean(scores)
-        if self.english_floor is not None:
-            metrics["vetoed"] = float(not self.english_floor.allows(scores[ENGLISH_DIRECTION]))
+        if self.floors:
+            kept = zip(self.floors, scores_to_keep(scores), strict=True)
+            metrics["vetoed"] = float(not all(floor.allows(score) for floor, score in kept))
             metrics[self.primary] -= metrics["vetoed"]
         self.store_metrics_in_model_card_data(model, metrics, int(epoch), steps)
         return metrics

@@ -33,6 +33,7 @@ DEFAULT_METHOD: dict[str, Any] = {
     "distil": 5.0,
     "guard": 5.0,
     "embedding_rate": 20.0,
+    "max_english_loss": 1.0,
 }
 #: Settings that count with the loss `clear` alone. Who gives one of them means that loss.
 OF_CLEAR = ("alpha", "beta", "gamma", "divergence")
@@ -86,8 +87,8 @@ class TrainingSettings(Settings):
     """Form of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, but without a gradient
     through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""
     scale: float | None = Field(None, gt=0)
-    """Factor on similarities in the loss: 1 / temperature. None: if the encoder compares by cosine, 20, and 30 with side
-    queries; if by dot product, 1."""
+    """Factor on similarities in the loss: 1 / temperature. None: if the encoder compares by cosine, 20, and 30 with
+    side queries; if by dot product, 1."""
     false_negative_margin: float | None = None
     """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. None:
     ignore only known positives of the row."""
@@ -123,9 +124,9 @@ class TrainingSettings(Settings):
     learning_rate: float = Field(5e-5, gt=0)
     """Learning rate at the end of the warm-up, its highest value."""
     embedding_rate: float = Field(None, gt=0)  # type: ignore[assignment]
-    """Learning rate of the embedding table, in multiples of learning_rate. A text uses few rows of the table, so each row
-    takes few steps; a higher rate lets the encoder learn words that it hardly knows. None: 20 with side queries if no
-    loss is named, else 1."""
+    """Learning rate of the embedding table, in multiples of learning_rate. A text uses few rows of the table, so each
+    row takes few steps; a higher rate lets the encoder learn words that it hardly knows. None: 20 with side queries if
+    no loss is named, else 1."""
     lr_scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     """How the learning rate changes after the warm-up."""
     warmup_ratio: float = Field(0.05, ge=0, le=1)
@@ -156,8 +157,9 @@ class TrainingSettings(Settings):
     the best checkpoint is kept, or the encoder as it was if none is as good; otherwise the last. 0: train on all rows
     and keep the last."""
     max_english_loss: float | None = Field(None, ge=0)
-    """Reject checkpoints that lose more than this in English, in points of nDCG@10 x 100. If all do, the best across
-    languages is kept. None: English does not count."""
+    """Reject checkpoints that lose more than this in English, or in the mean of the directions within one language, in
+    points of nDCG@10 x 100. If all do, the encoder stays as it was. None: 1 with side queries if no loss is named; else
+    nothing is rejected."""
     eval_steps: int | None = Field(None, ge=2)
     """Steps between evaluations on the held-out rows. None: ten evaluations in all."""
 
@@ -178,7 +180,7 @@ class TrainingSettings(Settings):
         if "loss" in given:
             method = {"side": "both", "guard": GUARD_OF_CLEAR if given["loss"] == "clear" else 0.0}
         elif given.get("side", "queries") == "queries":
-            method = DEFAULT_METHOD
+            method = DEFAULT_METHOD if given.get("dev_share", 1) else DEFAULT_METHOD | {"max_english_loss": None}
         else:
             method = {"loss": "clear", "guard": GUARD_OF_CLEAR}
         return {"distil": 0.0, "embedding_rate": 1.0} | method | given

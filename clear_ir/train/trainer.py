@@ -143,7 +143,7 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
     languages = sorted(set(langs)) if len(set(langs)) > 1 else []
     if languages:
         table["label"] = [languages.index(lang) for lang in langs]
-    dev_collection = collect_held_out(records, dev, translated=both) if dev else None
+    dev_collection = collect_held_out(records, dev) if dev else None
     dataset = Dataset.from_dict(table)
     return TrainingData(dataset, negatives, langs, languages, dev_collection, settings, notes, translated)
 

@@ -71,7 +71,8 @@ def judge_run(
     Returns:
         `questions`, `chosen`, `kept_step`, `last_step`; and nDCG@10 by direction and as the primary mean, of
         the `base`, the `kept` model and the `last` one. Empty if no checkpoint was evaluated. If even the best
-        checkpoint is worse than the base in the mean, the base is to be kept: `kept_step` is 0.
+        checkpoint is worse than the base in the mean, or all are vetoed, the base is to be kept: `kept_step` is 0.
+        `all_vetoed` says which.
     """
     scores_at = {
         entry["step"]: _scores(entry, evaluator.primary) for entry in log if f"eval_{evaluator.primary}" in entry
@@ -81,13 +82,16 @@ def judge_run(
     last_step = max(scores_at)
     kept_step = kept_step if kept_step in scores_at else last_step
     scores_at[0] = evaluator.base_metrics
-    if chosen and scores_at[kept_step]["mean"] < evaluator.base_metrics["mean"]:
+    vetoes = [entry["eval_vetoed"] for entry in log if "eval_vetoed" in entry]
+    all_vetoed = bool(vetoes) and all(vetoes)
+    if chosen and (all_vetoed or scores_at[kept_step]["mean"] < evaluator.base_metrics["mean"]):
         kept_step = 0
     return {
         "questions": evaluator.num_questions,
         "chosen": chosen,
         "kept_step": kept_step,
         "last_step": last_step,
+        "all_vetoed": all_vetoed,
         "base": evaluator.base_metrics,
         "kept": scores_at[kept_step],
         "last": scores_at[last_step],
@@ -117,12 +121,13 @@ def describe_cut(cut: dict[str, float]) -> str:
     )
 
 
-def describe_verdict(verdict: dict[str, Any], loss: str) -> list[str]:
+def describe_verdict(verdict: dict[str, Any], loss: str, max_english_loss: float | None = None) -> list[str]:
     """What the dev questions say, in sentences: one on the scores, and a warning if the encoder became worse.
 
     Args:
         verdict: What `judge_run` gives.
         loss: Name of the loss, for the warning.
+        max_english_loss: What a checkpoint might lose.
 
     Returns:
         The sentences; none without dev questions.
@@ -148,9 +153,12 @@ def describe_verdict(verdict: dict[str, Any], loss: str) -> list[str]:
     worse = [name for name in directions if 100 * (base[name] - judged[name]) > WORTH_A_WARNING]
     losses = ", ".join(f"{name} {100 * base[name]:.1f} -> {100 * judged[name]:.1f}" for name in worse)
     if untrained:
+        why = "no checkpoint is as good as the base across languages"
+        if verdict["all_vetoed"]:
+            why = f"every checkpoint lost more than {max_english_loss:g} points in English or within languages"
         sentences.append(
-            "Warning: no checkpoint is as good as the base across languages, so the encoder was kept as it was before "
-            f"training. {f'The last step made it worse: {losses}. ' if worse else ''}{WAYS_OUT}"
+            f"Warning: {why}, so the encoder was kept as it was before training. "
+            f"{f'The last step made it worse: {losses}. ' if worse else ''}{WAYS_OUT}"
         )
     elif worse:
         noise = "" if questions >= MIN_DEV_QUESTIONS else " With so few questions this may be chance."

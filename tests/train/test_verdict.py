@@ -38,7 +38,17 @@ def test_training_that_makes_the_encoder_worse_says_so(tmp_path, tiny_folder, ru
     rows = make_training_rows()
     train_model(str(tiny_folder), rows, settings(max_steps=20, dev_share=0.0), tmp_path / "good")
     write_jsonl(tmp_path / "rows.jsonl", rows.records)
-    train = ["train", "--model", tmp_path / "good", "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "ruined", "--side", "both"]
+    train = [
+        "train",
+        "--model",
+        tmp_path / "good",
+        "--rows",
+        tmp_path / "rows.jsonl",
+        "--out",
+        tmp_path / "ruined",
+        "--side",
+        "both",
+    ]
     code, out, _ = run(*train, "--batch-size", 8, "--max-steps", 8, "--learning-rate", 1, "--precision", "fp32")
     assert code == 0
     [warning] = [line for line in out.splitlines() if line.startswith("Warning: ")]
@@ -53,7 +63,17 @@ def test_a_base_that_no_checkpoint_reaches_is_kept_and_said_to_be_kept(tmp_path,
     rows = make_training_rows()
     train_model(str(tiny_folder), rows, settings(max_steps=60, learning_rate=1e-2, dev_share=0.0), tmp_path / "good")
     write_jsonl(tmp_path / "rows.jsonl", rows.records)
-    train = ["train", "--model", tmp_path / "good", "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "ruined", "--side", "both"]
+    train = [
+        "train",
+        "--model",
+        tmp_path / "good",
+        "--rows",
+        tmp_path / "rows.jsonl",
+        "--out",
+        tmp_path / "ruined",
+        "--side",
+        "both",
+    ]
     ruin = ["--batch-size", 8, "--max-steps", 8, "--learning-rate", 1, "--precision", "fp32"]
     code, out, _ = run(*train, *ruin)
     assert code == 0
@@ -113,3 +133,20 @@ def test_what_is_cut_is_measured_and_said(tmp_path, tiny_folder, caplog, monkeyp
         log = train_model(str(tiny_folder), rows, short, tmp_path / "m")
     assert log[0]["cut"]["passages_cut"] > 0.3
     assert "max_seq_length 8 cuts" in caplog.text
+
+
+def test_a_run_of_which_every_checkpoint_costs_english_keeps_the_base(tmp_path, tiny_folder, run, monkeypatch):
+    monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 4)
+    rows = make_training_rows()
+    english = settings(loss="infonce-en", max_steps=60, learning_rate=1e-2, dev_share=0.0)
+    train_model(str(tiny_folder), rows, english, tmp_path / "good")
+    write_jsonl(tmp_path / "rows.jsonl", rows.records)
+    train = ["train", "--model", tmp_path / "good", "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "ruined"]
+    ruin = ["--batch-size", 8, "--max-steps", 8, "--learning-rate", 1, "--precision", "fp32", "--guard", 0]
+    code, out, _ = run(*train, *ruin)
+    assert code == 0
+    [warning] = [line for line in out.splitlines() if line.startswith("Warning: ")]
+    assert "every checkpoint lost more than 1 points in English or within languages" in warning
+    assert "the encoder was kept as it was before training" in warning
+    base, kept = (load_encoder(str(tmp_path / name)) for name in ("good", "ruined"))
+    assert (base.encode_query(["river moon"]) == kept.encode_query(["river moon"])).all()
