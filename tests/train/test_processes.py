@@ -33,8 +33,8 @@ def rows(tmp_path_factory):
 
 
 def command(launcher, tiny_folder, rows, out, batch_size, *more):
-    arguments = ["train", "--model", tiny_folder, "--rows", rows, "--out", out, "--batch-size", batch_size]
-    return [*launcher, *map(str, arguments), *FLAGS.split(), *more]
+    arguments = ["train", "--model", tiny_folder, "--rows", rows, "--out", out, "--loss", "clear"]
+    return [*launcher, *map(str, arguments), "--batch-size", str(batch_size), *FLAGS.split(), *more]
 
 
 def environment():
