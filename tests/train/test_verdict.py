@@ -34,24 +34,21 @@ def test_no_checkpoint_is_judged_before_anything_moved(tmp_path, tiny_folder):
     assert [entry["step"] for entry in log if "eval_q-sw.p-en_nDCG@10" in entry] == [2, 4, 6]
 
 
-def test_training_that_makes_the_encoder_worse_says_so(tmp_path, tiny_folder, run):
+def warning_after_ruin(tmp_path, tiny_folder, run, good, *flags):
+    """The one warning of a run whose learning rate ruins an encoder that was trained with the settings `good`."""
     rows = make_training_rows()
-    train_model(str(tiny_folder), rows, settings(max_steps=20, dev_share=0.0), tmp_path / "good")
+    train_model(str(tiny_folder), rows, settings(dev_share=0.0, **good), tmp_path / "good")
     write_jsonl(tmp_path / "rows.jsonl", rows.records)
-    train = [
-        "train",
-        "--model",
-        tmp_path / "good",
-        "--rows",
-        tmp_path / "rows.jsonl",
-        "--out",
-        tmp_path / "ruined",
-        "--side",
-        "both",
-    ]
-    code, out, _ = run(*train, "--batch-size", 8, "--max-steps", 8, "--learning-rate", 1, "--precision", "fp32")
+    train = ["train", "--model", tmp_path / "good", "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "ruined"]
+    ruin = ["--batch-size", 8, "--max-steps", 8, "--learning-rate", 1, "--precision", "fp32"]
+    code, out, _ = run(*train, *ruin, *flags)
     assert code == 0
     [warning] = [line for line in out.splitlines() if line.startswith("Warning: ")]
+    return warning
+
+
+def test_training_that_makes_the_encoder_worse_says_so(tmp_path, tiny_folder, run):
+    warning = warning_after_ruin(tmp_path, tiny_folder, run, {"max_steps": 20}, "--side", "both")
     assert "training with the loss clear made the encoder worse: q-en.p-en " in warning, "English first"
     assert "q-sw.p-en " in warning
     for way in ("fewer steps", "lower learning rate", "guard", "merging"):
@@ -60,26 +57,20 @@ def test_training_that_makes_the_encoder_worse_says_so(tmp_path, tiny_folder, ru
 
 def test_a_base_that_no_checkpoint_reaches_is_kept_and_said_to_be_kept(tmp_path, tiny_folder, run, monkeypatch):
     monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 4)
-    rows = make_training_rows()
-    train_model(str(tiny_folder), rows, settings(max_steps=60, learning_rate=1e-2, dev_share=0.0), tmp_path / "good")
-    write_jsonl(tmp_path / "rows.jsonl", rows.records)
-    train = [
-        "train",
-        "--model",
-        tmp_path / "good",
-        "--rows",
-        tmp_path / "rows.jsonl",
-        "--out",
-        tmp_path / "ruined",
-        "--side",
-        "both",
-    ]
-    ruin = ["--batch-size", 8, "--max-steps", 8, "--learning-rate", 1, "--precision", "fp32"]
-    code, out, _ = run(*train, *ruin)
-    assert code == 0
-    [warning] = [line for line in out.splitlines() if line.startswith("Warning: ")]
+    good = {"max_steps": 60, "learning_rate": 1e-2}
+    warning = warning_after_ruin(tmp_path, tiny_folder, run, good, "--side", "both")
     assert "the encoder was kept as it was before training. The last step made it worse: q-" in warning
     assert weights_hash(load_encoder(str(tmp_path / "ruined"))) == weights_hash(load_encoder(str(tmp_path / "good")))
+
+
+def test_a_run_of_which_every_checkpoint_costs_english_keeps_the_base(tmp_path, tiny_folder, run, monkeypatch):
+    monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 4)
+    good = {"loss": "infonce-en", "max_steps": 60, "learning_rate": 1e-2}
+    warning = warning_after_ruin(tmp_path, tiny_folder, run, good, "--guard", 0)
+    assert "every checkpoint lost more than 1 points in English or within languages" in warning
+    assert "the encoder was kept as it was before training" in warning
+    base, kept = (load_encoder(str(tmp_path / name)) for name in ("good", "ruined"))
+    assert (base.encode_query(["river moon"]) == kept.encode_query(["river moon"])).all()
 
 
 def test_a_verdict_by_hand():
@@ -133,20 +124,3 @@ def test_what_is_cut_is_measured_and_said(tmp_path, tiny_folder, caplog, monkeyp
         log = train_model(str(tiny_folder), rows, short, tmp_path / "m")
     assert log[0]["cut"]["passages_cut"] > 0.3
     assert "max_seq_length 8 cuts" in caplog.text
-
-
-def test_a_run_of_which_every_checkpoint_costs_english_keeps_the_base(tmp_path, tiny_folder, run, monkeypatch):
-    monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 4)
-    rows = make_training_rows()
-    english = settings(loss="infonce-en", max_steps=60, learning_rate=1e-2, dev_share=0.0)
-    train_model(str(tiny_folder), rows, english, tmp_path / "good")
-    write_jsonl(tmp_path / "rows.jsonl", rows.records)
-    train = ["train", "--model", tmp_path / "good", "--rows", tmp_path / "rows.jsonl", "--out", tmp_path / "ruined"]
-    ruin = ["--batch-size", 8, "--max-steps", 8, "--learning-rate", 1, "--precision", "fp32", "--guard", 0]
-    code, out, _ = run(*train, *ruin)
-    assert code == 0
-    [warning] = [line for line in out.splitlines() if line.startswith("Warning: ")]
-    assert "every checkpoint lost more than 1 points in English or within languages" in warning
-    assert "the encoder was kept as it was before training" in warning
-    base, kept = (load_encoder(str(tmp_path / name)) for name in ("good", "ruined"))
-    assert (base.encode_query(["river moon"]) == kept.encode_query(["river moon"])).all()
