@@ -31,7 +31,7 @@ def cost_table(experiment: Experiment, data: str) -> str:
     base = {heading: scores.mean(BASE, directions) for heading, directions in scores.columns.items()}
     gap = base[ENGLISH_DIRECTION] - base[TO_ENGLISH]
     differences = scores.compare_with_strongest({TO_ENGLISH: scores.columns[TO_ENGLISH]})
-    shown = [heading for heading in (ENGLISH_DIRECTION, TO_ENGLISH, UNSEEN_TO_ENGLISH) if heading in scores.columns]
+    shown = list(scores.columns)
     rows = []
     for name in _as_trained(scores):
         minutes = _minutes(experiment, data, name)
@@ -40,16 +40,22 @@ def cost_table(experiment: Experiment, data: str) -> str:
         row += [f"{100 * value:.1f}" for value in means.values()]
         closed = (means[TO_ENGLISH] - base[TO_ENGLISH]) / gap
         row.append("" if name == BASE else f"{100 * closed:.0f} %")
-        row.append(differences[name, TO_ENGLISH].points() if (name, TO_ENGLISH) in differences else "")
+        if scores.strongest:
+            row.append(differences[name, TO_ENGLISH].points() if (name, TO_ENGLISH) in differences else "")
         rows.append(row)
-    head = ["method", "seeds", "minutes", *shown, "gap closed", f"{TO_ENGLISH} over {scores.strongest or 'a baseline'}"]
+    head = ["method", "seeds", "minutes", *shown, "gap closed"]
+    compared = ""
+    if scores.strongest:
+        head.append(f"{TO_ENGLISH} over {scores.strongest}")
+        compared = (
+            " The last column compares with the baseline that is strongest on dev: 95 % bootstrap interval over "
+            "questions, and p-value of a paired permutation test, corrected by Holm over the column."
+        )
     return (
         f"{Table(head, rows).markdown()}\n"
         "nDCG@10 x 100, each question's score averaged over seeds. minutes: of one processor, for fitting and "
         "training; what the base encodes comes from the cache. gap closed: how much of the distance from the base's "
-        f"{TO_ENGLISH} to its {ENGLISH_DIRECTION}. The last column compares with the baseline that is strongest on "
-        "dev: 95 % bootstrap interval over questions, and p-value of a paired permutation test, corrected by Holm over "
-        "the column."
+        f"{TO_ENGLISH} to its {ENGLISH_DIRECTION}.{compared}"
     )
 
 
