@@ -86,7 +86,7 @@ def test_no_text_of_the_rows_is_in_what_the_commands_write(tmp_path, base, run):
     for folder in (trained, merged):
         text = card_of(folder).text
         assert "Training rows: Swahili 40." in text
-        assert "Trained with the loss clear" in text
+        assert "Trained with the loss infonce" in text
         assert text.count("2604.05821") == text.count("1908.10084") == 1
     merge = json.loads((merged / "merge.json").read_text())
     scores = {point["weight"]: point["scores"] for point in merge["points"]}[merge["weight"]]
