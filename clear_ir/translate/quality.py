@@ -21,7 +21,7 @@ from clear_ir.translate.numbers import lost_number, new_number
 class Finding(NamedTuple):
     """Why a translation was rejected.
 
-    Args:
+    Attributes:
         check: Name of the check, such as `wrong script`.
         detail: What it saw in this translation; empty if there is nothing to add.
     """
