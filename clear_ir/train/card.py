@@ -10,6 +10,7 @@ from clear_ir.data.training_rows import TrainingRows, language_of
 from clear_ir.encode.model_card import Adaptation, Verdict, count_by_language
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.translated_rows import translated_by
+from clear_ir.train.verdict import why_base_is_kept
 
 #: How many rows a card shows if samples are asked for.
 NUM_SAMPLES = 3
@@ -45,7 +46,7 @@ def describe_training(
         langs=["en", *counts],
         data=_data(rows.num_negatives if settings.num_negatives is None else settings.num_negatives, counts, plan),
         translated=translated_by(rows.records),
-        verdict=_verdict(plan["dev"]),
+        verdict=_verdict(plan["dev"], settings.max_english_loss),
         samples=[{c: row[c] for c in rows.columns} for row in rows.records[:NUM_SAMPLES]] if with_samples else [],
         citations=[citation],
     )
@@ -79,12 +80,13 @@ def _data(num_negatives: int, counts: Mapping[str, int], plan: Mapping[str, Any]
     return [*lines, *(note for note in [plan.get("passage_languages")] if note)]
 
 
-def _verdict(dev: Mapping[str, Any]) -> Verdict | None:
+def _verdict(dev: dict[str, Any], max_english_loss: float | None) -> Verdict | None:
     if not dev:
         return None
     kept, last = dev["kept_step"], dev["last_step"]
     if kept == 0:
-        which = "No step was as good as the base across languages, so this model has the weights of the base."
+        why = why_base_is_kept(dev, max_english_loss)
+        which = f"{why[0].upper()}{why[1:]}, so this model has the weights of the base."
     else:
         which = f"Step {kept} of {last} was kept, {'chosen by them' if dev['chosen'] else 'the last one'}."
     on = f"{dev['questions']:,} questions that were held out of the training rows. {which}"

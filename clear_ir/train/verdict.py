@@ -153,9 +153,7 @@ def describe_verdict(verdict: dict[str, Any], loss: str, max_english_loss: float
     worse = [name for name in directions if 100 * (base[name] - judged[name]) > WORTH_A_WARNING]
     losses = ", ".join(f"{name} {100 * base[name]:.1f} -> {100 * judged[name]:.1f}" for name in worse)
     if untrained:
-        why = "no checkpoint is as good as the base across languages"
-        if verdict["all_vetoed"]:
-            why = f"every checkpoint lost more than {max_english_loss:g} points in English or within languages"
+        why = why_base_is_kept(verdict, max_english_loss)
         sentences.append(
             f"Warning: {why}, so the encoder was kept as it was before training. "
             f"{f'The last step made it worse: {losses}. ' if worse else ''}{WAYS_OUT}"
@@ -164,3 +162,15 @@ def describe_verdict(verdict: dict[str, Any], loss: str, max_english_loss: float
         noise = "" if questions >= MIN_DEV_QUESTIONS else " With so few questions this may be chance."
         sentences.append(f"Warning: training with the loss {loss} made the encoder worse: {losses}.{noise} {WAYS_OUT}")
     return sentences
+
+
+def why_base_is_kept(verdict: dict[str, Any], max_english_loss: float | None) -> str:
+    """Why no checkpoint is kept, as the beginning of a sentence.
+
+    Args:
+        verdict: What `judge_run` gives, with `kept_step` 0.
+        max_english_loss: What a checkpoint might lose.
+    """
+    if verdict["all_vetoed"]:
+        return f"every checkpoint lost more than {max_english_loss:g} points in English or within languages"
+    return "no checkpoint is as good as the base across languages"
