@@ -95,6 +95,7 @@ def similar_tag(code: str) -> str | None:
     return _shortest_tag(name_of[matches[0]]) if matches else None
 
 
+@lru_cache(maxsize=1024)  # the registry of all languages is read for it
 def english_name(tag: str) -> str:
     """The English name of a language, with script and region if the tag has them: `Serbian, Latin`.
 
