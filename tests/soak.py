@@ -27,6 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 from clear_ir.data.output_files import write_json, write_jsonl
 
@@ -224,8 +225,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 def soak(kills: int, tally: Tally, folder: Path, save: Any = lambda tally: None) -> Tally:
     """Run episodes until there were so many kills, the commands in turn."""
-    environment = dict(os.environ)
-    try:
+    with patch.dict(os.environ):
         runs = Soak(folder)
         runs.prepare()
         names = list(COMMANDS)
@@ -234,9 +234,6 @@ def soak(kills: int, tally: Tally, folder: Path, save: Any = lambda tally: None)
             tally.episodes += 1
             save(tally)
             print(f"{tally.kills.total()} kills in {tally.episodes} episodes", flush=True)
-    finally:
-        os.environ.clear()
-        os.environ |= environment
     return tally
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from soak import run_command
 
@@ -200,8 +201,7 @@ def contents(place: Path) -> dict[str, bytes]:
 
 def soak(kills: int, tally: Tally, folder: Path, num_texts: int = 48, save=lambda tally: None) -> Tally:
     """Run episodes until each way was killed so often."""
-    environment = dict(os.environ)
-    try:
+    with patch.dict(os.environ):
         runs = TranslationSoak(folder, num_texts)
         runs.prepare()
         for way in WAYS:
@@ -209,9 +209,6 @@ def soak(kills: int, tally: Tally, folder: Path, num_texts: int = 48, save=lambd
                 runs.episode(way, tally, min(left, 6))
                 save(tally)
                 print(f"{way}: {tally.kills[way]} kills in {tally.finished[way]} episodes", flush=True)
-    finally:
-        os.environ.clear()
-        os.environ |= environment
     return tally
 
 

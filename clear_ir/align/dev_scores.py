@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clear_ir.align.maps import AffineMap, SideMaps
+from clear_ir.align.maps import AffineMap, SideMaps, map_vectors
 from clear_ir.data.collection import Collection
-from clear_ir.data.directions import ALL, ENGLISH_DIRECTION, Direction, parse_direction
+from clear_ir.data.directions import ALL, ENGLISH_DIRECTION, Direction
 from clear_ir.data.files import InputError
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.evaluate.measures import MAIN_MEASURE, MAIN_MIXED_MEASURE
-from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
+from clear_ir.evaluate.selection import keeps_english, mean_cross_lingual, mean_within_languages
 
 #: Passages of each query that nDCG@10 and Complete@10 see.
 CUTOFF = 10
@@ -57,12 +57,7 @@ class DevScores:
             base: The scores of the base.
             max_loss: Points of nDCG@10 x 100 that each may lose.
         """
-        pairs = ((self.english, base.english), (self.monolingual, base.monolingual))
-        return all(
-            EnglishFloor(before, max_loss).allows(after)
-            for after, before in pairs
-            if after is not None and before is not None
-        )
+        return keeps_english(self.directions, base.directions, max_loss)
 
 
 class DevQuestions:
@@ -98,7 +93,7 @@ class DevQuestions:
     def score(self, maps: SideMaps) -> DevScores:
         """The scores with the vectors of each side mapped."""
         base = self._embeddings
-        return self._score(_mapped(maps.query, base.query_vectors), _mapped(maps.passage, base.passage_vectors))
+        return self._score(map_vectors(maps.query, base.query_vectors), map_vectors(maps.passage, base.passage_vectors))
 
     def score_by_language(self, maps: Mapping[str, AffineMap]) -> DevScores:
         """The scores with the queries of each language mapped by the map of that language."""
@@ -106,7 +101,7 @@ class DevQuestions:
         langs = np.array([query.lang for query in base.queries])
         queries = base.query_vectors.copy()
         for lang, of_language in maps.items():
-            queries[langs == lang] = _mapped(of_language, queries[langs == lang])
+            queries[langs == lang] = map_vectors(of_language, queries[langs == lang])
         return self._score(queries, base.passage_vectors)
 
     def _score(self, queries: np.ndarray, passages: np.ndarray) -> DevScores:
@@ -118,17 +113,12 @@ class DevQuestions:
         mixed = [moved.evaluate(direction, CUTOFF, [MAIN_MIXED_MEASURE, OWN_FIRST]) for direction in self.mixed]
         complete = [pool.mean(MAIN_MIXED_MEASURE) for pool in mixed]
         own_first = [pool.mean(OWN_FIRST) for pool in mixed if len(pool.values(OWN_FIRST))]
-        monolingual = [score for name, score in scores.items() if not parse_direction(name).crosses]
         return DevScores(
             scores.get(ENGLISH_DIRECTION),
-            float(np.mean(monolingual)) if monolingual else None,
+            mean_within_languages(scores),
             mean_cross_lingual(scores),
             min(scores.values()),
             float(np.mean(complete)) if complete else None,
             float(np.mean(own_first)) if own_first else None,
             scores,
         )
-
-
-def _mapped(of_side: AffineMap | None, vectors: np.ndarray) -> np.ndarray:
-    return vectors if of_side is None else of_side(vectors).astype(np.float32)

@@ -61,6 +61,16 @@ def _after(last: AffineMap | None, first: AffineMap | None) -> AffineMap | None:
     return last.after(first) if last and first else last or first
 
 
+def map_vectors(of_side: AffineMap | None, vectors: np.ndarray) -> np.ndarray:
+    """The vectors of a side, mapped, in float32.
+
+    Args:
+        of_side: The map. None: the vectors stay as they are.
+        vectors: Shape (num_vectors, dim).
+    """
+    return vectors if of_side is None else of_side(vectors).astype(np.float32)
+
+
 def unit(vectors: np.ndarray) -> np.ndarray:
     """The vectors scaled to length 1, in float64. A vector of zeros stays."""
     vectors = np.asarray(vectors, np.float64)

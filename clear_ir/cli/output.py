@@ -42,4 +42,4 @@ def print_json(document: Any) -> None:
     """Print a document as JSON, for other programs."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
     # json escapes the control characters below 32. A terminal obeys these, too.
-    typer.echo(re.sub(r"[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text))
+    typer.echo(re.sub(r"[\x7f-\x9f]", lambda control: f"\\u{ord(control[0]):04x}", text))

@@ -86,11 +86,11 @@ def _rank(
     from clear_ir.serve.terminal import Ranking
 
     vectors = [index.encode(question) for index in indexes]
-    found = [index.best(vector, top_k) for index, vector in zip(indexes, vectors, strict=True)]
-    before = indexes[1].ranks(vectors[1], [hit.passage.id for hit in found[0]]) if len(indexes) > 1 else {}
+    best = [index.best(vector, top_k) for index, vector in zip(indexes, vectors, strict=True)]
+    before = indexes[1].ranks(vectors[1], [hit.passage.id for hit in best[0]]) if len(indexes) > 1 else {}
     return [
         Ranking(name, hits, index.ranks(vector, sorted(right)), {} if place else before)
-        for place, (name, hits, index, vector) in enumerate(zip(names, found, indexes, vectors, strict=True))
+        for place, (name, hits, index, vector) in enumerate(zip(names, best, indexes, vectors, strict=True))
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from clear_ir.align.alignment import AlignmentTexts
 from clear_ir.align.dev_scores import OWN_FIRST, DevQuestions
 from clear_ir.align.fitting import choose_maps
-from clear_ir.align.maps import AffineMap
+from clear_ir.align.maps import map_vectors
 from clear_ir.align.model_folder import check_alignable
 from clear_ir.align.settings import AlignSettings
 from clear_ir.align.texts import encode_for_fitting
@@ -170,12 +170,9 @@ def _aligned_score(
         best = choose_maps(vectors, DevQuestions(encoder, dev), AlignSettings()).best
     except InputError as error:
         return None, str(error)
-
-    def mapped(of_side: AffineMap | None, base: np.ndarray) -> np.ndarray:
-        return base if of_side is None else of_side(base).astype(np.float32)
-
     moved = embeddings.moved(
-        mapped(best.maps.query, embeddings.query_vectors), mapped(best.maps.passage, embeddings.passage_vectors)
+        map_vectors(best.maps.query, embeddings.query_vectors),
+        map_vectors(best.maps.passage, embeddings.passage_vectors),
     )
     scores = [moved.evaluate(direction, only=[MAIN_MEASURE]).mean(MAIN_MEASURE) for direction in wanted]
     return float(np.mean(scores)), best.method

@@ -13,12 +13,12 @@ from typing import Any
 
 from clear_ir.data.collection_files import check_id
 from clear_ir.data.column_names import Columns, choose_columns, no_column
-from clear_ir.data.files import InputError, Record, hash_of
+from clear_ir.data.files import InputError, Record
 from clear_ir.data.languages import UNKNOWN, is_english, language_tag
 from clear_ir.data.nested import flatten_languages, passages_of
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.records import read_records
-from clear_ir.data.texts import BrokenText, text_key, text_of
+from clear_ir.data.texts import BrokenText, passage_id_of, text_key, text_of
 
 PARALLEL_COLUMNS = ("id", "query", "passage", "passage_id", "cross_query", "lang", "cross_passage", "translated_by")
 #: Columns that a file may lack.
@@ -283,7 +283,7 @@ class _ParallelReader:
                 place = self.rejected.places[row_id]
                 raise InputError(f"{where}: the id {row_id!r} was already used in {place}; make ids unique.")
             self.rejected.places[row_id] = where
-            of_passage = passage_id or "p-" + hash_of(text_key(passage))[:12]
+            of_passage = passage_id or passage_id_of(text_key(passage))
             check_id(of_passage, f"{where}: the {self.names.get('passage_id', 'passage_id')}")
             queries = values["cross_query"], values["lang"]
             made_by = self._text(record, "translated_by", where) or ""

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from typing import Any
 
-from clear_ir.data.files import InputError
+from clear_ir.data.files import InputError, hash_of
 
 
 class BrokenText(InputError):
@@ -45,6 +45,15 @@ def text_of(value: Any, where: str) -> str | None:
             half = ascii(text[error.start])[1:-1]
             raise BrokenText(f"{where} holds {half}, half of a character that was cut in two; remove it.") from None
     return text or None
+
+
+def passage_id_of(text: str) -> str:
+    """The id of a passage that has none: equal texts have one id.
+
+    Args:
+        text: The passage, or its `text_key` where texts that differ by white space are one passage.
+    """
+    return "p-" + hash_of(text)[:12]
 
 
 def text_key(text: str) -> str:

@@ -66,13 +66,13 @@ def add_known_prompts(model: SentenceTransformer, name: str) -> None:
         model.prompts = family_prompts(name) or model.prompts
         return
     card = head_of_card(folder)
-    for base in map(str, _as_list(card.get("base_model"))):
+    for base in map(str, as_list(card.get("base_model"))):
         if family_prompts(base):
             advice = "if it was trained with them, add them to config_sentence_transformers.json"
             logger.warning("%s has no prompts, though its base %s has; %s.", name, base, advice)
             return
     in_cache = [part.rpartition("--")[2] for part in folder.resolve().parts if part.startswith("models--")]
-    in_card = [str(entry.get("name")) for entry in _as_list(card.get("model-index")) if isinstance(entry, dict)]
+    in_card = [str(entry.get("name")) for entry in as_list(card.get("model-index")) if isinstance(entry, dict)]
     for known in (*in_cache, *in_card):
         if prompts := family_prompts(known):
             model.prompts = prompts
@@ -114,5 +114,6 @@ def head_of_card(folder: Path) -> dict[str, Any]:
     return head if isinstance(head, dict) else {}
 
 
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def as_list(value: Any) -> list[Any]:
+    """A field of a card's head that may hold one value or several: all of them; none for null."""
+    return value if isinstance(value, list) else [] if value is None else [value]

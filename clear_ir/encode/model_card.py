@@ -15,7 +15,7 @@ from clear_ir.data.directions import ALL, parse_direction
 from clear_ir.data.languages import UNKNOWN, english_name
 from clear_ir.data.output_files import write_text
 from clear_ir.encode.architecture import routers
-from clear_ir.encode.known_prompts import head_of_card
+from clear_ir.encode.known_prompts import as_list, head_of_card
 from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, prompt_of
 from clear_ir.encode.two_encoders import side_of
 
@@ -226,8 +226,8 @@ def _in_words(name: str) -> str:
 def _langs(made: Adaptation) -> list[str]:
     """Tags of the languages, English first; of a model that is adapted again also those of the card before."""
     card = _card_of(made.adapted or made.base)
-    earlier = card.get("language") if TAG in _as_list(card.get("tags")) else []
-    known = {str(lang) for lang in (*made.langs, *_as_list(earlier))} - {UNKNOWN, ALL, ""}
+    earlier = card.get("language") if TAG in as_list(card.get("tags")) else []
+    known = {str(lang) for lang in (*made.langs, *as_list(earlier))} - {UNKNOWN, ALL, ""}
     return sorted(known, key=lambda lang: (lang != "en", lang))
 
 
@@ -253,7 +253,7 @@ def _hub_names(model: str) -> list[str]:
     in_cache = [part.removeprefix("models--") for part in Path(model).resolve().parts if part.startswith("models--")]
     if in_cache:
         return [in_cache[-1].replace("--", "/")]
-    return [name for name in _as_list(_card_of(model).get("base_model")) if isinstance(name, str)]
+    return [name for name in as_list(_card_of(model).get("base_model")) if isinstance(name, str)]
 
 
 def _own_name(model: str) -> str:
@@ -311,7 +311,7 @@ def _card_of(model: str) -> dict[str, Any]:
 def _earlier(model: str) -> dict[str, str]:
     """What the card of a model that clear-ir made says of method, data and sources: they count for this one, too."""
     folder = _folder_of(model)
-    if folder is None or TAG not in _as_list(head_of_card(folder).get("tags")):
+    if folder is None or TAG not in as_list(head_of_card(folder).get("tags")):
         return {}
     text = (folder / CARD_FILE).read_text(encoding="utf-8")
 
@@ -323,7 +323,3 @@ def _earlier(model: str) -> dict[str, str]:
         "data": between("\n## Data\n", "\n## "),
         "citations": between("\n```bibtex\n", "\n```"),
     }
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]

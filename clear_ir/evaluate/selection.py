@@ -34,17 +34,17 @@ def mean_cross_lingual(scores: Mapping[str, Score]) -> Score:
     return total / len(crossing)
 
 
-def scores_to_keep(scores: Mapping[str, float]) -> tuple[float, float]:
-    """What adapting an encoder should not cost: its score in English, and its mean within languages.
+def mean_within_languages(scores: Mapping[str, float]) -> float | None:
+    """Mean over the directions with one language on both sides, English included.
 
     Args:
-        scores: nDCG@10 by direction, among them q-en.p-en.
+        scores: By direction.
 
     Returns:
-        The score of q-en.p-en, and the mean over the directions with one language on both sides, English included.
+        The mean; None if there is no such direction.
     """
     within = [score for name, score in scores.items() if not parse_direction(name).crosses]
-    return scores[ENGLISH_DIRECTION], sum(within) / len(within)
+    return float(np.mean(within)) if within else None
 
 
 @dataclass(frozen=True)
@@ -63,3 +63,22 @@ class EnglishFloor:
         """Whether an encoder with this nDCG@10 is above the floor, or on it."""
         # Scores of one encoder that is evaluated twice may differ in the last digit.
         return score >= self.base - self.max_loss / 100 - 1e-9
+
+
+def keeps_english(scores: Mapping[str, float], base: Mapping[str, float], max_loss: float) -> bool:
+    """Whether neither English nor the mean within languages is much lower than the base's.
+
+    Args:
+        scores: nDCG@10 by direction, from 0 to 1.
+        base: Those of the base.
+        max_loss: Points of nDCG@10 x 100 that each may lose.
+    """
+    pairs = (
+        (scores.get(ENGLISH_DIRECTION), base.get(ENGLISH_DIRECTION)),
+        (mean_within_languages(scores), mean_within_languages(base)),
+    )
+    return all(
+        EnglishFloor(before, max_loss).allows(after)
+        for after, before in pairs
+        if after is not None and before is not None
+    )

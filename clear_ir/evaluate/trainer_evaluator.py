@@ -12,7 +12,7 @@ from clear_ir.encode.backends import Backend, InProcess
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.evaluate.measures import MAIN_MEASURE
-from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual, scores_to_keep
+from clear_ir.evaluate.selection import keeps_english, mean_cross_lingual
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,17 +59,15 @@ class CrossLingualEvaluator(BaseEvaluator):
             raise ValueError("fixed_passages needs base, the encoder that encodes them")
         self._fixed_passages = fixed_passages
         self._passage_vectors: np.ndarray | None = None
-        base_scores = self._scores(base) if base is not None else {}
+        self._base_scores = base_scores = self._scores(base) if base is not None else {}
         #: nDCG@10 of the base by direction, and their `mean` as the primary metric takes it. Empty without base.
         self.base_metrics = {"mean": self._mean(base_scores), **base_scores} if base_scores else {}
-        #: Where English and the mean within languages may not fall below; empty vetoes nothing.
-        self.floors: list[EnglishFloor] = []
+        self._max_english_loss = max_english_loss
         if max_english_loss is not None:
             if base is None:
                 raise ValueError("max_english_loss needs base, the encoder before training")
             if ENGLISH_DIRECTION not in map(str, collection.directions):
                 raise ValueError(f"max_english_loss needs a collection with {ENGLISH_DIRECTION}")
-            self.floors = [EnglishFloor(score, max_english_loss) for score in scores_to_keep(base_scores)]
 
     def __call__(  # type: ignore[override]  # all our encoders are SentenceTransformers
         self, model: SentenceTransformer, output_path: str | None = None, epoch: float = -1, steps: int = -1
@@ -89,9 +87,8 @@ class CrossLingualEvaluator(BaseEvaluator):
         scores = self._scores(model)
         metrics = {f"{direction}_{MAIN_MEASURE}": score for direction, score in scores.items()}
         metrics[self.primary] = self._mean(scores)
-        if self.floors:
-            kept = zip(self.floors, scores_to_keep(scores), strict=True)
-            metrics["vetoed"] = float(not all(floor.allows(score) for floor, score in kept))
+        if self._max_english_loss is not None:
+            metrics["vetoed"] = float(not keeps_english(scores, self._base_scores, self._max_english_loss))
             metrics[self.primary] -= metrics["vetoed"]
         self.store_metrics_in_model_card_data(model, metrics, int(epoch), steps)
         return metrics

@@ -15,8 +15,9 @@ from typing import Annotated
 from pydantic import Field
 
 from clear_ir.data.collection import Text, make_collection
-from clear_ir.data.files import InputError, hash_of, read_jsonl
+from clear_ir.data.files import InputError, read_jsonl
 from clear_ir.data.rows import ParallelRow, RejectedRecords
+from clear_ir.data.texts import passage_id_of
 from clear_ir.prepare.languages import choose_langs, collection_name
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
@@ -55,7 +56,7 @@ def load_afriqa(
         for where, record in read_jsonl(path):
             fields = {name: _clean(record.get(name)) for name in ("context", "question_translated", "question_lang")}
             passage = fields["context"]
-            passage_id = "p-" + hash_of(passage)[:12]
+            passage_id = passage_id_of(passage)
             if passage:
                 pool[passage] = Text(passage_id, passage, "en")
             if empty := [name for name, text in fields.items() if not text]:

@@ -15,8 +15,9 @@ from typing import Annotated
 from pydantic import Field
 
 from clear_ir.data.collection import Collection, Qrels, Text
-from clear_ir.data.files import InputError, hash_of
+from clear_ir.data.files import InputError
 from clear_ir.data.languages import language_tag
+from clear_ir.data.texts import passage_id_of
 from clear_ir.prepare.languages import choose_langs, collection_name
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, register
@@ -45,7 +46,7 @@ def load_xor_tydi(
     qrels: Qrels = {}
     for number, article in enumerate(read_squad(path), start=1):
         for paragraph in article:
-            passage_id = "p-" + hash_of(paragraph["context"])[:12]
+            passage_id = passage_id_of(paragraph["context"])
             passages.setdefault(passage_id, Text(passage_id, paragraph["context"].strip(), "en"))
             for question in paragraph["qas"]:
                 if not question.get("lang"):

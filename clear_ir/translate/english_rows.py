@@ -9,12 +9,12 @@ from typing import Any
 
 from clear_ir.data.collection_files import check_id
 from clear_ir.data.column_names import Columns
-from clear_ir.data.files import InputError, hash_of
+from clear_ir.data.files import InputError
 from clear_ir.data.languages import is_english, language_tag
 from clear_ir.data.nested import passages_of
 from clear_ir.data.rows import PARALLEL_NAMES, RejectedRecords, check_columns, records_and_columns
 from clear_ir.data.text_languages import is_in_script, other_language
-from clear_ir.data.texts import BrokenText, text_key, text_of
+from clear_ir.data.texts import BrokenText, passage_id_of, text_key, text_of
 
 #: Columns that may be mapped. The others come with the translation.
 MAPPABLE = ("id", "query", "passage", "passage_id")
@@ -122,7 +122,7 @@ class _EnglishReader:
         given = self._text(record, "passage_id", where) if len(passages) == 1 else None
         for count, passage in enumerate(filter(None, passages), start=1):
             row_id = record_id if count == 1 else f"{record_id}-{count}"
-            self._add(EnglishRow(row_id, query, passage, given or "p-" + hash_of(text_key(passage))[:12]), where)
+            self._add(EnglishRow(row_id, query, passage, given or passage_id_of(text_key(passage))), where)
 
     def _texts(self, where: str, record: Mapping[str, Any]) -> Iterator[str | None]:
         """The query, then the passages."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Sequence
 
 import torch
 
 from clear_ir.encode.backends import Precision
 from clear_ir.encode.precision import LEAD, TRIALS, cpu_has_bf16
-from clear_ir.translate.seq2seq import Seq2Seq, load_translation_model, seconds_of
+from clear_ir.translate.seq2seq import Seq2Seq, load_translation_model
 from clear_ir.translate.settings import TranslationSettings
 
 #: What is translated in a trial, in one batch.
@@ -57,3 +59,11 @@ def load_in_faster_precision(name: str, settings: TranslationSettings, trust_rem
 def _say(precision: Precision, reason: str, translator: Seq2Seq) -> Seq2Seq:
     logger.warning("precision: auto chose %s: %s.", precision, reason)
     return translator
+
+
+def seconds_of(translator: Seq2Seq, texts: Sequence[str], lang: str) -> float:
+    """Seconds in which texts are translated."""
+    begin = time.perf_counter()
+    for _ in translator.translate(texts, lang):
+        pass
+    return time.perf_counter() - begin

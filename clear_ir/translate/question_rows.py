@@ -9,10 +9,10 @@ from pathlib import Path
 from clear_ir.data.collection import Text
 from clear_ir.data.collection_files import check_id
 from clear_ir.data.corpus import read_corpus
-from clear_ir.data.files import InputError, hash_of
+from clear_ir.data.files import InputError
 from clear_ir.data.languages import is_english
 from clear_ir.data.rows import ParallelRow
-from clear_ir.data.texts import text_key
+from clear_ir.data.texts import passage_id_of, text_key
 from clear_ir.translate.passage_ranks import PassageRanks
 from clear_ir.translate.question_writer import QuestionWriter, questions_of
 from clear_ir.translate.settings import QuerySettings
@@ -46,7 +46,7 @@ def read_passages(path: Path, notes: list[str]) -> list[Text]:
             left_out["with the text of an earlier one"] += 1
         else:
             keys.add(key)
-            passage_id = passage.id or "p-" + hash_of(key)[:12]
+            passage_id = passage.id or passage_id_of(key)
             check_id(passage_id, f"{path}: the id of a passage")
             if passage_id in passages:
                 raise InputError(f"{path} uses the id {passage_id!r} for two passages; make ids unique.", "passages")

@@ -8,7 +8,6 @@ import json
 import logging
 import re
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -261,11 +260,3 @@ class Seq2Seq:
         settings.pop("transformers_version", None)
         digest.update(json.dumps([vocabulary, settings], sort_keys=True, default=str).encode())
         return digest.hexdigest()
-
-
-def seconds_of(translator: Seq2Seq, texts: Sequence[str], lang: str) -> float:
-    """Seconds in which texts are translated."""
-    begin = time.perf_counter()
-    for _ in translator.translate(texts, lang):
-        pass
-    return time.perf_counter() - begin

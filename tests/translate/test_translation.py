@@ -234,22 +234,14 @@ def test_the_command_from_a_csv_to_rows_that_mine_takes(run, tmp_path, own, tiny
     assert code == 0, err
 
 
+def translation_of(own, out, command, *more):
+    """The arguments that translate a file into German by a command, whatever its translations are like."""
+    return ("translate", "--rows", own, "--to", "de", "--command", command, "--no-checks", "--out", out, *more)
+
+
 def test_the_command_as_json_and_again(run, tmp_path, own):
     out = tmp_path / "rows.jsonl"
-    arguments = (
-        "translate",
-        "--rows",
-        own,
-        "--to",
-        "de",
-        "--command",
-        "cat",
-        "--no-checks",
-        "--cache",
-        tmp_path,
-        "--out",
-        out,
-    )
+    arguments = translation_of(own, out, "cat", "--cache", tmp_path)
     assert run(*arguments)[0] == 0
     first = out.read_bytes()
     refused(run(*arguments), out, "exists", "--overwrite")
@@ -271,19 +263,7 @@ def test_what_lies_beside_the_rows_is_not_lost(run, tmp_path, own):
 def test_what_was_left_out_is_written(run, tmp_path, own):
     out = tmp_path / "rows.jsonl"
     own.write_text(own.read_text() + ",no question\n")
-    arguments = (
-        "translate",
-        "--rows",
-        own,
-        "--to",
-        "de",
-        "--command",
-        "sed s/.*5$//",
-        "--no-checks",
-        "--no-cache",
-        "--out",
-        out,
-    )
+    arguments = translation_of(own, out, "sed s/.*5$//", "--no-cache")
     code, said, _ = run(*arguments)
     assert code == 0
     assert f"Left out: 2; {tmp_path}/rows.rejected.jsonl says why." in said
@@ -298,20 +278,7 @@ def test_what_was_left_out_is_written(run, tmp_path, own):
     }
     assert left_out[1]["reason"] == "'question' is null or empty"
     own.write_text("".join(own.read_text().splitlines(keepends=True)[:-1]))
-    again = (
-        "translate",
-        "--rows",
-        own,
-        "--to",
-        "de",
-        "--command",
-        "cat",
-        "--no-checks",
-        "--no-cache",
-        "--out",
-        out,
-        "--overwrite",
-    )
+    again = translation_of(own, out, "cat", "--no-cache", "--overwrite")
     assert run(*again)[0] == 0
     assert not (tmp_path / "rows.rejected.jsonl").exists(), "nothing was left out this time"
 
