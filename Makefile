@@ -101,7 +101,9 @@ $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[dev,docs,bench]'
 	@touch $@
 
+# axe-core checks pages in tests; without npm those are skipped.
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch
 	$(PIP) -e '.[dev,docs]'
+	-npm install --silent --no-fund --no-audit --prefix $(VENV) axe-core@4.14.1
 	@touch $@

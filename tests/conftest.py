@@ -44,6 +44,17 @@ def shared_data() -> Path:
     return DATA
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium. It lives as long as a module: asyncio does not run beside it."""
+    from benchmarks.browser import find_chromium, open_browser
+
+    if not find_chromium():
+        pytest.skip("there is no Chromium on this machine to open the page in")
+    with open_browser() as started:
+        yield started
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     """A function that runs a command in this process and returns exit code, standard output and standard error."""

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from clear_ir.data.directions import ALL
+from clear_ir.data.directions import ALL, parse_direction
 from clear_ir.data.files import InputError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: What stands for a language that is not known.
 UNKNOWN = "xx"
 
+_DIRECTION = re.compile(r"\bq-([\w-]+)\.p-([\w+-]+)")
 _ENGLISH = re.compile(r"(en|eng|english)([-_].*)?", re.IGNORECASE)
 
 #: Words that look like codes and name no single language, with what they mean.
@@ -103,12 +104,17 @@ def english_name(tag: str) -> str:
         tag: Its BCP 47 tag.
 
     Returns:
-        The name; the tag itself if it has none.
+        The name; the tag itself if it has none, or is no tag.
     """
     from langcodes import Language
     from langcodes.registry_parser import parse_registry
 
-    language = Language.get(tag)
+    if tag == UNKNOWN:
+        return "language not given"
+    try:
+        language = Language.get(tag)
+    except ValueError:
+        return tag
     wanted = {"language": language.language, "script": language.script, "region": language.territory}
     names = {
         record["Type"]: record["Description"][0]
@@ -117,6 +123,38 @@ def english_name(tag: str) -> str:
     }
     name = re.sub(r" \(.*?\)", "", names.pop("language", tag))  # Modern Greek (1453-)
     return ", ".join([name, *(names[part] for part in ("script", "region") if part in names)])
+
+
+def describe_direction(name: str) -> str:
+    """A direction in words: `German questions, English passages`.
+
+    Args:
+        name: Such as `q-de.p-en`; the pool may hold several languages.
+    """
+    direction = parse_direction(name)
+    pool = direction.passage_lang
+    passages = (
+        "passages in all languages" if pool == ALL else f"{' and '.join(map(english_name, pool.split('+')))} passages"
+    )
+    return f"{english_name(direction.query_lang)} questions, {passages}"
+
+
+def name_directions(text: str) -> str:
+    """Directions by the names of their languages, for people.
+
+    Args:
+        text: Has names of directions in it, such as `worst direction (q-de.p-en+sw)`.
+
+    Returns:
+        The text with the languages of questions and passages: `worst direction (German → English + Swahili)`.
+    """
+
+    def named(found: re.Match[str]) -> str:
+        query, passages = found.groups()
+        names = ["all languages"] if passages == ALL else map(english_name, passages.split("+"))
+        return f"{english_name(query)} → {' + '.join(names)}"
+
+    return _DIRECTION.sub(named, text)
 
 
 @lru_cache(maxsize=1024)  # a file has few languages and many rows

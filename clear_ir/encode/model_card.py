@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from clear_ir.data.directions import ALL, parse_direction
-from clear_ir.data.languages import UNKNOWN, english_name
+from clear_ir.data.directions import ALL
+from clear_ir.data.languages import UNKNOWN, describe_direction, english_name
 from clear_ir.data.output_files import write_text
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.known_prompts import as_list, head_of_card
@@ -166,7 +166,7 @@ def count_by_language(counts: Mapping[str, int]) -> str:
     Args:
         counts: By language.
     """
-    return ", ".join(f"{_name(lang)} {count:,}" for lang, count in sorted(counts.items()))
+    return ", ".join(f"{english_name(lang)} {count:,}" for lang, count in sorted(counts.items()))
 
 
 def _head(title: str, made: Adaptation) -> dict[str, Any]:
@@ -213,14 +213,7 @@ def _in_words(name: str) -> str:
     """A direction for people: `German questions, English passages`."""
     if name == "mean":
         return "mean across languages"
-    direction = parse_direction(name)
-    pool = direction.passage_lang
-    passages = (
-        "passages in all languages"
-        if pool == ALL
-        else f"{' and '.join(_name(lang) for lang in pool.split('+'))} passages"
-    )
-    return f"{_name(direction.query_lang)} questions, {passages}"
+    return describe_direction(name)
 
 
 def _langs(made: Adaptation) -> list[str]:
@@ -232,16 +225,7 @@ def _langs(made: Adaptation) -> list[str]:
 
 
 def _names(langs: Sequence[str]) -> list[str]:
-    return [_name(lang) for lang in langs]
-
-
-def _name(lang: str) -> str:
-    if lang == UNKNOWN:
-        return "language not given"
-    try:
-        return english_name(lang)
-    except ValueError:  # no tag
-        return lang
+    return [english_name(lang) for lang in langs]
 
 
 def _hub_names(model: str) -> list[str]:

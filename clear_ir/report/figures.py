@@ -6,13 +6,16 @@ import io
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from math import nan
+from textwrap import fill
 from typing import Any
 
 from clear_ir.loss.terms import TERMS
 
 MARKERS = "osD^vP*X"
-#: Okabe and Ito's palette, which colour-blind readers can tell apart; grey for the base.
-COLOURS = ("#7f7f7f", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
+#: Okabe and Ito's palette, which colour-blind readers can tell apart; the first is the base's.
+COLOURS = ("#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f7f7f", "#000000")
+#: Inches, as wide as the page of results.
+PAGE_WIDTH = 10.0
 
 Interval = tuple[float, float, float]
 
@@ -28,7 +31,7 @@ def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@1
         An SVG element.
     """
     directions = list(next(iter(scores.values())))
-    with _figure(max(6.0, len(directions) * (0.7 + 0.4 * len(scores))), 3.6) as (figure, axes):
+    with _figure(min(PAGE_WIDTH, max(6.0, len(directions) * (0.7 + 0.4 * len(scores)))), 3.6) as (figure, axes):
         width = 0.8 / len(scores)
         for i, (model, by_direction) in enumerate(scores.items()):
             values = [tuple(100 * part for part in by_direction[direction]) for direction in directions]
@@ -49,7 +52,7 @@ def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@1
         axes.set_yticks(range(0, 101, 20))
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
-        figure.legend(loc="outside upper left", ncols=len(scores), frameon=False)
+        _add_legend(figure, axes)
         return _svg(figure, f"Bars of {label} by direction and model; the numbers stand in the tables.")
 
 
@@ -77,7 +80,7 @@ def loss_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
         axes.set_ylabel("training loss")
         axes.set_ylim(bottom=0)
         axes.grid(color="#dddddd", linewidth=0.6)
-        figure.legend(loc="outside upper left", ncols=5, frameon=False)
+        _add_legend(figure, axes)
         return _svg(figure, "Training loss by step.")
 
 
@@ -90,7 +93,7 @@ def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
     Returns:
         An SVG element.
     """
-    with _figure(4.2 * len(maps), 4.4, len(maps)) as (figure, panels):
+    with _figure(4.2 * len(maps), 4.6, len(maps)) as (figure, panels):
         for axes, (model, plane) in zip([panels] if len(maps) == 1 else panels, maps.items(), strict=True):
             points: dict[str, dict[str, tuple[float, float]]] = {}
             for point in plane["points"]:
@@ -103,14 +106,13 @@ def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
                 xs, ys = zip(*by_text.values(), strict=True)
                 marker = MARKERS[i % len(MARKERS)]
                 axes.scatter(xs, ys, s=14, color=colour, marker=marker, label=lang, linewidths=0.8, zorder=2)
-            axes.set_title(model, fontsize=10)
+            axes.set_title(fill(model, 36), fontsize=10)
             axes.set_xlabel(f"first component, {100 * plane['explained'][0]:.0f} % of the variance", fontsize=8)
             axes.set_ylabel(f"second, {100 * plane['explained'][1]:.0f} %", fontsize=8)
             axes.set_xticks([])
             axes.set_yticks([])
             axes.set_aspect("equal", adjustable="datalim")
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, markerscale=1.6)
+        _add_legend(figure, axes)
         return _svg(figure, "Parallel queries as points on a plane; translations of one question are joined by lines.")
 
 
@@ -220,6 +222,14 @@ class _figure:
 
     def __exit__(self, *error: object) -> None:
         self.context.__exit__(None, None, None)
+
+
+def _add_legend(figure: Any, axes: Any) -> None:
+    """A legend above the panels that is not wider than the figure: as many rows as the names in one panel need."""
+    handles, labels = axes.get_legend_handles_labels()
+    column = 0.09 * max(map(len, labels), default=0) + 0.7  # inches: letters, and a mark with its margins
+    columns = max(1, int(figure.get_figwidth() / column))
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, markerscale=1.6, fontsize=9)
 
 
 def _svg(figure: Any, description: str) -> str:

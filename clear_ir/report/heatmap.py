@@ -65,14 +65,26 @@ def heatmap(title: str, values: Mapping[str, float], marked: Sequence[str] = (),
             return Cell()
         value = values[name]
         # The ends of BrBG are too dark to read on.
-        red, green, blue, _ = colours(0.5 + 0.4 * value / largest if difference else value)
-        luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+        rgb = colours(0.5 + 0.4 * value / largest if difference else value, bytes=True)[:3]
         text = f"{100 * value:{'+' if difference else ''}.1f}{'*' if name in marked else ''}"
-        background = f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
-        return Cell(text, background, "#000000" if luminance > 0.4 else "#ffffff")
+        return Cell(text, "#{:02x}{:02x}{:02x}".format(*rgb), ink_on(rgb))
 
     rows = [(query, [cell(query, passage) for passage in passage_langs]) for query in query_langs]
     return Heatmap(title, passage_langs, rows)
+
+
+def ink_on(background: Sequence[float]) -> str:
+    """Black or white, whichever is easier to read: its contrast by WCAG 2 is 4.58 or more on any background.
+
+    Args:
+        background: Red, green and blue, from 0 to 255.
+    """
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (part / 255 for part in background)
+    )
+    # Where black and white contrast alike: (L + 0.05) / 0.05 = 1.05 / (L + 0.05).
+    return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.0525**0.5 - 0.05 else "#ffffff"
 
 
 def _english_first(langs: set[str]) -> list[str]:

@@ -174,7 +174,8 @@ def _bars(reported: Reported) -> Iterator[Section]:
             bars[results.model] = score_intervals(directions, results.questions)
             continue
         to_english = {name: d for name, d in directions.items() if parse_direction(name).passage_lang == "en"}
-        bars[results.model] = summary_intervals(results) | score_intervals(to_english, results.questions)
+        summaries = {name: score for name, score in summary_intervals(results).items() if name != ENGLISH}
+        bars[results.model] = summaries | score_intervals(to_english, results.questions)
     yield Section(f"{MAIN_MEASURE} by direction", f"Whiskers: {INTERVAL}.", figure=bar_chart(bars))
 
 

@@ -2,11 +2,10 @@
 
 import json
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
+from browser import Visit
 from tiny import quiet
 
 from clear_ir.data.collection import Collection, Text
@@ -15,15 +14,10 @@ from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.measures import MEASURES
 from clear_ir.evaluate.results import DirectionResult, Results, read_results, write_results
 from clear_ir.report import page as report_page
-from clear_ir.report.figures import bar_chart
+from clear_ir.report.figures import bar_chart, text_maps
+from clear_ir.report.heatmap import heatmap
 from clear_ir.report.page import Section, render_report
 from clear_ir.report.tables import Table
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-default-apps --disable-extensions"
-).split()
 
 
 def make_results(model, shift, seed=0):
@@ -131,35 +125,70 @@ def test_three_languages_fill_every_section(whole_report):
     assert {d["direction"] for d in compared["mixed"]} >= {"q-de.p-en+de", "q-sw.p-all"}
 
 
-def open_page(page, folder, *flags):
-    """Open a page in headless Chromium; give what it printed and the addresses that the page asked for."""
-    log = folder / "net.json"
-    command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", *flags]
-    shown = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
-    record = json.loads(log.read_text())
-    start = record["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
-    asked = [
-        event["params"] for event in record["events"] if event["type"] == start and "url" in event.get("params", {})
-    ]
-    # The browser's own requests, for updates and the time, have no origin.
-    return shown, [request["url"] for request in asked if request.get("initiator") != "not an origin"]
+@pytest.mark.parametrize("width", [1200, 400])
+def test_the_page_in_a_browser(whole_report, browser, width):
+    page = whole_report / "report.html"
+    with Visit(browser, page.as_uri(), width) as visit:
+        visit.page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        assert visit.asked == []
+        assert visit.errors == []
+        assert visit.width_needed <= width
+        assert visit.violations() == []
+        assert visit.page.evaluate(OUTSIDE) == []
 
 
-@pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine to open the page in")
-def test_the_page_asks_a_browser_for_nothing_and_fits_a_phone(whole_report, tmp_path):
-    probe = """<script>document.title = [innerWidth, document.documentElement.scrollWidth].join(" ")</script>"""
+#: The texts of figures that stand outside of their figure.
+OUTSIDE = """[...document.querySelectorAll("svg text")].filter(text => {
+    const [inner, outer] = [text, text.closest("svg")].map(part => part.getBoundingClientRect());
+    return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.top < outer.top - 1;
+}).map(text => text.textContent)"""
+
+
+def test_the_checks_of_the_browser_can_fail(whole_report, browser, tmp_path):
     page = (whole_report / "report.html").read_text()
-    probed = tmp_path / "probed.html"
-    probed.write_text(page.replace("</body>", probe + "</body>").replace("<details>", "<details open>"))
-    shown, asked = open_page(probed, tmp_path, "--window-size=500,900", "--dump-dom")
-    assert asked == []
-    width, needed = map(int, re.search(r"<title>(\d+) (\d+)</title>", shown).groups())
-    assert width <= 500
-    assert needed <= width, "the page is wider than a phone"
-    # The guard: the same page with one picture from elsewhere is caught.
-    probed.write_text(page.replace("</main>", '<img src="http://127.0.0.1:9/x.png"></main>'))
-    _, asked = open_page(probed, tmp_path, "--dump-dom")
-    assert asked == ["http://127.0.0.1:9/x.png"]
+    broken = tmp_path / "broken.html"
+    extra = """<img src="http://127.0.0.1:9/x.png"><p style="width:5000px;color:#ccc">pale</p>
+    <svg width="90" height="20"><text x="60" y="15">far outside</text></svg>"""
+    broken.write_text(page.replace("</main>", f"{extra}</main>"))
+    with Visit(browser, broken.as_uri(), 400) as visit:
+        assert visit.asked == ["http://127.0.0.1:9/x.png"]
+        assert visit.width_needed > 400
+        assert visit.page.evaluate(OUTSIDE) == ["far outside"]
+        assert {line.split(":")[0] for line in visit.violations()} >= {"color-contrast", "image-alt"}
+
+
+def luminance(colour):
+    """Relative luminance by WCAG 2.2."""
+    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("difference", [False, True])
+def test_every_shade_of_a_heatmap_can_be_read(difference):
+    shades = np.linspace(-1 if difference else 0, 1, 2001)
+    values = {f"q-a{i}.p-en": float(value) for i, value in enumerate(shades)}
+    cells = [cell for _, row in heatmap("m", values, difference=difference).rows for cell in row]
+    assert len({cell.background for cell in cells}) > 200
+    for cell in cells:
+        dark, light = sorted(map(luminance, (cell.background, cell.ink)))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, cell
+
+
+def test_figures_hold_their_names(browser, tmp_path):
+    langs = ["English", "Modern Greek", "Kinyarwanda", "Serbian, Latin", "Vietnamese", "Chinese, Traditional"]
+    points = [{"text": f"t{i}", "lang": "en", "x": i, "y": 0} for i in range(3)]
+    points += [{"text": f"t{i}", "lang": lang, "x": i, "y": n} for n, lang in enumerate(langs[1:]) for i in range(3)]
+    models = ["multilingual-e5-small", "a model with a name that is longer than any that a panel can hold, by far"]
+    scores = {f"{lang} → {langs[0]}": (0.5, 0.4, 0.6) for lang in langs}
+    figures = [
+        text_maps({model: {"points": points, "explained": [0.3, 0.2]} for model in models}),
+        text_maps({models[0]: {"points": points, "explained": [0.3, 0.2]}}),
+        bar_chart(dict.fromkeys(models, scores)),
+    ]
+    (tmp_path / "page.html").write_text(f"<meta charset=utf-8>{''.join(figures)}")
+    with Visit(browser, (tmp_path / "page.html").as_uri()) as visit:
+        assert visit.page.evaluate("document.querySelectorAll('svg text').length") > 30
+        assert visit.page.evaluate(OUTSIDE) == []
 
 
 def test_bars_of_a_direction_in_which_all_questions_score_alike():
