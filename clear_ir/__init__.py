@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from clear_ir.loss.dropout import fast_dropout
     from clear_ir.loss.term_log import log_terms
     from clear_ir.loss.vocabulary import used_vocabulary
+    from clear_ir.train.arguments import training_arguments
 
 __version__ = "0.1.0"
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "fast_dropout",
     "log_terms",
     "read_collection",
+    "training_arguments",
     "used_vocabulary",
 ]
 
@@ -33,6 +35,7 @@ _HOMES = {
     "fast_dropout": "clear_ir.loss.dropout",
     "log_terms": "clear_ir.loss.term_log",
     "read_collection": "clear_ir.data.collection_files",
+    "training_arguments": "clear_ir.train.arguments",
     "used_vocabulary": "clear_ir.loss.vocabulary",
 }
 

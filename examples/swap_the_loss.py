@@ -8,13 +8,9 @@ The rows are those that `clear-ir mine` writes, or a JSON Lines file with the sa
 import argparse
 
 from datasets import load_dataset
-from sentence_transformers import (
-    SentenceTransformer,
-    SentenceTransformerTrainer,
-    SentenceTransformerTrainingArguments,
-)
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 
-from clear_ir import CachedCLEARLoss, columns_of, fast_dropout, log_terms
+from clear_ir import CachedCLEARLoss, columns_of, fast_dropout, log_terms, training_arguments
 
 
 def main() -> None:
@@ -31,22 +27,15 @@ def main() -> None:
     # The loss tells columns apart by their position: its columns in its order, without language and ids.
     dataset = dataset.select_columns(columns_of(dataset))
     loss = CachedCLEARLoss(model, alpha=0.4, beta=0.2)  # the paper's weights
-    trainer = SentenceTransformerTrainer(
-        model=model,
-        args=SentenceTransformerTrainingArguments(
-            output_dir=f"{arguments.out}-checkpoints",
-            max_steps=arguments.steps,
-            per_device_train_batch_size=arguments.batch_size,
-            learning_rate=5e-5,
-            warmup_steps=0.05,  # below 1: a share of the steps
-            lr_scheduler_type="cosine",
-            logging_steps=1,
-            save_strategy="no",
-            report_to=[],
-        ),
-        train_dataset=dataset,
-        loss=loss,
+    settings = training_arguments(
+        model,
+        dataset,
+        f"{arguments.out}-checkpoints",
+        max_steps=arguments.steps,
+        per_device_train_batch_size=arguments.batch_size,
+        save_strategy="no",
     )
+    trainer = SentenceTransformerTrainer(model=model, args=settings, train_dataset=dataset, loss=loss)
     log_terms(trainer)  # each term of the loss in the training log
     with fast_dropout():  # on CPUs where it is measured to be faster
         trainer.train()

@@ -22,7 +22,7 @@ from clear_ir.data.output_files import write_jsonl, write_text
 from clear_ir.data.texts import text_key, text_of
 
 
-def read_collection(folder: Path, split: str = "test", strict: bool = False) -> Collection:
+def read_collection(folder: Path | str, split: str = "test", strict: bool = False) -> Collection:
     """Read a collection in BEIR's layout, see the module's description.
 
     What BEIR's data sets really hold is read as BEIR reads it, and counted in the collection's notes. A document may be
@@ -45,6 +45,7 @@ def read_collection(folder: Path, split: str = "test", strict: bool = False) -> 
         InputError: If a file is missing or empty, a query has no text, a passage has no text field, an id is used twice
             or contains white space, a `lang` is no code of a language, or no passage is judged relevant.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give one with corpus.jsonl, queries.jsonl and qrels/{split}.tsv.")
     passages = _read_texts(or_packed(folder / "corpus.jsonl"), may_be_empty=not strict)

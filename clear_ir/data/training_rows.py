@@ -105,8 +105,8 @@ class TrainingRows:
 
 
 def holds_passages(column: str) -> bool:
-    """Whether a column that the loss reads holds passages; the others hold queries."""
-    return column.startswith(("positive", "negative"))
+    """Whether a column that the loss reads holds passages; the others hold queries. It may have the authors' name."""
+    return _our_name(column, AUTHORS_NAMES).startswith(("positive", "negative"))
 
 
 def language_of(record: Mapping[str, str]) -> str:

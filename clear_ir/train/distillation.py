@@ -17,10 +17,10 @@ from clear_ir.data.output_files import put_in_place, write_json
 from clear_ir.data.rows import Translation
 from clear_ir.encode.model_loading import prompt_of
 from clear_ir.loss.dropout import fast_dropout
+from clear_ir.train.arguments import column_arguments, make_arguments
 from clear_ir.train.processes import num_processes
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.step_bar import StepBar
-from clear_ir.train.trainer import column_arguments, make_arguments
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

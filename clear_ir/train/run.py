@@ -41,6 +41,7 @@ from clear_ir.encode.precision import choose_precision
 from clear_ir.encode.two_encoders import join_encoders, side_of
 from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 from clear_ir.loss.dropout import fast_dropout
+from clear_ir.train.arguments import chooses_checkpoint
 from clear_ir.train.base_embeddings import embed_english, has_known_base
 from clear_ir.train.card import describe_training
 from clear_ir.train.corpus import PassageSource, candidate_passages
@@ -50,7 +51,6 @@ from clear_ir.train.processes import first_does, join_processes, num_processes
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.trainer import (
     TrainingData,
-    chooses_checkpoint,
     make_evaluator,
     make_trainer,
     split_rows,

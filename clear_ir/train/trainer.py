@@ -11,7 +11,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from datasets import Dataset, concatenate_datasets
 
 from clear_ir.data.collection import Collection
@@ -19,10 +18,8 @@ from clear_ir.data.files import InputError
 from clear_ir.data.splits import hold_out
 from clear_ir.data.texts import text_key
 from clear_ir.data.training_rows import TrainingRows, collect_held_out, holds_passages, language_of, training_columns
-from clear_ir.encode.architecture import routers
-from clear_ir.encode.model_loading import prompt_of
 from clear_ir.loss.vocabulary import table_parameters, used_vocabulary
-from clear_ir.train import verdict
+from clear_ir.train.arguments import column_arguments, column_prompts, evaluation_arguments, make_arguments
 from clear_ir.train.fitting import fit_settings
 from clear_ir.train.passage_languages import TranslatedRows, translate_rows
 from clear_ir.train.processes import num_processes
@@ -30,11 +27,7 @@ from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.step_bar import StepBar
 
 if TYPE_CHECKING:
-    from sentence_transformers import (
-        SentenceTransformer,
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
+    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
     from torch import Tensor
 
     from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
@@ -270,11 +263,6 @@ def make_evaluator(
     return CrossLingualEvaluator(data.dev, max_english_loss=settings.max_english_loss, base=base, fixed_passages=fixed)
 
 
-def chooses_checkpoint(evaluator: CrossLingualEvaluator) -> bool:
-    """Whether there are enough dev questions to choose a checkpoint by."""
-    return evaluator.num_questions >= verdict.MIN_DEV_QUESTIONS
-
-
 def make_trainer(
     model: SentenceTransformer,
     data: TrainingData,
@@ -291,8 +279,8 @@ def make_trainer(
         data: The training data.
         settings: See `TrainingSettings`.
         folder: Folder for checkpoints.
-        evaluator: Scores checkpoints. With enough dev questions, see `chooses_checkpoint`, the best one is kept,
-            otherwise the last.
+        evaluator: Scores checkpoints. With enough dev questions the best one is kept, otherwise the last, see
+            `clear_ir.train.arguments.chooses_checkpoint`.
         base_embeddings: For guard and distil, see `CLEARLoss`.
         passages: The passages, where queries are trained alone; `model` is then the encoder of queries.
 
@@ -318,13 +306,6 @@ def make_trainer(
     steps = settings.max_steps or max(1, round(settings.epochs * len(data.dataset) / rows_per_step))
     # The first step has the learning rate 0: its checkpoint is the base.
     eval_steps = settings.eval_steps or max(min(2, steps), steps // 10)
-    evaluation: dict[str, Any] = {"eval_strategy": "steps" if evaluator else "no"}
-    if evaluator and chooses_checkpoint(evaluator):
-        evaluation |= {
-            "load_best_model_at_end": True,
-            "metric_for_best_model": f"eval_{evaluator.primary}",
-            "greater_is_better": True,
-        }
     columns = column_arguments(model, trained_columns(data, settings))
     arguments = make_arguments(
         settings,
@@ -334,12 +315,8 @@ def make_trainer(
         dataloader_drop_last=True,
         **columns,
         learning_rate_mapping=_embedding_rates(model, settings),
-        eval_steps=eval_steps,
-        save_strategy="steps",
-        save_steps=eval_steps,
-        save_total_limit=2,
         report_to=["tensorboard"] if is_tensorboard_available() else [],
-        **evaluation,
+        **evaluation_arguments(evaluator, eval_steps),
     )
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
@@ -368,75 +345,3 @@ def _embedding_rates(model: SentenceTransformer, settings: TrainingSettings) -> 
         return {}
     rate = settings.embedding_rate * settings.learning_rate
     return {f"{re.escape(name)}$": rate for name in table_parameters(model)}
-
-
-def make_arguments(
-    settings: TrainingSettings, folder: Path, steps: int, **other_arguments: Any
-) -> SentenceTransformerTrainingArguments:
-    """Make the arguments of a trainer. Those that distillation and training share come from the settings.
-
-    Args:
-        settings: Batch size, learning rate and its schedule, seed, logging, and the precision, which is not `auto`: see
-            `clear_ir.encode.precision`.
-        folder: Folder for checkpoints.
-        steps: Number of optimizer steps.
-        other_arguments: Further arguments.
-
-    Returns:
-        The arguments. They switch off the trainer's progress bar, in favour of `StepBar`.
-
-    Raises:
-        ValueError: If the precision is `auto`.
-    """
-    from sentence_transformers import SentenceTransformerTrainingArguments
-
-    if settings.precision == "auto":
-        raise ValueError("precision is auto; choose one first, see clear_ir.encode.precision")
-    return SentenceTransformerTrainingArguments(
-        output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.lr_scheduler,
-        warmup_steps=settings.warmup_ratio,  # a value below 1 is a share of the steps
-        weight_decay=settings.weight_decay,
-        bf16=settings.precision == "bf16",
-        fp16=settings.precision == "fp16",
-        logging_steps=settings.logging_steps,
-        logging_first_step=True,
-        disable_tqdm=True,
-        logging_nan_inf_filter=False,  # it would show a loss that is no number as 0
-        seed=settings.seed,
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
-        **other_arguments,
-    )
-
-
-def column_arguments(model: SentenceTransformer, columns: list[str]) -> dict[str, Any]:
-    """The trainer's arguments that depend on what columns hold: prompts, and routes if the encoder has any.
-
-    Args:
-        model: The encoder.
-        columns: Columns of the data, see `column_prompts`.
-
-    Returns:
-        Values of `prompts` and `router_mapping`.
-    """
-    routes = {column: "document" if holds_passages(column) else "query" for column in columns}
-    return {"prompts": column_prompts(model, columns), "router_mapping": routes if routers(model) else {}}
-
-
-def column_prompts(model: SentenceTransformer, columns: list[str]) -> dict[str, str] | None:
-    """The prompt for each column, the same as in `encode_query` and `encode_document`.
-
-    Args:
-        model: The encoder.
-        columns: Columns of the data. Those named positive or negative hold passages, all others queries.
-
-    Returns:
-        The prompts of the columns that have one; None if no column has.
-    """
-    query, passage = prompt_of(model, "query"), prompt_of(model, "passage")
-    prompts = {column: passage if holds_passages(column) else query for column in columns}
-    return {column: prompt for column, prompt in prompts.items() if prompt} or None

@@ -8,8 +8,8 @@ from clear_ir.encode import precision
 from clear_ir.encode.precision import choose_precision
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.train.arguments import make_arguments
 from clear_ir.train.run import train_model
-from clear_ir.train.trainer import make_arguments
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from commands import kill_at, refused, train_command
+from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 from sentence_transformers.util import cos_sim, dot_score
@@ -22,11 +23,11 @@ from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.training_rows import read_training_rows, training_columns
 from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.recipes.recipe import load_recipe
+from clear_ir.train.arguments import column_prompts, training_arguments
 from clear_ir.train.batches import LanguageBatchSampler
 from clear_ir.train.run import train_model
 from clear_ir.train.settings import LOSSES
 from clear_ir.train.trainer import (
-    column_prompts,
     make_evaluator,
     make_loss,
     make_trainer,
@@ -431,6 +432,27 @@ def test_prompts_in_training_are_those_of_encoding(prompts, default):
     sides = [quiet(encoder).encode(["river"], side) for side in ("query", "passage")]
     for side, encode in zip(sides, (encoder.encode_query, encoder.encode_document), strict=True):
         np.testing.assert_allclose(side, encode(["river"], normalize_embeddings=True), atol=1e-6)
+
+
+def test_arguments_of_a_script_have_prompts_evaluation_and_what_the_user_adds(encoder, tmp_path, monkeypatch):
+    encoder.prompts = {"query": "query: ", "document": "passage: "}
+    names = ("en_question", "paragraphs", "neg_1", "lang_question", "neg_query_1")  # the authors'
+    dataset = Dataset.from_dict({name: ["a"] for name in names})
+    evaluator = make_evaluator(split_rows(make_training_rows(40), settings()), settings(), encoder)
+
+    def arguments(*evaluator, **options):
+        return training_arguments(encoder, dataset, str(tmp_path), *evaluator, **options)
+
+    plain = arguments()
+    assert plain.prompts == dict(zip(names, ["query: ", "passage: ", "passage: ", "query: ", "query: "], strict=True))
+    assert (plain.eval_strategy, plain.report_to, plain.router_mapping) == ("no", [], {})
+    assert (plain.per_device_train_batch_size, plain.num_train_epochs, plain.learning_rate) == (64, 5, 5e-5)
+    assert not arguments(evaluator).load_best_model_at_end  # too few questions
+    monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", evaluator.num_questions)
+    chosen = arguments(evaluator, eval_steps=7, learning_rate=1e-3)
+    assert (chosen.eval_strategy, chosen.eval_steps, chosen.save_steps) == ("steps", 7, 7)
+    assert (chosen.load_best_model_at_end, chosen.metric_for_best_model) == (True, "eval_cross_lingual_nDCG@10")
+    assert chosen.learning_rate == 1e-3
 
 
 def test_one_text_in_two_forms_of_unicode_is_no_negative_of_itself():
