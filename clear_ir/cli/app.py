@@ -17,6 +17,7 @@ from clear_ir import __version__
 from clear_ir.cli.align import align
 from clear_ir.cli.compare import compare
 from clear_ir.cli.datasets import datasets
+from clear_ir.cli.demo import demo
 from clear_ir.cli.evaluate import evaluate
 from clear_ir.cli.merge import merge
 from clear_ir.cli.mine import mine
@@ -81,6 +82,7 @@ add_command("Measure", "clear-ir evaluate --model models/sw --data data/collecti
 add_command("Measure", "clear-ir compare results/base results/sw", compare)
 add_command("Measure", "clear-ir report results/base results/sw --data data/collection --out report", report)
 add_command("Use", "clear-ir search --model models/sw --model minilm --data data/collection 'nini mto'", search)
+add_command("Use", "clear-ir demo --model minilm --model models/sw --data data/collection", demo)
 add_command("Use", "clear-ir push models/sw user/name --private", push)
 
 

@@ -17,11 +17,7 @@ from clear_ir.encode.settings import EncodingSettings
 
 if TYPE_CHECKING:
     from clear_ir.data.collection import Collection, Text
-    from clear_ir.serve.passage_index import PassageIndex
-    from clear_ir.serve.terminal import Ranking
-
-#: Models that are shown beside each other.
-MOST_MODELS = 2
+    from clear_ir.serve.rankings import Ranking
 
 
 @takes(encode=EncodingSettings)
@@ -46,29 +42,22 @@ def search(
     """Search a collection for a question, with one model or with two side by side."""
     from clear_ir.data.collection_files import read_collection
     from clear_ir.data.texts import text_of
-    from clear_ir.encode.model_loading import load_encoder
-    from clear_ir.encode.text_encoder import TextEncoder
     from clear_ir.recipes.recipe import load_recipe
-    from clear_ir.serve.passage_index import PassageIndex
-    from clear_ir.serve.search_pool import passages_in, queries_that_ask, right_passages
+    from clear_ir.serve.rankings import MOST_MODELS, index_passages, rank_side_by_side
+    from clear_ir.serve.search_pool import passages_in, queries_by_question, question_key, right_passages
     from clear_ir.serve.terminal import render_rankings
 
     asked = text_of(question, "The question")
     if asked is None:
         raise InputError('The question is empty; type one between quotation marks: "How do I cancel?"')
-    if len(model) > MOST_MODELS:
-        raise InputError(f"{len(model)} models are named; give one, or two to see them side by side.", "model")
-    names = column_names(model)
+    names = column_names(model, MOST_MODELS)
     encoding = load_recipe(recipe, flags).encode
     collection = read_collection(data, split or default_split(data))
     passages = passages_in(collection, pool)
-    queries = queries_that_ask(collection, asked)
+    queries = queries_by_question(collection).get(question_key(asked), [])
     right = right_passages(collection, queries)
-    indexes = [
-        PassageIndex(TextEncoder.from_settings(load_encoder(name, trust_remote_code), encoding), passages)
-        for name in model
-    ]
-    rankings = _rank(indexes, names, asked, top_k, right)
+    indexes = index_passages(dict(zip(names, model, strict=True)), passages, encoding, trust_remote_code)
+    rankings = rank_side_by_side(indexes, asked, top_k, right)
     if as_json:
         print_json(_document(rankings, asked, queries, right, pool, len(passages)))
         return
@@ -77,21 +66,6 @@ def search(
     if len(rankings) > 1:
         typer.echo(f"+3: {names[0]} has the passage 3 ranks higher than {names[1]}. =: on the same rank.")
     _print_right(collection, rankings, queries, right)
-
-
-def _rank(
-    indexes: Sequence[PassageIndex], names: Sequence[str], question: str, top_k: int, right: AbstractSet[str]
-) -> list[Ranking]:
-    """What each model finds, the first one with the ranks of its hits in the second."""
-    from clear_ir.serve.terminal import Ranking
-
-    vectors = [index.encode(question) for index in indexes]
-    best = [index.best(vector, top_k) for index, vector in zip(indexes, vectors, strict=True)]
-    before = indexes[1].ranks(vectors[1], [hit.passage.id for hit in best[0]]) if len(indexes) > 1 else {}
-    return [
-        Ranking(name, hits, index.ranks(vector, sorted(right)), {} if place else before)
-        for place, (name, hits, index, vector) in enumerate(zip(names, best, indexes, vectors, strict=True))
-    ]
 
 
 def _print_right(

@@ -90,12 +90,18 @@ def model_name(flag: str | None, from_recipe: str | None) -> str:
     return name
 
 
-def column_names(models: Sequence[str]) -> list[str]:
+def column_names(models: Sequence[str], most: int | None = None) -> list[str]:
     """Short names of models for a table; whole paths where short ones are equal.
 
+    Args:
+        models: The models, as the user named them.
+        most: How many can be shown beside each other; None for any number.
+
     Raises:
-        InputError: If a model is named twice.
+        InputError: If a model is named twice, or too many are named.
     """
+    if most and len(models) > most:
+        raise InputError(f"{len(models)} models are named; give one, or {most} to see them side by side.", "model")
     places = [Path(model).resolve() for model in models]
     if twice := next((model for model, place in zip(models, places, strict=True) if places.count(place) > 1), None):
         raise InputError(f"{twice} is named twice; name each model once.", "model")

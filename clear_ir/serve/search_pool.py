@@ -38,18 +38,17 @@ def passages_in(collection: Collection, pool: str) -> list[Text]:
     return chosen
 
 
-def queries_that_ask(collection: Collection, question: str) -> list[Text]:
-    """The collection's queries with the text of a question; case and white space do not count.
+def question_key(question: str) -> str:
+    """What is equal for questions that differ by case and white space alone."""
+    return text_key(question).casefold()
 
-    Args:
-        collection: Has the queries.
-        question: As somebody typed it.
 
-    Returns:
-        The queries; more than one if languages share a wording. None if the question is new.
-    """
-    key = text_key(question).casefold()
-    return [query for query in collection.queries.values() if text_key(query.text).casefold() == key]
+def queries_by_question(collection: Collection) -> dict[str, list[Text]]:
+    """The collection's queries by `question_key`; several with one key if languages share a wording."""
+    queries: dict[str, list[Text]] = {}
+    for query in collection.queries.values():
+        queries.setdefault(question_key(query.text), []).append(query)
+    return queries
 
 
 def right_passages(collection: Collection, queries: Sequence[Text]) -> set[str]:

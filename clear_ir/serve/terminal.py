@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from rich.box import MARKDOWN
 from rich.console import Console
@@ -13,28 +12,12 @@ from rich.table import Table
 from rich.text import Text as Styled
 
 from clear_ir.serve.passage_index import Hit
+from clear_ir.serve.rankings import Ranking
 
 #: Letters of a passage that are looked at for its first line.
 MOST_LETTERS = 400
 #: Joiners without a picture that belong to the words of Persian, Hindi and others.
 _JOINERS = "\u200c\u200d"
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """What one model found for a question.
-
-    Args:
-        model: Name of the model.
-        hits: The best passages, best first.
-        right_ranks: Rank of each right passage of the pool, by id.
-        other_ranks: The rank of each hit in the other model's ranking, by id; empty without another model.
-    """
-
-    model: str
-    hits: list[Hit]
-    right_ranks: Mapping[str, int]
-    other_ranks: Mapping[str, int]
 
 
 def first_line(text: str) -> str:

@@ -5,46 +5,14 @@ import json
 import numpy as np
 import pytest
 from commands import refused
-from sentence_transformers import SentenceTransformer
+from ranked import NASTY, ranking_by_hand
 from tiny import make_encoder
 
-from clear_ir.data.collection import Text, make_collection
-from clear_ir.data.collection_files import write_collection
+from clear_ir.data.collection import Text
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.serve.passage_index import Hit
-from clear_ir.serve.terminal import Ranking, first_line, move, render_rankings
-
-WORDS = "river desert moon bread bank court drum tree bird metal".split()
-NASTY = "\x1b[2J\x9b31m\u202eevil\x07\u2028line"
-
-
-@pytest.fixture
-def data(tmp_path):
-    passages = [Text(f"p{i}", f"the {word} is wide\nsecond line", "en") for i, word in enumerate(WORDS)]
-    passages += [Text(f"s{i}", f"{word} ni ya mto", "sw") for i, word in enumerate(WORDS[:4])]
-    passages.append(Text("nasty", f"{NASTY} moon river", "en"))
-    questions = [(f"q{i}", f"p{i}", {"en": f"what {word}", "sw": f"mto {word}"}) for i, word in enumerate(WORDS)]
-    write_collection(tmp_path / "data", make_collection("tiny", passages, questions))
-    return tmp_path / "data"
-
-
-@pytest.fixture(scope="module")
-def other_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("other") / "changed"
-    make_encoder(double=False, seed=1).save_pretrained(str(folder), create_model_card=False)
-    return folder
-
-
-def ranking_by_hand(folder, data, question, langs):
-    """Ids and scores, best first, in float64 from sentence-transformers' own vectors."""
-    passages = [json.loads(line) for line in (data / "corpus.jsonl").read_text(encoding="utf-8").split("\n")[:-1]]
-    passages = [p for p in passages if p["lang"] in langs]
-    model = SentenceTransformer(str(folder), device="cpu")
-    vectors = model.encode([p["text"] for p in passages]).astype(float)
-    query = model.encode([question])[0].astype(float)
-    scores = vectors @ query / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
-    order = np.argsort(-scores, kind="stable")
-    return [passages[i]["_id"] for i in order], scores[order]
+from clear_ir.serve.rankings import Ranking
+from clear_ir.serve.terminal import first_line, move, render_rankings
 
 
 @pytest.mark.parametrize("pool", ["all", "en", "swa"])
