@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clear_ir.data.training_rows import columns_of
+    from clear_ir.encode.exported import exported_backends
     from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
     from clear_ir.loss.cached_clear_loss import CachedCLEARLoss
     from clear_ir.loss.clear_loss import CLEARLoss
@@ -20,6 +21,7 @@ __all__ = [
     "CachedCLEARLoss",
     "CrossLingualEvaluator",
     "columns_of",
+    "exported_backends",
     "fast_dropout",
     "log_terms",
     "read_collection",
@@ -32,6 +34,7 @@ _HOMES = {
     "CachedCLEARLoss": "clear_ir.loss.cached_clear_loss",
     "CrossLingualEvaluator": "clear_ir.evaluate.trainer_evaluator",
     "columns_of": "clear_ir.data.training_rows",
+    "exported_backends": "clear_ir.encode.exported",
     "fast_dropout": "clear_ir.loss.dropout",
     "log_terms": "clear_ir.loss.term_log",
     "read_collection": "clear_ir.data.collection_files",

@@ -68,8 +68,8 @@ def test_the_loss_can_be_lifted_out(path):
 
 
 def test_public_names():
-    names = "CLEARLoss CachedCLEARLoss CrossLingualEvaluator columns_of fast_dropout log_terms read_collection"
-    assert clear_ir.__all__ == [*names.split(), "training_arguments", "used_vocabulary"]
+    names = "CLEARLoss CachedCLEARLoss CrossLingualEvaluator columns_of exported_backends fast_dropout log_terms"
+    assert clear_ir.__all__ == [*names.split(), "read_collection", "training_arguments", "used_vocabulary"]
     assert all(getattr(clear_ir, name).__doc__ for name in clear_ir.__all__)
     with pytest.raises(AttributeError):
         _ = clear_ir.nothing

@@ -19,6 +19,7 @@ from clear_ir.cli.compare import compare
 from clear_ir.cli.datasets import datasets
 from clear_ir.cli.demo import demo
 from clear_ir.cli.evaluate import evaluate
+from clear_ir.cli.export import export
 from clear_ir.cli.merge import merge
 from clear_ir.cli.mine import mine
 from clear_ir.cli.prepare import prepare
@@ -83,6 +84,7 @@ add_command("Measure", "clear-ir compare results/base results/sw", compare)
 add_command("Measure", "clear-ir report results/base results/sw --data data/collection --out report", report)
 add_command("Use", "clear-ir search --model models/sw --model minilm --data data/collection 'nini mto'", search)
 add_command("Use", "clear-ir demo --model minilm --model models/sw --data data/collection", demo)
+add_command("Use", "clear-ir export models/sw models/sw-onnx --backend onnx --int8 --data data/collection", export)
 add_command("Use", "clear-ir push models/sw user/name --private", push)
 
 

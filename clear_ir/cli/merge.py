@@ -42,7 +42,7 @@ def merge(
     """Interpolate between an adapted encoder and its base, to win back English."""
     from clear_ir.data.collection_files import read_collection
     from clear_ir.data.output_files import hold_output
-    from clear_ir.encode.model_loading import load_encoder
+    from clear_ir.encode.model_loading import load_encoder, refuse_exported
     from clear_ir.encode.text_encoder import TextEncoder
     from clear_ir.merge.interpolation import MERGE_FILE, best_point, merge_encoders, sweep_weights, write_merged
     from clear_ir.recipes.recipe import load_recipe
@@ -54,6 +54,8 @@ def merge(
             f"--weights {chosen.merge.weights} names {len(weights)} weights; give --data COLLECTION to choose by, or a "
             "single weight."
         )
+    for name in (base, model):
+        refuse_exported(name)
     with hold_output(out, MERGE_FILE, overwrite):
         collection = read_collection(data, split or default_split(data)) if data else None
         base_encoder, adapted = load_encoder(base, trust_remote_code), load_encoder(model, trust_remote_code)

@@ -138,7 +138,7 @@ def measure_starting_point(
         sum(weights.numel() for weights in encoder.model.parameters()),
         embeddings.passage_vectors.shape[1],
         encoder.model.max_seq_length,
-        _texts_per_second(encoder, [passage.full_text for passage in embeddings.passages]),
+        texts_per_second(encoder, [passage.full_text for passage in embeddings.passages]),
     )
 
 
@@ -178,8 +178,16 @@ def _aligned_score(
     return float(np.mean(scores)), best.method
 
 
-def _texts_per_second(encoder: TextEncoder, texts: Sequence[str]) -> float:
-    """The speed on some of the passages, spread over the corpus, without the cache."""
+def texts_per_second(encoder: TextEncoder, texts: Sequence[str]) -> float:
+    """The speed of an encoder, without its cache.
+
+    Args:
+        encoder: The encoder.
+        texts: Passages. Some of them, spread over all, are encoded.
+
+    Returns:
+        Passages a second.
+    """
     distinct = list(dict.fromkeys(texts))
     some = distinct[:: max(1, len(distinct) // TIMED_TEXTS)][:TIMED_TEXTS]
     uncached = replace(encoder, cache=None).quiet()

@@ -146,6 +146,7 @@ def render_card(model: SentenceTransformer, made: Adaptation) -> str:
             licence=_licence(head),
             prompts=_prompts(prompts),
             two_sides=bool(routers(model)),
+            backend=model.backend,
             settings=yaml.safe_dump(dict(made.settings), sort_keys=False) if made.settings else "",
             data=made.data,
             earlier=earlier,

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from clear_ir.data.files import InputError, check_not_pointer, is_path, no_such_folder, reason_of
 from clear_ir.encode.architecture import make_usable
@@ -23,6 +23,11 @@ MINILM = "minilm"
 MINILM_ON_THE_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 #: SHA-256 of the official all-MiniLM-L6-v2 `model.safetensors`.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+Format = Literal["onnx", "openvino"]
+#: The file beside a program of such a format that says how to run it.
+MANIFEST_FILE = "export.json"
 
 Side = Literal["query", "passage"]
 
@@ -44,12 +49,15 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> SentenceTransfor
     with naming_failures_to_load(name) as path:
         from sentence_transformers import SentenceTransformer
 
-        with warn_of_missing_weights(name):
+        from clear_ir.encode.exported import exported_backends
+
+        with warn_of_missing_weights(name), exported_backends():
             model = SentenceTransformer(
                 str(path) if path.is_dir() else name,  # a hub name keeps its slash on every system
                 trust_remote_code=trust_remote_code,
                 model_kwargs={"use_safetensors": True},
                 local_files_only=path.is_dir(),
+                backend=format_of(path) or "torch",
             )
         make_usable(model, name)
         add_known_prompts(model, name)
@@ -101,11 +109,37 @@ def naming_failures_to_load(name: str, minilm: bool = True) -> Iterator[Path]:
             logging.enable_progress_bar()
 
 
+def format_of(folder: Path) -> Format | None:
+    """The format of an exported model.
+
+    Args:
+        folder: A model folder.
+
+    Returns:
+        The format; None if the folder has weights, or is none.
+    """
+    formats: tuple[Format, ...] = get_args(Format)
+    return next((name for name in formats if any(folder.rglob(f"{name}/{MANIFEST_FILE}"))), None)
+
+
+def refuse_exported(name: str) -> None:
+    """Refuse a model whose weights are in a program, so that nothing can change them.
+
+    Args:
+        name: The model, as the user named it.
+
+    Raises:
+        InputError: If it is a folder that `clear-ir export` made.
+    """
+    if format_of(Path(name)):
+        raise InputError(f"{name} was exported and has no weights to change; give the model that it was made from.")
+
+
 def _check_folder(path: Path) -> None:
     if not (path / "modules.json").exists() and not (path / "config.json").exists():
         raise InputError(f"{path} holds no model (no modules.json or config.json); give a model folder.")
     weights = list(path.rglob("*.safetensors"))
-    if not weights:
+    if not weights and not format_of(path):
         other = sorted(path.rglob("*.bin"))
         hint = f"; {other[0].name} is not read, convert it to safetensors" if other else "; give a complete folder"
         raise InputError(f"{path} holds no weights (*.safetensors){hint}.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: The names of TensorBoard's files hold the name of the computer. `train_log.jsonl` has the same figures.
 LEFT_OUT = ("tensorboard",)
 #: Files that name the encoders that a model was made from, and under which keys.
-NAMING_FILES = ("recipe.yaml", "align.json", "merge.json")
+NAMING_FILES = ("recipe.yaml", "align.json", "merge.json", "exported.json")
 NAMES = ("model", "base")
 
 

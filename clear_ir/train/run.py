@@ -36,7 +36,7 @@ from clear_ir.data.training_rows import TrainingRows
 from clear_ir.encode.adapters import train_adapters
 from clear_ir.encode.architecture import limit_length, routers
 from clear_ir.encode.model_card import Adaptation, save_with_card
-from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of
+from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of, refuse_exported
 from clear_ir.encode.precision import choose_precision
 from clear_ir.encode.two_encoders import join_encoders, side_of
 from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
@@ -127,6 +127,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
     source = passages or PassageSource()
     if source.corpus is not None and settings.side == "both":
         raise InputError("A corpus gives fixed passages; set side to queries, or leave the corpus out.", "side")
+    refuse_exported(model_name)
     process = join_processes()
     data = split_rows(rows, settings)
     settings = data.settings
