@@ -70,7 +70,12 @@ def run_quickstart(
         _print_stage(5, "Evaluating the trained encoder")
         trained = encoder.with_model(load_encoder(str(folder / "model")))
         after = evaluate_model(trained, prepared.collection, f"{MINILM} + CLEAR")
-        after.origin = base.origin | {"model": str(out / "model"), "base": MINILM}
+        after.origin = base.origin | {
+            "model": str(out / "model"),
+            "base": MINILM,
+            "made_by": f"trained with the loss {recipe.train.loss}",
+            "recipe": {"train": recipe.train.model_dump(mode="json")},
+        }
         write_results(folder / "results" / "clear", after, train_log=folder / "model" / "train_log.jsonl")
 
         _print_stage(6, "Comparing and reporting")

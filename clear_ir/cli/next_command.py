@@ -113,42 +113,57 @@ def _evaluate(model: str, data: object, out: Path, used: Mapping[str, object]) -
 
 def base_of(model: str) -> str | None:
     """The encoder from which a model folder was made; None if clear-ir did not make it."""
-    base, _ = _made_of(model) or (None, "")
-    return base
+    base = _made_of(model).get("base")
+    return None if base is None else str(base)
 
 
-def _made_of(model: str) -> tuple[str, str] | None:
-    """The encoder from which a model folder was made, and by what; None if clear-ir did not make it."""
+def _made_of(model: str) -> dict[str, Any]:
+    """From which encoder a model folder was made, by what and how; empty if clear-ir did not make it."""
     import yaml
 
     from clear_ir.align.model_folder import ALIGN_FILE
     from clear_ir.merge.interpolation import MERGE_FILE
     from clear_ir.train.run import RECIPE_FILE
 
-    readers: tuple[tuple[str, Callable[[str], Any], Callable[[Any], tuple[str, str]]], ...] = (
-        (MERGE_FILE, json.loads, lambda made: (made["base"], f"merged, share {made['weight']:g}")),
-        (ALIGN_FILE, json.loads, lambda made: (made["base"], f"aligned by {made['method']}, without training")),
-        (RECIPE_FILE, yaml.safe_load, lambda made: (made["model"], _training_of(made.get("train") or {}))),
+    readers: tuple[tuple[str, Callable[[str], Any], Callable[[Any], dict[str, Any]]], ...] = (
+        (MERGE_FILE, json.loads, _merge_of),
+        (ALIGN_FILE, json.loads, _alignment_of),
+        (RECIPE_FILE, yaml.safe_load, _training_of),
     )
     for file, read, facts in readers:
         try:
-            base, how = facts(read((Path(model) / file).read_text(encoding="utf-8")))
+            made = facts(read((Path(model) / file).read_text(encoding="utf-8")))
+            json.dumps(made)  # a file that was edited may hold what results cannot, such as a date
+            return made
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
             continue
-        return str(base), how
-    return None
+    return {}
 
 
-def _training_of(settings: Mapping[str, Any]) -> str:
+def _merge_of(made: dict[str, Any]) -> dict[str, Any]:
+    recipe = {"merge": {"model": made.get("model"), "weight": made["weight"]}}
+    return {"base": made["base"], "made_by": f"merged, share {made['weight']:g}", "recipe": recipe}
+
+
+def _alignment_of(made: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "base": made["base"],
+        "made_by": f"aligned by {made['method']}, without training",
+        "recipe": {"align": made.get("settings")},
+        "texts_by_language": made.get("texts_by_language"),
+    }
+
+
+def _training_of(made: dict[str, Any]) -> dict[str, Any]:
+    settings = made.get("train") or {}
     side = ", queries alone" if settings.get("side") == "queries" else ""
-    return f"trained with the loss {settings.get('loss', 'clear')}{side}"
+    how = f"trained with the loss {settings.get('loss', 'clear')}{side}"
+    return {"base": made["model"], "made_by": how, "recipe": {"train": settings}}
 
 
 def origin_of(model: str, data: Path, trust_remote_code: bool) -> dict[str, Any]:
     """What `clear-ir evaluate` was told, to be kept with the results: the commands after it name it."""
-    origin: dict[str, Any] = {"model": model, "data": str(data)}
-    if made := _made_of(model):
-        origin |= {"base": made[0], "made_by": made[1]}
+    origin = {"model": model, "data": str(data)} | _made_of(model)
     return origin | ({"trust_remote_code": True} if trust_remote_code else {})
 
 

@@ -7,6 +7,7 @@ import functools
 import platform
 import time
 from collections.abc import Container, Iterable
+from datetime import datetime, timezone
 from importlib.metadata import version
 
 import numpy as np
@@ -169,6 +170,7 @@ def evaluate_model(encoder: TextEncoder, collection: Collection, name: str) -> R
         map=map_texts(embeddings.queries, embeddings.query_vectors),
         seconds=time.perf_counter() - start,
         details={
+            "date": datetime.now(timezone.utc).date().isoformat(),
             "max_seq_length": model.max_seq_length,
             "similarity": str(model.similarity_fn_name),
             "precision": encoder.precision,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from clear_ir.data.files import InputError, not_utf8, parse_json
 
@@ -33,6 +33,13 @@ class ResultsDocument(BaseModel):
     #: By side and language.
     space: dict[str, dict[str, dict[str, FiniteFloat]]]
     origin: dict[str, Any] = {}
+    # What is needed to repeat the evaluation; older results lack the date.
+    date: str | None = None
+    max_seq_length: int | FiniteFloat | None = None
+    similarity: str | None = None
+    precision: str | None = None
+    device: str | None = None
+    versions: dict[str, str] = {}
 
 
 class QueryScores(BaseModel):
@@ -45,19 +52,34 @@ class QueryScores(BaseModel):
     question: str
 
 
+class DevVerdict(BaseModel):
+    """What the dev questions say of a training; empty without any."""
+
+    model_config = _STRICT
+    kept_step: int = 0
+    base: dict[str, FiniteFloat] = {}
+
+    @model_validator(mode="after")
+    def _has_the_mean(self) -> DevVerdict:
+        if self.base and "mean" not in self.base:
+            raise ValueError("the base has no mean")
+        return self
+
+
 class LogEntry(BaseModel):
-    """One line of `train_log.jsonl`."""
+    """One line of `train_log.jsonl`; the first has `rows_by_language` and `dev`."""
 
     model_config = _STRICT
     step: int = Field(ge=0, lt=10**12)
+    rows_by_language: dict[str, int] = {}
+    dev: DevVerdict = DevVerdict()
 
 
-class StepEntry(LogEntry):
-    """One with a loss; the other fields are numbers too. A run that went wrong logs NaN."""
+class NumbersEntry(LogEntry):
+    """One of numbers alone: the loss of a step, or scores on dev questions. A run that went wrong logs NaN."""
 
     model_config = ConfigDict(strict=True, extra="allow")
     __pydantic_extra__: dict[str, float]
-    loss: float
 
 
 class MapPoint(BaseModel):

@@ -23,9 +23,9 @@ from clear_ir.evaluate.measures import MAIN_MEASURE, MEASURES, PerQuery, find_me
 from clear_ir.evaluate.result_documents import (
     LogEntry,
     MapDocument,
+    NumbersEntry,
     QueryScores,
     ResultsDocument,
-    StepEntry,
     check_document,
     read_document,
 )
@@ -33,6 +33,8 @@ from clear_ir.evaluate.result_documents import (
 #: The file that marks a results folder.
 RESULTS_FILE = "results.json"
 TRAIN_LOG_FILE = "train_log.jsonl"
+#: Fields of the results that are needed to repeat the evaluation.
+DETAILS = ("date", "max_seq_length", "similarity", "precision", "device", "versions")
 #: With fewer questions the intervals are so wide that differences between good methods cannot show.
 MANY_QUESTIONS = 100
 #: The file that marks a folder of mteb's results.
@@ -104,9 +106,10 @@ class Results:
         space: Alignment and uniformity, see `clear_ir.evaluate.space.describe_space`.
         map: Coordinates of parallel texts, see `clear_ir.evaluate.space.map_texts`.
         seconds: How long it took.
-        details: Versions and settings.
+        details: The day, versions and settings.
         origin: What was named to evaluate: `model`, `data`, the `base` that the model was made from and what it was
-            `made_by`, if clear-ir made it, and `trust_remote_code` if it was allowed. Commands to run next name them.
+            `made_by`, with its `recipe` and `texts_by_language`, if clear-ir made it, and `trust_remote_code` if it was
+            allowed. Reports and the commands to run next name them.
         folder: Where it was read from, for the runs, which stay on disk.
     """
 
@@ -257,7 +260,8 @@ def read_results(folder: Path) -> Results:
         document.space,
         text_map.model_dump() if text_map.points else {},
         document.evaluation_time,
-        origin=document.origin,
+        document.model_dump(include=set(DETAILS), exclude_none=True),
+        document.origin,
         folder=folder,
     )
 
@@ -307,5 +311,6 @@ def read_train_log(folder: Path) -> list[dict[str, Any]]:
     path = folder / TRAIN_LOG_FILE
     records = list(read_jsonl(path)) if path.exists() else []
     for where, entry in records:
-        check_document(where, entry, StepEntry if "loss" in entry else LogEntry)
+        has_numbers = any(name == "loss" or name.startswith("eval_") for name in entry)
+        check_document(where, entry, NumbersEntry if has_numbers else LogEntry)
     return [entry for _, entry in records]

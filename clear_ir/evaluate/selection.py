@@ -9,6 +9,10 @@ from typing import TypeVar
 import numpy as np
 
 from clear_ir.data.directions import ENGLISH_DIRECTION, parse_direction
+from clear_ir.evaluate.measures import MAIN_MEASURE
+
+#: What chooses a checkpoint, in the training log: the mean across languages.
+PRIMARY_METRIC = f"cross_lingual_{MAIN_MEASURE}"
 
 Score = TypeVar("Score", float, np.ndarray)
 

@@ -12,7 +12,7 @@ from clear_ir.encode.backends import Backend, InProcess
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.evaluate.measures import MAIN_MEASURE
-from clear_ir.evaluate.selection import keeps_english, mean_cross_lingual
+from clear_ir.evaluate.selection import PRIMARY_METRIC, keeps_english, mean_cross_lingual
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class CrossLingualEvaluator(BaseEvaluator):
         ValueError: If `max_english_loss` or `fixed_passages` comes without `base`, or the collection has no q-en.p-en.
     """
 
-    primary = f"cross_lingual_{MAIN_MEASURE}"
+    primary = PRIMARY_METRIC
 
     def __init__(
         self,

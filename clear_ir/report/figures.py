@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from math import nan
 from textwrap import fill
 from typing import Any
 
+from clear_ir.data.languages import english_name, name_directions
+from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.loss.terms import TERMS
+from clear_ir.train.verdict import checkpoint_scores
 
 MARKERS = "osD^vP*X"
 #: Okabe and Ito's palette, which colour-blind readers can tell apart; the first is the base's.
 COLOURS = ("#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f7f7f", "#000000")
 #: Inches, as wide as the page of results.
 PAGE_WIDTH = 10.0
+
+#: The spaces at which names of directions and summaries are broken.
+_LINES = re.compile(" (?=[→+])|(?<=^mean) |(?<=^worst) ")
 
 Interval = tuple[float, float, float]
 
@@ -46,7 +53,7 @@ def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@1
             axes.errorbar(xs, means, yerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
             for x, (mean, _, high) in zip(xs, values, strict=True):
                 axes.text(x, high + 1.5, f"{mean:.0f}", ha="center", va="bottom", fontsize=8)
-        axes.set_xticks(range(len(directions)), [name.replace(" ", "\n", 1) for name in directions])
+        axes.set_xticks(range(len(directions)), [_LINES.sub("\n", name) for name in directions])
         axes.set_ylabel(label)
         axes.set_ylim(0, 105)
         axes.set_yticks(range(0, 101, 20))
@@ -56,8 +63,10 @@ def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@1
         return _svg(figure, f"Bars of {label} by direction and model; the numbers stand in the tables.")
 
 
-def loss_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
-    """The training loss of each model; of a single model also the terms of its loss, without their weights.
+def training_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
+    """The training loss of each model and, if there were dev questions, its scores on them with the step that was kept.
+
+    Of a single model also the terms of its loss, without their weights, and the scores of each direction.
 
     Args:
         train_logs: Log entries by model.
@@ -65,23 +74,68 @@ def loss_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
     Returns:
         An SVG element.
     """
-    with _figure(7.5, 3.2) as (figure, axes):
+    alone = len(train_logs) == 1
+    curves = {model: dev_curves(log) for model, log in train_logs.items()}
+    panels = 2 if any(curves.values()) else 1
+    with _figure(PAGE_WIDTH if panels == 2 else 7.5, 3.8, panels) as (figure, axes):
         for i, (model, log) in enumerate(train_logs.items()):
-            entries = [entry for entry in log if "loss" in entry]
-            steps = [entry["step"] for entry in entries]
-            colour = COLOURS[-1] if len(train_logs) == 1 else COLOURS[(i + 1) % len(COLOURS)]
-            axes.plot(steps, [entry["loss"] for entry in entries], color=colour, label=model, lw=1.8)
-            terms = [term for term in TERMS.values() if any(f"clear/{term.name}" in entry for entry in entries)]
-            if len(train_logs) == 1 and len(terms) > 1:
-                for term in terms:
-                    values = [entry.get(f"clear/{term.name}", nan) for entry in entries]
-                    axes.plot(steps, values, ls="--", color=term.colour, lw=1.2, label=term.name)
-        axes.set_xlabel("step")
-        axes.set_ylabel("training loss")
-        axes.set_ylim(bottom=0)
-        axes.grid(color="#dddddd", linewidth=0.6)
-        _add_legend(figure, axes)
-        return _svg(figure, "Training loss by step.")
+            colour = COLOURS[-1] if alone else COLOURS[(i + 1) % len(COLOURS)]
+            losses, *dev = figure.axes
+            _draw_losses(losses, log, colour, model, alone)
+            if curves[model]:
+                _draw_dev(dev[0], curves[model], log[0]["dev"]["kept_step"], colour, model, alone)
+        for panel, label in zip(figure.axes, ("training loss", f"dev questions, {MAIN_MEASURE} x 100"), strict=False):
+            panel.set_xlabel("step")
+            panel.set_ylabel(label)
+            panel.grid(color="#dddddd", linewidth=0.6)
+            if panels == 2:
+                panel.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+        figure.axes[0].set_ylim(bottom=0)
+        if panels == 1:
+            _add_legend(figure, axes)
+        return _svg(figure, "Training loss and scores on the dev questions by step.")
+
+
+def dev_curves(log: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
+    """The scores on the dev questions while a model was trained.
+
+    Args:
+        log: The training log.
+
+    Returns:
+        By direction, and for their `mean` across languages, nDCG@10 by step; the base at step 0. Empty without dev
+        questions.
+    """
+    base = (log[0].get("dev") or {}).get("base") if log else None
+    if not base:
+        return {}
+    scores = {0: base} | {entry["step"]: scores for entry in log[1:] if (scores := checkpoint_scores(entry))}
+    return {name: {step: of_step[name] for step, of_step in scores.items() if name in of_step} for name in base}
+
+
+def _draw_losses(axes: Any, log: Sequence[Mapping[str, Any]], colour: str, model: str, alone: bool) -> None:
+    entries = [entry for entry in log if "loss" in entry]
+    steps = [entry["step"] for entry in entries]
+    axes.plot(steps, [entry["loss"] for entry in entries], color=colour, label="all terms" if alone else model, lw=1.8)
+    terms = [term for term in TERMS.values() if any(f"clear/{term.name}" in entry for entry in entries)]
+    if alone and len(terms) > 1:
+        for term in terms:
+            values = [entry.get(f"clear/{term.name}", nan) for entry in entries]
+            axes.plot(steps, values, ls="--", color=term.colour, lw=1.2, label=term.name)
+
+
+def _draw_dev(
+    axes: Any, curves: Mapping[str, Mapping[int, float]], kept: int, colour: str, model: str, alone: bool
+) -> None:
+    if alone and len(curves) <= len(COLOURS):
+        directions = [name for name in curves if name != "mean"]
+        for name, line in zip(directions, COLOURS, strict=False):
+            scores = [100 * score for score in curves[name].values()]
+            axes.plot([*curves[name]], scores, color=line, lw=1.2, label=name_directions(name))
+    mean = curves["mean"]
+    axes.plot([*mean], [100 * y for y in mean.values()], color=colour, lw=1.8, label="mean" if alone else model)
+    if kept in mean:
+        axes.plot([kept], [100 * mean[kept]], "D", color=colour, ms=8, label=f"kept: step {kept}" if alone else None)
 
 
 def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
@@ -105,7 +159,9 @@ def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
                 axes.plot(*zip(*chain(*pairs), strict=True), color=colour, lw=0.4, alpha=0.35, zorder=1)
                 xs, ys = zip(*by_text.values(), strict=True)
                 marker = MARKERS[i % len(MARKERS)]
-                axes.scatter(xs, ys, s=14, color=colour, marker=marker, label=lang, linewidths=0.8, zorder=2)
+                axes.scatter(
+                    xs, ys, s=14, color=colour, marker=marker, label=english_name(lang), linewidths=0.8, zorder=2
+                )
             axes.set_title(fill(model, 36), fontsize=10)
             axes.set_xlabel(f"first component, {100 * plane['explained'][0]:.0f} % of the variance", fontsize=8)
             axes.set_ylabel(f"second, {100 * plane['explained'][1]:.0f} %", fontsize=8)

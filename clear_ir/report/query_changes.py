@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clear_ir.data.collection import Collection
+from clear_ir.data.collection import Collection, Text
 from clear_ir.data.files import InputError, hash_of
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.results import Results, read_run
@@ -20,11 +20,13 @@ class RankedPassage:
     """One passage in a ranking.
 
     Args:
+        title: Its title; may be empty.
         text: Its beginning.
         lang: Its language.
         relevant: Whether it answers the query.
     """
 
+    title: str
     text: str
     lang: str
     relevant: bool
@@ -106,7 +108,7 @@ def largest_changes(
         before, after = (results.directions[direction].per_query[query][MAIN_MEASURE] for results in (base, other))
         passages_before, passages_after = (
             [
-                RankedPassage(_shortened(passage.full_text), passage.lang, judged.get(passage.id, 0) > 0)
+                _ranked(passage, judged.get(passage.id, 0) > 0)
                 for passage in map(collection.passages.__getitem__, run[direction, query])
             ]
             for run in runs
@@ -130,6 +132,10 @@ def _first_passages(results: Results, pairs: list[tuple[str, str]]) -> dict[tupl
         for query in queries:
             passages[direction, query] = list(run.get(query, {}))[:MOST_PASSAGES]
     return passages
+
+
+def _ranked(passage: Text, relevant: bool) -> RankedPassage:
+    return RankedPassage(passage.title, _shortened(passage.text), passage.lang, relevant)
 
 
 def _shortened(text: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from clear_ir.compare.comparison import WORST, Difference, gap_closed, summary_intervals
+from clear_ir.compare.comparison import WORST, Comparison, Difference, Interval, gap_closed, summary_intervals
+from clear_ir.data.languages import english_name, name_directions
 from clear_ir.evaluate.measures import (
     FAMILIES,
     MAIN_MEASURE,
@@ -33,6 +36,18 @@ class Table:
     head: list[str]
     rows: list[list[str]]
     num_names: int = 1
+
+    @property
+    def named(self) -> Table:
+        """The table with the names of languages in the place of directions."""
+        rows = [[*map(name_directions, row[: self.num_names]), *row[self.num_names :]] for row in self.rows]
+        return replace(self, rows=rows)
+
+    def csv(self) -> str:
+        """As a table for other programs, its lines separated as RFC 4180 has it."""
+        text = io.StringIO()
+        csv.writer(text).writerows([self.head, *self.rows])
+        return text.getvalue()
 
     def markdown(self, padded: bool = True) -> str:
         """As a Markdown table.
@@ -67,22 +82,64 @@ def summary_table(base: Results, others: Sequence[Results], differences: Sequenc
     Returns:
         One row for each summary and model; the worst direction is named.
     """
+    models = {results.model: results for results in (base, *others)}
+
+    def labelled(name: str, model: str) -> str:
+        return f"{name} ({worst_direction(models[model])})" if name == WORST else name
+
+    intervals = {model: summary_intervals(results) for model, results in models.items()}
+    return _interval_table("summary", intervals, differences, labelled)
+
+
+def directions_table(comparison: Comparison, intervals: Mapping[str, Mapping[str, Interval]]) -> Table:
+    """nDCG@10 of each model by direction with its interval, the change against the base, and the gap closed.
+
+    Args:
+        comparison: The models and their differences.
+        intervals: By model and direction, as `clear_ir.compare.comparison.score_intervals` gives them.
+
+    Returns:
+        One row for each direction and model. The gap closed is there if it can be told of any.
+    """
+    table = _interval_table("direction", intervals, comparison.directions, lambda name, model: name)
+    others = {other.model: other for other in comparison.others}
+    gaps = [
+        gap_closed(comparison.base, others[model], direction) if model in others else None
+        for direction, model, *_ in table.rows
+    ]
+    if not any(gap is not None for gap in gaps):
+        return table
+    closed = ["" if gap is None else f"{100 * gap:.0f} %" for gap in gaps]
+    rows = [[*row, cell] for row, cell in zip(table.rows, closed, strict=True)]
+    return replace(table, head=[*table.head, "gap closed"], rows=rows)
+
+
+def _interval_table(
+    what: str,
+    intervals: Mapping[str, Mapping[str, Interval]],
+    differences: Sequence[Difference],
+    label: Callable[[str, str], str],
+) -> Table:
+    """Scores by model and name, times 100, with intervals and changes; the names stand under the heading `what`."""
     difference_of = {(d.model, d.direction): d for d in differences}
-    intervals = {results.model: summary_intervals(results) for results in (base, *others)}
     rows = []
-    for name in intervals[base.model]:
-        for results in (base, *others):
-            value, low, high = intervals[results.model][name]
-            label = f"{name} ({worst_direction(results)})" if name == WORST else name
-            row = [label, results.model, f"{100 * value:.1f}", _range(low, high)]
-            if others:
-                d = difference_of.get((results.model, name))
-                row += [f"{100 * d.change:+.1f}", _range(d.low, d.high, "+"), f"{d.p_holm:.4f}"] if d else [""] * 3
+    for name in next(iter(intervals.values())):
+        for model, of_model in intervals.items():
+            value, low, high = of_model[name]
+            row = [label(name, model), model, f"{100 * value:.1f}", format_range(low, high)]
+            if len(intervals) > 1:
+                d = difference_of.get((model, name))
+                row += [*_change(d), f"{d.p_holm:.4f}"] if d else [""] * 3
             rows.append(row)
-    head = ["summary", "model", MAIN_MEASURE, "95 % interval"]
-    if others:
+    head = [what, "model", MAIN_MEASURE, "95 % interval"]
+    if len(intervals) > 1:
         head += ["change", "95 % interval", "p (Holm)"]
     return Table(head, rows, num_names=2)
+
+
+def _change(d: Difference) -> list[str]:
+    """A change and its interval, times 100."""
+    return [f"{100 * d.change:+.1f}", format_range(d.low, d.high, "+")]
 
 
 def worst_direction(results: Results) -> str:
@@ -128,8 +185,7 @@ def differences_table(
     for d in differences:
         gap = gap_closed(base, by_name[d.model], d.direction) if base and d.model in by_name else None
         closed.append("" if gap is None else f"{100 * gap:.0f} %")
-        change = [f"{100 * d.change:+.1f}", _range(d.low, d.high, "+"), f"{d.p:.4f}", f"{d.p_holm:.4f}"]
-        rows.append([d.model, d.direction, *change])
+        rows.append([d.model, d.direction, *_change(d), f"{d.p:.4f}", f"{d.p_holm:.4f}"])
     head = ["model", "direction", "change", "95 % interval", "p", "p (Holm)"]
     if any(closed):
         head.append("gap closed")
@@ -199,13 +255,15 @@ def family_table(results: Sequence[Results], family: MeasureFamily) -> Table:
     """
     mixed = results[0].mixed
     langs = {lang for scores in mixed.values() for name in scores.measures if (lang := family.lang_in(name))}
-    measures = [family.measure(lang) for lang in sorted(langs, key=lambda lang: (lang != "en", lang))]
+    ordered = sorted(langs, key=lambda lang: (lang != "en", lang))
+    measures = [family.measure(lang) for lang in ordered]
     rows = []
     for direction in mixed:
         for result in results:
             cells = [cell for measure in measures for cell in _cells(result.mixed[direction], measure)]
             rows.append([direction, result.model, *cells])
-    return Table(["direction", "model", *_headings(measures)], rows, num_names=2)
+    named = [english_name(lang) for lang in ordered]
+    return Table(["direction", "model", *named], rows, num_names=2)
 
 
 def definitions_table(mixed: bool) -> Table:
@@ -232,7 +290,8 @@ def space_table(results: Sequence[Results]) -> Table:
             for result in results:
                 values = result.space.get(side, {}).get(lang, {})
                 cells = [f"{values[name]:.3f}" if name in values else "" for name in ("alignment", "uniformity")]
-                rows.append([f"{side}, {lang}", result.model, *cells, str(values.get("pairs", ""))])
+                pairs = f"{values['pairs']:.0f}" if "pairs" in values else ""
+                rows.append([f"{side}, {english_name(lang)}", result.model, *cells, pairs])
     return Table(["texts", "model", "alignment", "uniformity", "pairs"], rows, num_names=2)
 
 
@@ -260,7 +319,8 @@ def with_change(d: Difference) -> str:
     return f"{measure.format(d.value)} ({measure.format(d.change, '+')}{'*' if d.significant else ''})"
 
 
-def _range(low: float, high: float, sign: str = "") -> str:
+def format_range(low: float, high: float, sign: str = "") -> str:
+    """An interval, times 100: `7.2 to 16.8`, or with `sign="+"` that of a difference."""
     return f"{100 * low:{sign}.1f} to {100 * high:{sign}.1f}"
 
 

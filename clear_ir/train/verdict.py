@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from clear_ir.data.directions import ENGLISH_DIRECTION
 from clear_ir.encode.model_loading import count_tokens
 from clear_ir.evaluate.measures import MAIN_MEASURE
+from clear_ir.evaluate.selection import PRIMARY_METRIC
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -74,9 +75,7 @@ def judge_run(
         checkpoint is worse than the base in the mean, or all are vetoed, the base is to be kept: `kept_step` is 0.
         `all_vetoed` says which.
     """
-    scores_at = {
-        entry["step"]: _scores(entry, evaluator.primary) for entry in log if f"eval_{evaluator.primary}" in entry
-    }
+    scores_at = {entry["step"]: scores for entry in log if (scores := checkpoint_scores(entry))}
     if not scores_at:
         return {}
     last_step = max(scores_at)
@@ -98,11 +97,21 @@ def judge_run(
     }
 
 
-def _scores(entry: dict[str, Any], primary: str) -> dict[str, float]:
-    """The scores of a checkpoint in its log entry; a veto's penalty is taken back."""
+def checkpoint_scores(entry: Mapping[str, Any]) -> dict[str, float]:
+    """The scores of a checkpoint on the dev questions.
+
+    Args:
+        entry: Its entry in the training log.
+
+    Returns:
+        nDCG@10 by direction, and the `mean` that chooses, from which a veto takes nothing. Empty if the entry is of
+        something else.
+    """
     names = {name.removeprefix("eval_"): value for name, value in entry.items() if name.endswith(MAIN_MEASURE)}
-    scores = {name.removesuffix(f"_{MAIN_MEASURE}"): value for name, value in names.items() if name != primary}
-    return {"mean": names[primary] + entry.get("eval_vetoed", 0.0), **scores}
+    if PRIMARY_METRIC not in names:
+        return {}
+    mean = names.pop(PRIMARY_METRIC) + entry.get("eval_vetoed", 0.0)
+    return {"mean": mean, **{name.removesuffix(f"_{MAIN_MEASURE}"): value for name, value in names.items()}}
 
 
 def describe_cut(cut: dict[str, float]) -> str:

@@ -64,7 +64,7 @@ def test_all_stages_on_own_data(run, tmp_path, own_rows, tiny_folder):
     code, out, _ = run("report", tmp_path / "base", tmp_path / "after", "--out", tmp_path / "report")
     assert code == 0
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "q-sw.p-en" in page
+    assert "Swahili → English" in page
     assert "training loss" in page
     assert "Few questions: " in page
     assert not list(tmp_path.glob("*.partial"))

@@ -1,22 +1,22 @@
 """The report: what it says, that page, Markdown and JSON agree, and how a real browser takes it."""
 
+import base64
+import csv
+import hashlib
 import json
 import re
 
 import numpy as np
 import pytest
-from browser import Visit
-from tiny import quiet
 
-from clear_ir.data.collection import Collection, Text
 from clear_ir.data.files import InputError
-from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.measures import MEASURES
-from clear_ir.evaluate.results import DirectionResult, Results, read_results, write_results
+from clear_ir.evaluate.results import DirectionResult, Results
 from clear_ir.report import page as report_page
-from clear_ir.report.figures import bar_chart, text_maps
+from clear_ir.report.figures import bar_chart
 from clear_ir.report.heatmap import heatmap
-from clear_ir.report.page import Section, render_report
+from clear_ir.report.page import render_report
+from clear_ir.report.sections import Section
 from clear_ir.report.tables import Table
 
 
@@ -37,58 +37,40 @@ def report(tmp_path):
     return tmp_path / "r"
 
 
-@pytest.fixture
-def whole_report(tmp_path, encoder):
-    """A report of three languages a side, from a real encoder and one whose weights were disturbed."""
-    import torch
-
-    words = "river moon stone fire bird tree salt wind".split()
-    langs = ("en", "de", "sw")
-
-    def texts(side, pattern):
-        made = [
-            Text(f"{side}{i}-{lang}", pattern.format(word, lang), lang, parallel_id=f"{side}{i}")
-            for i, word in enumerate(words)
-            for lang in langs
-        ]
-        return {text.id: text for text in made}
-
-    passages, queries = texts("p", "{} {}"), texts("q", "<i>{}</i> {}?")
-    qrels = {q: {p: 1 for p in passages if p[1] == q[1]} for q in queries}
-    collection = Collection("parallel", passages, queries, qrels, "test")
-    write_results(tmp_path / "base", evaluate_model(quiet(encoder), collection, "base"))
-    with torch.no_grad():
-        generator = torch.Generator().manual_seed(0)
-        for parameter in encoder.parameters():
-            parameter += 0.3 * torch.randn(parameter.shape, generator=generator) * parameter.std().nan_to_num()
-    write_results(tmp_path / "other", evaluate_model(quiet(encoder), collection, "other"))
-    both = [read_results(tmp_path / name) for name in ("base", "other")]
-    render_report(tmp_path / "report", both[0], both[1:], collection=collection)
-    return tmp_path / "report"
-
-
 def test_the_page_stands_alone(report):
     page = (report / "report.html").read_text()
     assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?\s*(?:https?:)?//""", page)
-    assert "<script" not in page
+    assert page.count("<script") == 1
     assert "data &lt;set&gt;" in page
     assert page.count("<svg") == 2
-    for text in ("q-sw.p-en", "clear", "p (Holm)", "training loss", "+20.0*", "mean cross-lingual"):
+    for text in ("Swahili → English", "clear", "p (Holm)", "training loss", "+20.0*", "mean cross-lingual"):
         assert text in page
 
 
-def test_markdown_and_json_hold_the_same_numbers(report):
+def test_the_page_runs_its_own_script_alone(report):
+    page = (report / "report.html").read_text()
+    [script] = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}';" in page
+
+
+def test_markdown_json_and_csv_hold_the_same_numbers(report):
     markdown = (report / "report.md").read_text()
     compared = json.loads((report / "comparison.json").read_text())
-    assert (
-        "clear: +20.0 points of nDCG@10 on average across languages "
-        "(p < .001; of 1 directions 1 significantly better, 0 worse); +0.0 points in English (p = 1.000)."
-    ) in markdown
     [changed] = [d for d in compared["directions"] if d["direction"] == "q-sw.p-en"]
     assert 100 * (changed["value"] - changed["base"]) == pytest.approx(20)
     assert f"{changed['p_holm']:.4f}" in markdown
     assert {d["direction"] for d in compared["summaries"]} >= {"mean cross-lingual", "English"}
     assert compared["mixed"] == []
+    with (report / "tables" / "every-direction.csv").open(newline="") as file:
+        head, *rows = csv.reader(file)
+    assert head[:4] == ["direction", "model", "nDCG@10", "95 % interval"]
+    assert [row[:2] for row in rows[2:]] == [["q-sw.p-en", "base"], ["q-sw.p-en", "clear"]]
+    assert rows[3][2] == f"{100 * changed['value']:.1f}"
+    assert re.search(rf"\| Swahili → English +\| clear \| +{rows[3][2]} \|", markdown)
+    titles = re.findall(r"^## (.+)$", markdown, re.MULTILINE)
+    names = ["-".join(re.findall(r"\w+", title.lower())) for title in titles]
+    assert sorted(names) == sorted(path.stem for path in (report / "tables").iterdir())
 
 
 def test_a_section_is_one_function_in_the_list(tmp_path, monkeypatch):
@@ -98,10 +80,12 @@ def test_a_section_is_one_function_in_the_list(tmp_path, monkeypatch):
 
     monkeypatch.setattr(report_page, "SECTIONS", [pool_sizes, *report_page.SECTIONS])
     render_report(tmp_path / "r", make_results("base", 0), [make_results("clear", 0.2)])
-    assert "<h2>Pool sizes</h2>" in (tmp_path / "r" / "report.html").read_text()
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "<h3>Pool sizes</h3>" in page
+    assert '<a href="#pool-sizes">' in page
     markdown = (tmp_path / "r" / "report.md").read_text()
     assert re.findall(r"^## (.+)$", markdown, re.MULTILINE)[:2] == ["Pool sizes", "Summary"]
-    assert "| q-en.p-en |      100 |" in markdown
+    assert "| English → English |      100 |" in markdown
 
 
 def test_models_of_one_name_are_refused(tmp_path):
@@ -112,8 +96,9 @@ def test_models_of_one_name_are_refused(tmp_path):
 
 def test_three_languages_fill_every_section(whole_report):
     page = (whole_report / "report.html").read_text()
-    for title in ("Language x language", "Mixed-language pools", "Map of parallel texts", "The embedding space"):
-        assert f"<h2>{title}</h2>" in page
+    for title in ("Language by language", "Mixed-language pools", "Map of parallel texts", "The embedding space"):
+        assert f"<h3>{title}</h3>" in page
+    assert not re.search(r">[^<]*\bq-(de|en|sw)\b[^<]*<", page), "codes are for files"
     assert "other minus base" in page
     # Nine directions of one language a side, each once in each of three heatmaps.
     assert page.count('<td style="background:') == 27
@@ -123,38 +108,6 @@ def test_three_languages_fill_every_section(whole_report):
     compared = json.loads((whole_report / "comparison.json").read_text())
     assert len(compared["directions"]) == 9
     assert {d["direction"] for d in compared["mixed"]} >= {"q-de.p-en+de", "q-sw.p-all"}
-
-
-@pytest.mark.parametrize("width", [1200, 400])
-def test_the_page_in_a_browser(whole_report, browser, width):
-    page = whole_report / "report.html"
-    with Visit(browser, page.as_uri(), width) as visit:
-        visit.page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-        assert visit.asked == []
-        assert visit.errors == []
-        assert visit.width_needed <= width
-        assert visit.violations() == []
-        assert visit.page.evaluate(OUTSIDE) == []
-
-
-#: The texts of figures that stand outside of their figure.
-OUTSIDE = """[...document.querySelectorAll("svg text")].filter(text => {
-    const [inner, outer] = [text, text.closest("svg")].map(part => part.getBoundingClientRect());
-    return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.top < outer.top - 1;
-}).map(text => text.textContent)"""
-
-
-def test_the_checks_of_the_browser_can_fail(whole_report, browser, tmp_path):
-    page = (whole_report / "report.html").read_text()
-    broken = tmp_path / "broken.html"
-    extra = """<img src="http://127.0.0.1:9/x.png"><p style="width:5000px;color:#ccc">pale</p>
-    <svg width="90" height="20"><text x="60" y="15">far outside</text></svg>"""
-    broken.write_text(page.replace("</main>", f"{extra}</main>"))
-    with Visit(browser, broken.as_uri(), 400) as visit:
-        assert visit.asked == ["http://127.0.0.1:9/x.png"]
-        assert visit.width_needed > 400
-        assert visit.page.evaluate(OUTSIDE) == ["far outside"]
-        assert {line.split(":")[0] for line in visit.violations()} >= {"color-contrast", "image-alt"}
 
 
 def luminance(colour):
@@ -172,23 +125,6 @@ def test_every_shade_of_a_heatmap_can_be_read(difference):
     for cell in cells:
         dark, light = sorted(map(luminance, (cell.background, cell.ink)))
         assert (light + 0.05) / (dark + 0.05) >= 4.5, cell
-
-
-def test_figures_hold_their_names(browser, tmp_path):
-    langs = ["English", "Modern Greek", "Kinyarwanda", "Serbian, Latin", "Vietnamese", "Chinese, Traditional"]
-    points = [{"text": f"t{i}", "lang": "en", "x": i, "y": 0} for i in range(3)]
-    points += [{"text": f"t{i}", "lang": lang, "x": i, "y": n} for n, lang in enumerate(langs[1:]) for i in range(3)]
-    models = ["multilingual-e5-small", "a model with a name that is longer than any that a panel can hold, by far"]
-    scores = {f"{lang} → {langs[0]}": (0.5, 0.4, 0.6) for lang in langs}
-    figures = [
-        text_maps({model: {"points": points, "explained": [0.3, 0.2]} for model in models}),
-        text_maps({models[0]: {"points": points, "explained": [0.3, 0.2]}}),
-        bar_chart(dict.fromkeys(models, scores)),
-    ]
-    (tmp_path / "page.html").write_text(f"<meta charset=utf-8>{''.join(figures)}")
-    with Visit(browser, (tmp_path / "page.html").as_uri()) as visit:
-        assert visit.page.evaluate("document.querySelectorAll('svg text').length") > 30
-        assert visit.page.evaluate(OUTSIDE) == []
 
 
 def test_bars_of_a_direction_in_which_all_questions_score_alike():
