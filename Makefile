@@ -15,7 +15,7 @@ E5_B32  := $(E5_STEP) --batch-size 32 --rows-negatives 1 --variants columns pack
 E5_B64  := $(E5_STEP) --batch-size 64 --rows-negatives 5 --variants columns "packed used" "packed used bf16" --rounds 1 \
            --out benchmarks/results/training-step-e5-small-b64.json
 
-.PHONY: help install quickstart test check format docs site bench soak study build lowest clean
+.PHONY: help install quickstart test check format docs site bench pictures soak study build lowest clean
 
 help:            ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,12 +52,16 @@ bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=
 	$(if $(E5),$(BIN)/python -m benchmarks.training_step --afriqa $(AFRIQA) $(E5_B32))
 	$(if $(E5),$(BIN)/python -m benchmarks.training_step --afriqa $(AFRIQA) $(E5_B64))
 	$(BIN)/python -m benchmarks.search_speed
+	$(if $(E5),$(BIN)/python -m benchmarks.demo_speed --encoder $(E5))
 	$(BIN)/python -m benchmarks.mining_speed --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.mining_memory
 	$(BIN)/python -m benchmarks.encoding_speed --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.mteb_speed --xquad $(XQUAD)
 	$(BIN)/python -m benchmarks.baselines --xquad $(XQUAD) --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.tables
+
+pictures: $(VENV)/.dev  ## Take the docs' pictures of the demo, in Chromium, after make quickstart
+	$(BIN)/python -m benchmarks.pictures
 
 soak: $(VENV)/.dev  ## Kill commands 100 times and damage 200 inputs of each kind; half an hour on two cores
 	$(BIN)/python tests/soak.py --kills 100 --inputs 200

@@ -196,6 +196,19 @@ def search_table() -> str:
     )
 
 
+def demo_table() -> str:
+    data = load("demo-speed")
+    names = {"en": f"English, {data['passages'] // data['languages']:,} passages", "all": f"all, {data['passages']:,}"}
+    rows = [[names[pool], f"{value:.2f}", f"{data['slowest'][pool]:.2f}"] for pool, value in data["median"].items()]
+    asked = sum(map(len, data["seconds"].values()))
+    return (
+        f"{Table(['pool', 'seconds, median', 'slowest'], rows).markdown()}\n"
+        f"From sending a question to having the answer of both models: {asked} questions, "
+        f"{' and '.join(data['models'])}, one thread on {data['machine']}. "
+        f"From the command to the page: {data['seconds_to_start']:.0f} s, with the embeddings in the cache."
+    )
+
+
 def mining_table() -> str:
     data = load("mining-speed")
     works = {name: work for name, work in data.items() if isinstance(work, dict) and "ratio" in work}
@@ -453,6 +466,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "training-step-e5-small-b64": partial(step_table, "training-step-e5-small-b64"),
     "step-grid": grid_table,
     "search-speed": search_table,
+    "demo-speed": demo_table,
     "mining-speed": mining_table,
     "mining-memory": memory_table,
     "encoding-speed": encoding_table,

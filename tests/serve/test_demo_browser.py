@@ -5,9 +5,9 @@ from importlib.util import find_spec
 
 import pytest
 from browser import Visit
-from demo_process import running_demo
 from ranked import MARKUP, ranking_by_hand, write_questions
 
+from benchmarks.running_demo import running_demo
 from clear_ir.data.collection import Text
 from clear_ir.data.collection_files import read_collection, write_collection
 

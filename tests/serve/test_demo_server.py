@@ -13,14 +13,28 @@ from types import SimpleNamespace
 
 import pytest
 from commands import refused
-from demo_process import running_demo
 from ranked import write_questions
 
+from benchmarks.running_demo import RunningDemo, running_demo
 from clear_ir.serve.demo_page import MOST_QUESTION_LETTERS
 from clear_ir.serve.demo_server import MOST_BYTES
 
 pytestmark = pytest.mark.skipif(not find_spec("gradio"), reason="Gradio is not installed: pip install 'clear-ir[demo]'")
 
+#: Runs clear-ir, and notes what the process reaches and opens.
+PROGRAM = """
+import sys
+
+log = open(sys.argv.pop(1), "w", buffering=1)
+
+def note(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "open", "subprocess.Popen", "os.system"):
+        log.write(f"{event} {arguments!r}\\n")
+
+sys.addaudithook(note)
+from clear_ir.cli.app import main
+main()
+"""
 SECRET = "a-secret-that-no-answer-holds"
 #: Interfaces of the library behind the page that it does not need.
 CLOSED = """
@@ -61,12 +75,24 @@ def secret(tmp_path_factory):
     return file
 
 
+class NotedDemo(RunningDemo):
+    """A demo with the notes on its process."""
+
+    log: Path
+
+    def noted(self, *events):
+        """What the process did, of these kinds."""
+        return [line for line in self.log.read_text().splitlines() if line.startswith(events)]
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory, tiny_folder, other_folder):
     folder = tmp_path_factory.mktemp("demo")
-    data = write_questions(folder / "data")
-    with running_demo(folder, "--model", tiny_folder, "--model", other_folder, "--data", data) as running:
-        yield running
+    NotedDemo.log = folder / "noted.txt"
+    models = ("--model", tiny_folder, "--model", other_folder)
+    program = ("-c", PROGRAM, str(NotedDemo.log))
+    with running_demo(folder, *models, "--data", write_questions(folder / "data"), program=program) as running:
+        yield NotedDemo(running.port)
 
 
 def events(stream):
@@ -74,7 +100,7 @@ def events(stream):
 
 
 def test_it_answers_and_no_analytics_file_or_host_is_touched(demo):
-    status, stream = demo.join(["what moon", "en", True], "usual")
+    status, stream = demo.call(["what moon", "en", True], "usual")
     assert status == 200
     last = events(stream)[-2]
     assert last["success"], stream
@@ -185,7 +211,7 @@ def test_large_calls_and_those_that_are_none_are_refused(demo):
         assert status_of(json.dumps(call | changed).encode()) == 422, changed
     for other in (b"", b"null", b"[]", b"[" * 60_000, b"\xff", b"{}"):
         assert status_of(other) == 422, other
-    assert demo.join(["x" * (MOST_QUESTION_LETTERS + 1), "en", False], "long")[0] == 200
+    assert demo.call(["x" * (MOST_QUESTION_LETTERS + 1), "en", False], "long")[0] == 200
 
 
 def test_made_up_calls_reach_nothing(demo, secret, canary):
@@ -220,7 +246,7 @@ def test_made_up_calls_reach_nothing(demo, secret, canary):
     answered = 0
     for number in range(120):
         data = [draw.choice(values) for _ in range(draw.choice([3, 3, 3, 3, 0, 1, 2, 5]))]
-        status, stream = demo.join(data, f"s{number}", draw.choice([0, 1, 2, 2, 2, 3, -1, 99]))
+        status, stream = demo.call(data, f"s{number}", draw.choice([0, 1, 2, 2, 2, 3, -1, 99]))
         assert status in (200, 422), stream
         answered += status == 200
         assert SECRET.encode() not in stream
@@ -229,7 +255,7 @@ def test_made_up_calls_reach_nothing(demo, secret, canary):
     assert not asked
     assert not [line for line in demo.noted("open") if secret.name in line]
     assert not demo.noted("socket.getaddrinfo")
-    assert demo.join(["what moon", "en", True], "afterwards")[0] == 200
+    assert demo.call(["what moon", "en", True], "afterwards")[0] == 200
 
 
 def test_upload_is_closed_and_leaves_nothing(demo, secret):

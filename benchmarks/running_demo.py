@@ -1,0 +1,110 @@
+"""`clear-ir demo` in a process of its own, for measurements, pictures and tests."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Number of the page's function that answers a typed question.
+ANSWER = 2
+
+
+@dataclass(frozen=True)
+class RunningDemo:
+    """A demo that is being served on this computer.
+
+    Args:
+        port: Its port.
+    """
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        chunks: Sequence[bytes] = (),
+    ) -> tuple[int, bytes]:
+        """Status and content of an answer. The path goes out as it is, without being tidied up.
+
+        Args:
+            method: GET, POST or another.
+            path: The path.
+            body: What is sent, with its length.
+            headers: Further headers; `Host` replaces the usual one.
+            chunks: What is sent piece by piece, without a length.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.putrequest(method, path, skip_host="Host" in (headers or {}))
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
+            for name, value in (headers or {}).items():
+                connection.putheader(name, value)
+            connection.endheaders(chunks or body, encode_chunked=bool(chunks))
+            answer = connection.getresponse()
+            return answer.status, answer.read(2**22)
+        finally:
+            connection.close()
+
+    def call(self, values: Sequence[Any], session: str, function: int = ANSWER) -> tuple[int, bytes]:
+        """Call a function of the page as the page does: the status, and all that is said until the call ends."""
+        call = json.dumps({"data": values, "fn_index": function, "session_hash": session, "event_data": None})
+        status, answer = self.ask("POST", "/gradio_api/queue/join", call.encode(), {"Content-Type": "application/json"})
+        if status != 200:
+            return status, answer
+        return status, self.ask("GET", f"/gradio_api/queue/data?session_hash={session}")[1]
+
+
+@contextmanager
+def running_demo(
+    folder: Path, *arguments: object, program: Sequence[str] = ("-m", "clear_ir")
+) -> Iterator[RunningDemo]:
+    """Start a demo on a free port. It ends with the block.
+
+    Args:
+        folder: Where it runs, in the folder `here`, and leaves what it prints, as `output.txt`.
+        arguments: Those of `clear-ir demo`.
+        program: What Python is told, to run clear-ir.
+    """
+    output = folder / "output.txt"
+    command = [sys.executable, *program, "demo", "--port", "0", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"}
+    (folder / "here").mkdir()
+    with output.open("w") as file:
+        process = subprocess.Popen(command, cwd=folder / "here", env=environment, stdout=file, stderr=file)
+    try:
+        yield RunningDemo(_port_that_answers(process, output))
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _port_that_answers(process: subprocess.Popen[bytes], output: Path) -> int:
+    """The port that the demo names. It answers a moment later."""
+    for _ in range(3000):
+        if address := re.search(r"http://127.0.0.1:(\d+) ", output.read_text()):
+            with suppress(ConnectionRefusedError):
+                RunningDemo(int(address[1])).ask("GET", "/")
+                return int(address[1])
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise RuntimeError(f"The demo does not answer: {output.read_text()}")
