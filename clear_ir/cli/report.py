@@ -32,9 +32,9 @@ def report(
     from clear_ir.evaluate.results import read_results, read_train_log
     from clear_ir.report.page import REPORT_FILE, render_report
 
-    folders = others or []
-    first, rest = read_results(base), [read_results(folder) for folder in folders]
-    logs = {result.model: read_train_log(folder) for result, folder in zip(rest, folders, strict=True)}
+    folders = [base, *(others or [])]
+    first, *rest = map(read_results, folders)
+    logs = {result.model: read_train_log(folder) for result, folder in zip([first, *rest], folders, strict=True)}
     collection = read_collection(data, first.split) if data else None
     translated = read_parallel_rows(translations)[0] if translations else []
     logs = {model: log for model, log in logs.items() if log}

@@ -54,6 +54,7 @@ def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@1
             for x, (mean, _, high) in zip(xs, values, strict=True):
                 axes.text(x, high + 1.5, f"{mean:.0f}", ha="center", va="bottom", fontsize=8)
         axes.set_xticks(range(len(directions)), [_LINES.sub("\n", name) for name in directions])
+        axes.tick_params(axis="x", labelsize=10 if len(directions) <= 8 else 8)
         axes.set_ylabel(label)
         axes.set_ylim(0, 105)
         axes.set_yticks(range(0, 101, 20))
@@ -84,6 +85,7 @@ def training_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
             _draw_losses(losses, log, colour, model, alone)
             if curves[model]:
                 _draw_dev(dev[0], curves[model], log[0]["dev"]["kept_step"], colour, model, alone)
+        figure.get_layout_engine().set(wspace=0.08)
         for panel, label in zip(figure.axes, ("training loss", f"dev questions, {MAIN_MEASURE} x 100"), strict=False):
             panel.set_xlabel("step")
             panel.set_ylabel(label)

@@ -66,7 +66,8 @@ def heatmap(title: str, values: Mapping[str, float], marked: Sequence[str] = (),
         value = values[name]
         # The ends of BrBG are too dark to read on.
         rgb = colours(0.5 + 0.4 * value / largest if difference else value, bytes=True)[:3]
-        text = f"{100 * value:{'+' if difference else ''}.1f}{'*' if name in marked else ''}"
+        shown = round(100 * value, 1) + 0.0  # never -0.0
+        text = f"{shown:{'+' if difference else ''}.1f}{'*' if name in marked else ''}"
         return Cell(text, "#{:02x}{:02x}{:02x}".format(*rgb), ink_on(rgb))
 
     rows = [(query, [cell(query, passage) for passage in passage_langs]) for query in query_langs]

@@ -132,10 +132,12 @@ def _sentences(
         return
     chosen = max(within, key=lambda name: name == ENGLISH_DIRECTION)
     d = differences.get(ENGLISH if chosen == ENGLISH_DIRECTION else chosen)
-    if crossing and d and abs(d.change) < 0.0005:  # 0.0 in tables
-        yield f"{english_name(parse_direction(chosen).query_lang)} unchanged."
+    lang = english_name(parse_direction(chosen).query_lang)
+    shown = {_shares([results], [chosen]) for results in models}
+    if crossing and d and not d.significant and len(shown) == 1:
+        yield f"{lang} unchanged: {shown.pop()}."
     else:
-        what = f"In {english_name(parse_direction(chosen).query_lang)}" if crossing else _found_first([chosen])
+        what = f"In {lang}" if crossing else _found_first([chosen])
         yield f"{what}: {_shares(models, [chosen])}{f', {outcome(d)}' if d else ''}."
 
 

@@ -17,7 +17,7 @@ from clear_ir.evaluate.results import Results
 from clear_ir.report.json_documents import comparison_document
 from clear_ir.report.overview import examples, headline, tiles
 from clear_ir.report.reported import Reported, TrainLog
-from clear_ir.report.sections import SECTIONS, Section, change_map
+from clear_ir.report.sections import SECTIONS, Section, change_map, score_map
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 #: The file that marks a report folder.
@@ -81,12 +81,12 @@ def _page(reported: Reported, sentences: Sequence[str], sections: Sequence[Secti
     environment.filters |= {"quoted": quote}
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     best = reported.best
-    has_changes = best is not reported.base and len(best.directions) > 1
+    map_on_top = change_map(reported, best.model) if reported.comparison.others else score_map(best)
     return environment.get_template("report.html").render(
         reported=reported,
         headline=sentences,
         tiles=tiles(reported),
-        change_map=change_map(reported, best.model) if has_changes else None,
+        heatmap=map_on_top if len(best.directions) > 1 else None,
         examples=examples(reported),
         sections=sections,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),

@@ -26,9 +26,6 @@ from clear_ir.report.reported import MOST_BARS, Reported, TrainLog
 from clear_ir.report.tables import Table
 from clear_ir.translate.samples import sample_rows
 
-# Phrases of several notes.
-INTERVAL = "95 % bootstrap interval over questions"
-TEST = "two-sided p-value of a paired permutation test"
 #: Digits of a hash that are shown.
 SHOWN_OF_A_HASH = 12
 
@@ -70,19 +67,23 @@ class Section:
 
 def _summary(reported: Reported) -> Iterator[Section]:
     comparison = reported.comparison
-    note = (
-        f"{MAIN_MEASURE} times 100 with its {INTERVAL}; change against the base; {TEST}, corrected by Holm over all "
-        "rows. Monolingual: mean of the directions with one language; cross-lingual: of the others."
+    note = _note_on_scores(reported) + (
+        " Monolingual: mean of the directions with one language; cross-lingual: of the others."
     )
     table = tables.summary_table(comparison.base, comparison.others, comparison.summaries)
     if table.rows:  # there are none of one direction that is not English
         yield Section("Summary", note, table)
 
 
+def _note_on_scores(reported: Reported) -> str:
+    note = f"{MAIN_MEASURE} times 100 with its 95 % bootstrap interval over questions."
+    if not reported.comparison.others:
+        return note
+    return f"{note} Change against the base; p-value of a paired permutation test, corrected by Holm over all rows."
+
+
 def _directions(reported: Reported) -> Iterator[Section]:
-    note = f"{MAIN_MEASURE} times 100 with its {INTERVAL}. German → English: German questions, English passages."
-    if reported.comparison.others:
-        note += f" Change against the base; {TEST}, corrected by Holm over all rows."
+    note = f"{_note_on_scores(reported)} German → English: German questions, English passages."
     table = tables.directions_table(reported.comparison, reported.intervals)
     if "gap closed" in table.head:
         note += " Gap closed: share of the way from the base to its score with perfectly translated questions."
@@ -108,13 +109,13 @@ def _named_bars(scores: Mapping[str, Mapping[str, Interval]], measure: str = MAI
     return bar_chart(named, f"{measure} x 100")
 
 
-def change_map(reported: Reported, model: str) -> Heatmap:
-    """The changes of one model against the base.
+def score_map(results: Results) -> Heatmap:
+    """The scores of one model by language."""
+    return heatmap(results.model, {name: scores.mean(MAIN_MEASURE) for name, scores in results.directions.items()})
 
-    Args:
-        reported: What the report is about.
-        model: The model's name.
-    """
+
+def change_map(reported: Reported, model: str) -> Heatmap:
+    """The changes of one model against the base by language."""
     differences = [d for d in reported.comparison.directions if d.model == model]
     changes = {d.direction: d.change for d in differences}
     marked = [d.direction for d in differences if d.significant]
@@ -122,12 +123,9 @@ def change_map(reported: Reported, model: str) -> Heatmap:
 
 
 def _heatmaps(reported: Reported) -> Iterator[Section]:
-    if len(reported.base.directions) <= 3:
-        return
-    maps = [
-        heatmap(results.model, {name: scores.mean(MAIN_MEASURE) for name, scores in results.directions.items()})
-        for results in reported.models
-    ]
+    if len(reported.base.directions) <= 3 or not reported.comparison.others:
+        return  # of a model alone it stands at the top
+    maps = [score_map(results) for results in reported.models]
     others = [other.model for other in reported.comparison.others if other is not reported.best]
     maps += [change_map(reported, model) for model in others]
     note = f"{MAIN_MEASURE} times 100. Questions down, passages across; * where p (Holm over directions) < .05."

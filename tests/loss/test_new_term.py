@@ -9,7 +9,7 @@ from tiny import make_training_rows, settings
 
 from clear_ir import CachedCLEARLoss, CLEARLoss
 from clear_ir.loss.terms import TERMS, Rows, Term, Weights
-from clear_ir.report.figures import loss_curves
+from clear_ir.report.figures import training_curves
 from clear_ir.train.run import train_model
 from clear_ir.train.settings import TrainingSettings
 
@@ -61,14 +61,14 @@ def test_training_logs_it_and_the_curve_draws_it(toy, tmp_path, tiny_folder):
     log = train_model(str(tiny_folder), make_training_rows(), chosen, tmp_path / "m")
     entry = next(entry for entry in log if "loss" in entry)
     assert entry["clear/toy"] > 0
-    svg = loss_curves({"m": log})
+    svg = training_curves({"m": log})
     assert toy.colour in svg
     assert ">toy<" in svg
 
 
 def test_the_curve_draws_every_term():
     log = [{"step": step, "loss": 1.0} | {f"clear/{name}": 0.5 for name in TERMS} for step in (1, 2)]
-    svg = loss_curves({"m": log})
+    svg = training_curves({"m": log})
     for term in TERMS.values():
         assert f">{term.name}<" in svg
         assert term.colour in svg

@@ -37,9 +37,11 @@ BASE = results("base", {"q-en.p-en": result(32, 0.8), "q-de.p-en": result(9, 0.4
 
 def test_one_language_is_named_with_its_shares():
     model = results("m", {"q-en.p-en": result(32, 0.8), "q-de.p-en": result(14, 0.6)})
-    assert headline(reported(BASE, model)) == [
-        "German questions find the right English passage first: 22 % → 35 % of the time. English unchanged."
-    ]
+    [sentences] = headline(reported(BASE, model))
+    assert sentences == (
+        "German questions find the right English passage first: 22 % → 35 % of the time. "
+        "English unchanged: 80 % of the time."
+    )
     across, weakest, english = tiles(reported(BASE, model))
     assert (across.title, across.number) == ("Across languages", "40.0 → 60.0")
     assert (across.verdict, across.interval) == ("better", "+20.0, 95 % interval +20.0 to +20.0")

@@ -13,6 +13,14 @@ OUTSIDE = """[...document.querySelectorAll("svg text")].filter(text => {
     const [inner, outer] = [text, text.closest("svg")].map(part => part.getBoundingClientRect());
     return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.top < outer.top - 1;
 }).map(text => text.textContent)"""
+#: Pairs of texts of a figure that stand on each other.
+OVERLAPPING = """[...document.querySelectorAll("svg")].flatMap(svg => {
+    const texts = [...svg.querySelectorAll("text")].map(text => [text.textContent, text.getBoundingClientRect()]);
+    return texts.flatMap(([one, a], i) => texts.slice(i + 1).filter(([_, b]) =>
+        a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3
+    ).map(([other]) => `${one} / ${other}`));
+})"""
+SUMMARIES = ("mean monolingual", "mean cross-lingual", "worst direction")
 OPEN = "document.querySelectorAll('details').forEach(part => part.open = true)"
 
 
@@ -26,17 +34,20 @@ def test_nothing_is_asked_for_cut_off_or_out_of_reach(whole_report, browser, wid
         assert visit.width_needed <= width
         assert visit.violations() == []
         assert visit.page.evaluate(OUTSIDE) == []
+        assert visit.page.evaluate(OVERLAPPING) == []
 
 
 def test_these_checks_can_fail(whole_report, browser, tmp_path):
     page = (whole_report / "report.html").read_text()
     broken = tmp_path / "broken.html"
     extra = """<img src="http://127.0.0.1:9/x.png"><p style="width:5000px;color:#ccc">pale</p>
-    <svg width="90" height="20"><text x="60" y="15">far outside</text></svg><script>document.title = "run"</script>"""
+    <svg width="90" height="20"><text x="60" y="15">far outside</text></svg>
+    <svg><text y="30">one</text><text x="4" y="32">other</text></svg><script>document.title = "run"</script>"""
     broken.write_text(page.replace("</main>", f"{extra}</main>"))
     with Visit(browser, broken.as_uri(), 400) as visit:
         assert visit.width_needed > 400
         assert visit.page.evaluate(OUTSIDE) == ["far outside"]
+        assert visit.page.evaluate(OVERLAPPING) == ["one / other"]
         assert {line.split(":")[0] for line in visit.violations()} >= {"color-contrast", "image-alt"}
         assert visit.page.title() != "run", "the page's policy stops scripts of others"
         assert len(visit.errors) >= 2, "it stops the picture and the script"
@@ -134,8 +145,10 @@ def test_figures_hold_their_names(browser, tmp_path):
         text_maps({model: {"points": points, "explained": [0.3, 0.2]} for model in models}),
         text_maps({models[0]: {"points": points, "explained": [0.3, 0.2]}}),
         bar_chart(dict.fromkeys(models, scores)),
+        bar_chart(dict.fromkeys(models, dict.fromkeys((*SUMMARIES, *scores, "Hindi → English"), (0.5, 0.4, 0.6)))),
     ]
     (tmp_path / "page.html").write_text(f"<meta charset=utf-8>{''.join(figures)}")
     with Visit(browser, (tmp_path / "page.html").as_uri()) as visit:
         assert visit.page.locator("svg text").count() > 30
         assert visit.page.evaluate(OUTSIDE) == []
+        assert visit.page.evaluate(OVERLAPPING) == []
