@@ -60,7 +60,7 @@ bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=
 	$(BIN)/python -m benchmarks.baselines --xquad $(XQUAD) --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.tables
 
-pictures: $(VENV)/.dev  ## Take the docs' pictures of the demo, in Chromium, after make quickstart
+pictures: $(VENV)/.dev  ## Take the docs' pictures of report and demo, in Chromium, after make quickstart
 	$(BIN)/python -m benchmarks.pictures
 
 soak: $(VENV)/.dev  ## Kill commands 100 times and damage 200 inputs of each kind; half an hour on two cores

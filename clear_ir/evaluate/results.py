@@ -129,13 +129,19 @@ class Results:
     folder: Path | None = None
 
     @property
-    def few_questions(self) -> list[str]:
-        """The sentence that warns of few questions, translations counted once; none with 100 and more."""
+    def num_questions(self) -> int:
+        """Number of questions, translations counted once."""
         queries = {query for result in self.directions.values() for query in result.per_query}
-        count = len({self.questions.get(query, query) for query in queries})
-        if count >= MANY_QUESTIONS:
+        return len({self.questions.get(query, query) for query in queries})
+
+    @property
+    def few_questions(self) -> list[str]:
+        """The sentence that warns of few questions; none with 100 and more."""
+        if self.num_questions >= MANY_QUESTIONS:
             return []
-        return [f"Few questions: {count}; only very large differences can show. {MANY_QUESTIONS} and more are better."]
+        return [
+            f"Few questions: {self.num_questions}; only very large differences can show. {MANY_QUESTIONS} and more are better."
+        ]
 
     @property
     def all_directions(self) -> Iterator[tuple[str, DirectionResult]]:

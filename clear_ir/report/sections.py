@@ -240,13 +240,12 @@ def _provenance(reported: Reported) -> Iterator[Section]:
 def _facts(results: Results, log: TrainLog) -> dict[str, str]:
     """What is known of a model and of its evaluation; empty where it is not known, as of older results."""
     details = results.details
-    questions = {results.questions.get(query, query) for _, of in results.all_directions for query in of.per_query}
     facts = {
         "made by": results.origin.get("made_by"),
         "base": results.origin.get("base"),
         "training rows": _counted((log or [{}])[0].get("rows_by_language")),
         "texts fitted on": _counted(results.origin.get("texts_by_language")),
-        "data": f"{results.data}, {results.split} split, {len(questions):,} questions",
+        "data": f"{results.data}, {results.split} split, {results.num_questions:,} questions",
         "evaluated on": details.get("date"),
         "maximum length": details.get("max_seq_length"),
         "precision": details.get("precision"),

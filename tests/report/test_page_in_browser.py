@@ -127,12 +127,19 @@ def test_the_page_can_be_read_without_its_script(whole_report, browser):
         assert visit.page.locator("#all-measures table").is_visible()
 
 
-def test_what_is_folded_is_printed(whole_report, browser):
-    with Visit(browser, (whole_report / "report.html").as_uri(), javascript=False) as visit:
+def test_paper_has_what_is_open_and_nothing_to_click(whole_report, browser):
+    with Visit(browser, (whole_report / "report.html").as_uri(), 700) as visit:
         visit.page.emulate_media(media="print")
-        assert visit.page.locator("#all-measures table").bounding_box()["height"] > 100
-        assert not visit.page.locator("nav").is_visible()
-        assert not visit.page.locator(".csv").first.is_visible()
+        assert visit.page.locator("#summary table").is_visible()
+        assert not visit.page.locator("#all-measures table").is_visible()
+        for part in ("nav", "#open-all", "#summary .csv"):
+            assert not visit.page.locator(part).is_visible()
+        visit.page.evaluate(OPEN)
+        assert visit.width_needed <= 700
+        widest = "boxes => Math.max(...boxes.map(box => box.getBoundingClientRect().right))"
+        assert visit.page.locator("table, svg").evaluate_all(widest) <= 700, "paper cannot be scrolled"
+        tops = "tiles => tiles.map(tile => tile.getBoundingClientRect().top)"
+        assert len(set(visit.page.locator(".tile").evaluate_all(tops))) == 1
 
 
 def test_figures_hold_their_names(browser, tmp_path):

@@ -33,14 +33,12 @@ for (const table of document.querySelectorAll("table.sorted")) {
 }
 
 const folded = [...document.querySelectorAll("details")];
-const openAll = () => folded.forEach(part => { part.open = true; });
 const openTarget = () => {
   const part = document.getElementById(decodeURIComponent(location.hash.slice(1)))?.querySelector("details");
   if (part) part.open = true;
 };
-addEventListener("beforeprint", openAll);
 addEventListener("hashchange", openTarget);
 openTarget();
 const button = document.getElementById("open-all");
 button.hidden = !folded.length;
-button.addEventListener("click", openAll);
+button.addEventListener("click", () => folded.forEach(part => { part.open = true; }));
