@@ -15,7 +15,7 @@ E5_B32  := $(E5_STEP) --batch-size 32 --rows-negatives 1 --variants columns pack
 E5_B64  := $(E5_STEP) --batch-size 64 --rows-negatives 5 --variants columns "packed used" "packed used bf16" --rounds 1 \
            --out benchmarks/results/training-step-e5-small-b64.json
 
-.PHONY: help install quickstart test check format docs site bench pictures soak study build lowest clean
+.PHONY: help install quickstart test use check format docs site bench pictures soak study build lowest clean
 
 help:            ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ quickstart: $(VENV)/.quickstart  ## Install what is needed, then the whole path 
 
 test: $(VENV)/.dev  ## Install what is needed, then run the tests
 	$(BIN)/python -m pytest
+
+use: $(VENV)/.use  ## Test exports and the snippets of docs/use.md; installs some 500 MB of libraries
+	$(BIN)/python -m pytest tests/serve/test_export.py tests/test_use_page.py
 
 check: $(VENV)/.dev  ## Lint, format, spelling, types, and whether tables are those of the committed JSON
 	$(BIN)/ruff check .
@@ -106,6 +109,11 @@ $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 # axe-core checks pages in tests; without npm those are skipped.
+$(VENV)/.use: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) -e '.[dev,docs,use]'
+	@touch $@
+
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch
 	$(PIP) -e '.[dev,docs]'
