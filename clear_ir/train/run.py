@@ -7,6 +7,7 @@ During the run, checkpoints and recipe are in the folder `OUT.partial`, from whi
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import logging
 import shutil
@@ -102,8 +103,8 @@ def train_model(  # noqa: PLR0913, keyword arguments
         rows: Training rows.
         settings: See `TrainingSettings`. What the rows do not have is fitted to them, with a warning, see
             `clear_ir.train.fitting`.
-        out: The model folder to make. It also holds `recipe.yaml`, `train_log.jsonl` and, if TensorBoard is
-            installed, `tensorboard/`.
+        out: The model folder to make. It also holds `recipe.yaml`, `train_log.jsonl` and, with `report_to:
+            tensorboard`, the folder `tensorboard`.
         overwrite: Replace an earlier model in `out` that this function made, and an interrupted run.
         resume: Continue an interrupted run with the same `out` from its last checkpoint.
         trust_remote_code: Run Python code that comes with the model.
@@ -128,6 +129,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
     if source.corpus is not None and settings.side == "both":
         raise InputError("A corpus gives fixed passages; set side to queries, or leave the corpus out.", "side")
     refuse_exported(model_name)
+    _check_reporting(settings)
     process = join_processes()
     data = split_rows(rows, settings)
     settings = data.settings
@@ -169,6 +171,15 @@ def train_model(  # noqa: PLR0913, keyword arguments
         made = describe_training(model_name, rows, settings, log[0], loss.citation, with_samples)
         first_does(lambda: _write_model(join_encoders(model, base) if alone else model, folder, log, made))
     return log
+
+
+def _check_reporting(settings: TrainingSettings) -> None:
+    """Refuse to report to a library that is not installed."""
+    if settings.report_to is not None and importlib.util.find_spec(settings.report_to) is None:
+        raise InputError(
+            f"report_to is {settings.report_to}, but it is not installed; run: pip install {settings.report_to}",
+            "report_to",
+        )
 
 
 def _load(

@@ -165,6 +165,9 @@ class TrainingSettings(Settings):
 
     logging_steps: int = Field(1, ge=1)
     """Steps between entries of the training log."""
+    report_to: Literal["tensorboard", "wandb"] | None = None
+    """Where else the log goes while training runs. tensorboard: to the folder tensorboard of the model, and until it is
+    complete to OUT.partial/checkpoints/runs. wandb: to Weights & Biases, by your login. None: nowhere."""
     seed: int = 0
     """Seed of held-out rows, batches and dropout."""
 

@@ -20,6 +20,7 @@ from clear_ir.data.texts import text_key
 from clear_ir.data.training_rows import TrainingRows, collect_held_out, holds_passages, language_of, training_columns
 from clear_ir.loss.vocabulary import table_parameters, used_vocabulary
 from clear_ir.train.arguments import column_arguments, column_prompts, evaluation_arguments, make_arguments
+from clear_ir.train.dev_curve import DevCurve
 from clear_ir.train.fitting import fit_settings
 from clear_ir.train.passage_languages import TranslatedRows, translate_rows
 from clear_ir.train.processes import num_processes
@@ -289,7 +290,6 @@ def make_trainer(
     """
     from sentence_transformers import SentenceTransformerTrainer
     from transformers import PrinterCallback
-    from transformers.integrations.integration_utils import is_tensorboard_available
 
     from clear_ir.loss.term_log import log_terms
     from clear_ir.train.batches import EpochPlan, LanguageBatchSampler
@@ -315,7 +315,7 @@ def make_trainer(
         dataloader_drop_last=True,
         **columns,
         learning_rate_mapping=_embedding_rates(model, settings),
-        report_to=["tensorboard"] if is_tensorboard_available() else [],
+        report_to=[] if settings.report_to is None else [settings.report_to],
         **evaluation_arguments(evaluator, eval_steps),
     )
     if settings.gradient_checkpointing:
@@ -334,6 +334,8 @@ def make_trainer(
     card.widget, card.usage_examples, card.train_datasets, card.eval_datasets = [], None, [], []
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StepBar)
+    if evaluator is not None:
+        trainer.add_callback(DevCurve(evaluator))
     trainer.add_callback(EpochPlan(sampler(data.versions, settings.batch_size, seed=settings.seed)))
     log_terms(trainer)
     return trainer
