@@ -13,6 +13,7 @@ NEEDED = (
     "clear_ir/data/atlas/train/corpus.jsonl",
     "clear_ir/recipes/small.yaml",
     "clear_ir/report/templates/report.html",
+    "clear_ir/serve/templates/demo.css",
     "clear_ir/translate/prompts/queries.txt",
 )
 

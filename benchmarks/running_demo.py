@@ -24,15 +24,26 @@ class RunningDemo:
     """A demo that is being served on this computer.
 
     Args:
+        process: It is served by this process.
         port: Its port.
     """
 
+    process: subprocess.Popen[bytes]
     port: int
 
     @property
     def url(self) -> str:
         """The address of the page."""
         return f"http://127.0.0.1:{self.port}/"
+
+    def wait(self) -> None:
+        """Wait until the page can be reached."""
+        for _ in range(300):
+            with suppress(ConnectionRefusedError):
+                self.ask("GET", "/")
+                return
+            time.sleep(0.1)
+        raise RuntimeError("The demo does not answer.")
 
     def ask(
         self,
@@ -91,20 +102,18 @@ def running_demo(
     with output.open("w") as file:
         process = subprocess.Popen(command, cwd=folder / "here", env=environment, stdout=file, stderr=file)
     try:
-        yield RunningDemo(_port_that_answers(process, output))
+        demo = RunningDemo(process, _port_in(process, output))
+        demo.wait()
+        yield demo
     finally:
         process.terminate()
         process.wait(timeout=20)
 
 
-def _port_that_answers(process: subprocess.Popen[bytes], output: Path) -> int:
-    """The port that the demo names. It answers a moment later."""
-    for _ in range(3000):
-        if address := re.search(r"http://127.0.0.1:(\d+) ", output.read_text()):
-            with suppress(ConnectionRefusedError):
-                RunningDemo(int(address[1])).ask("GET", "/")
-                return int(address[1])
-        if process.poll() is not None:
-            break
+def _port_in(process: subprocess.Popen[bytes], output: Path) -> int:
+    """The port that a starting demo names."""
+    while process.poll() is None:
+        if address := re.search(r"http://\S+:(\d+) ", output.read_text()):
+            return int(address[1])
         time.sleep(0.1)
-    raise RuntimeError(f"The demo does not answer: {output.read_text()}")
+    raise RuntimeError(f"The demo ended: {output.read_text()}")

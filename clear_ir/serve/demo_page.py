@@ -21,6 +21,10 @@ from clear_ir.serve.search_pool import queries_by_question, question_key, right_
 MOST_QUESTION_LETTERS = 1000
 #: Example questions of each language.
 EXAMPLES = 3
+#: Examples that are shown at once; the others are on further pages.
+MOST_EXAMPLES = 8
+#: More languages than this are chosen from a list that unfolds.
+MOST_BUTTONS = 12
 #: Questions that wait while one is answered. Further ones are refused.
 MOST_WAITING = 20
 
@@ -116,11 +120,11 @@ def build_page(demo: Demo) -> Any:
             components=[gr.Textbox(visible=False)],
             samples=[[query.text] for query in examples],
             sample_labels=[f"{english_name(query.lang)}: {query.text}" for query in examples],
-            samples_per_page=len({query.lang for query in examples}) or 1,
+            samples_per_page=min(len({query.lang for query in examples}) or 1, MOST_EXAMPLES),
             visible=bool(examples),
             elem_classes="examples",
         )
-        pool = gr.Radio(
+        pool = (gr.Radio if len(choices) <= MOST_BUTTONS else gr.Dropdown)(
             choices,
             value=demo.langs[0] if is_english(demo.langs[0]) else ALL,
             label="Search the passages in",

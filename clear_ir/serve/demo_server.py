@@ -22,7 +22,8 @@ MOST_CONNECTIONS = 100
 PAGES = re.compile(r"/(theme\.css|favicon\.ico|gradio_api/queue/data|(assets|static)(/\w[\w.-]*)+)?")
 CALLS = "/gradio_api/queue/join"
 HEADERS = {
-    # The browser refuses every address but this server's, whatever a text says.
+    # The browser refuses every address but this server's, whatever a text says. The library's scripts make functions
+    # of texts, hence unsafe-eval.
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data:; font-src 'self' data:; object-src 'none'; frame-ancestors 'none'; form-action 'none'; "
@@ -107,6 +108,7 @@ def serve_page(page: Any, reserved: socket.socket) -> None:
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=1,
         server_header=False,
+        proxy_headers=False,
     )
     uvicorn.Server(config).run(sockets=[reserved])
 

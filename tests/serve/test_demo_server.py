@@ -3,6 +3,7 @@
 import http.client
 import json
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -89,10 +90,10 @@ class NotedDemo(RunningDemo):
 def demo(tmp_path_factory, tiny_folder, other_folder):
     folder = tmp_path_factory.mktemp("demo")
     NotedDemo.log = folder / "noted.txt"
-    models = ("--model", tiny_folder, "--model", other_folder)
+    models = ("--model", tiny_folder, "--model", other_folder, "--cache", folder / "cache")
     program = ("-c", PROGRAM, str(NotedDemo.log))
     with running_demo(folder, *models, "--data", write_questions(folder / "data"), program=program) as running:
-        yield NotedDemo(running.port)
+        yield NotedDemo(running.process, running.port)
 
 
 def events(stream):
@@ -114,6 +115,7 @@ def test_it_answers_and_no_analytics_file_or_host_is_touched(demo):
 def test_the_page_names_no_other_host_and_forbids_them(demo):
     status, page = demo.ask("GET", "/")
     assert status == 200
+    assert str(demo.log.parent).encode() not in page, "no path of this computer"
     fetched = [part for part in page.decode().split("<") if part.startswith(("script src", "link", "img"))]
     assert fetched
     assert not [tag for tag in fetched if "//" in tag]
@@ -256,6 +258,34 @@ def test_made_up_calls_reach_nothing(demo, secret, canary):
     assert not [line for line in demo.noted("open") if secret.name in line]
     assert not demo.noted("socket.getaddrinfo")
     assert demo.call(["what moon", "en", True], "afterwards")[0] == 200
+
+
+def test_what_is_asked_is_not_kept(demo):
+    """The cache has the passages, and a question adds nothing to it."""
+    cache = demo.log.parent / "cache"
+
+    def files():
+        return {file: file.stat().st_mtime_ns for file in cache.rglob("*") if file.is_file()}
+
+    before = files()
+    assert before, "the passages are kept"
+    assert demo.call(["a question that nobody asked before", "en", False], "once")[0] == 200
+    assert files() == before
+
+
+def test_ctrl_c_ends_it_well(tmp_path, tiny_folder):
+    models = ("--model", tiny_folder, "--data", write_questions(tmp_path / "data"))
+    with running_demo(tmp_path, *models, "--host", "0.0.0.0") as opened:
+        assert opened.call(["what moon", "en", False], "first")[0] == 200
+        assert opened.ask("GET", "/", headers={"Host": "computer.example"})[0] == 200
+        waiting = http.client.HTTPConnection("127.0.0.1", opened.port)
+        waiting.request("GET", "/gradio_api/queue/data?session_hash=open")  # an open page
+        opened.process.send_signal(signal.SIGINT)
+        assert opened.process.wait(timeout=20) == 0
+        waiting.close()
+    said = (tmp_path / "output.txt").read_text()
+    assert "Everybody who reaches this computer can read the collection" in said
+    assert said.endswith("Stopped.\n")
 
 
 def test_upload_is_closed_and_leaves_nothing(demo, secret):
