@@ -56,13 +56,13 @@ class DevVerdict(BaseModel):
     """What the dev questions say of a training; empty without any."""
 
     model_config = _STRICT
-    kept_step: int = 0
+    kept_step: int | None = None
     base: dict[str, FiniteFloat] = {}
 
     @model_validator(mode="after")
-    def _has_the_mean(self) -> DevVerdict:
-        if self.base and "mean" not in self.base:
-            raise ValueError("the base has no mean")
+    def _is_whole(self) -> DevVerdict:
+        if self.base and ("mean" not in self.base or self.kept_step is None):
+            raise ValueError("the step that was kept or the mean of the base is missing")
         return self
 
 

@@ -137,11 +137,10 @@ class Results:
     @property
     def few_questions(self) -> list[str]:
         """The sentence that warns of few questions; none with 100 and more."""
-        if self.num_questions >= MANY_QUESTIONS:
+        count = self.num_questions
+        if count >= MANY_QUESTIONS:
             return []
-        return [
-            f"Few questions: {self.num_questions}; only very large differences can show. {MANY_QUESTIONS} and more are better."
-        ]
+        return [f"Few questions: {count}; only very large differences can show. {MANY_QUESTIONS} and more are better."]
 
     @property
     def all_directions(self) -> Iterator[tuple[str, DirectionResult]]:

@@ -24,6 +24,9 @@ PAGE_WIDTH = 10.0
 #: The spaces at which names of directions and summaries are broken.
 _LINES = re.compile(" (?=[→+])|(?<=^mean) |(?<=^worst) ")
 
+#: Letters of a model's name that a figure has room for.
+MOST_LETTERS = 60
+
 Interval = tuple[float, float, float]
 
 
@@ -49,7 +52,7 @@ def bar_chart(scores: Mapping[str, Mapping[str, Interval]], label: str = "nDCG@1
                 [max(0, high - mean) for mean, _, high in values],
             ]
             xs = [x + (i - (len(scores) - 1) / 2) * width for x in range(len(directions))]
-            axes.bar(xs, means, width * 0.92, color=COLOURS[i % len(COLOURS)], label=model)
+            axes.bar(xs, means, width * 0.92, color=COLOURS[i % len(COLOURS)], label=_label(model))
             axes.errorbar(xs, means, yerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
             for x, (mean, _, high) in zip(xs, values, strict=True):
                 axes.text(x, high + 1.5, f"{mean:.0f}", ha="center", va="bottom", fontsize=8)
@@ -78,7 +81,8 @@ def training_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
     alone = len(train_logs) == 1
     curves = {model: dev_curves(log) for model, log in train_logs.items()}
     panels = 2 if any(curves.values()) else 1
-    with _figure(PAGE_WIDTH if panels == 2 else 7.5, 3.8, panels) as (figure, axes):
+    columns = 3 if alone else 1  # names of terms and directions are short, those of models may be long
+    with _figure(PAGE_WIDTH if panels == 2 else 7.5, 3.8, panels) as (figure, _):
         for i, (model, log) in enumerate(train_logs.items()):
             colour = COLOURS[-1] if alone else COLOURS[(i + 1) % len(COLOURS)]
             losses, *dev = figure.axes
@@ -90,11 +94,8 @@ def training_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
             panel.set_xlabel("step")
             panel.set_ylabel(label)
             panel.grid(color="#dddddd", linewidth=0.6)
-            if panels == 2:
-                panel.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+            panel.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=columns)
         figure.axes[0].set_ylim(bottom=0)
-        if panels == 1:
-            _add_legend(figure, axes)
         return _svg(figure, "Training loss and scores on the dev questions by step.")
 
 
@@ -118,7 +119,8 @@ def dev_curves(log: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
 def _draw_losses(axes: Any, log: Sequence[Mapping[str, Any]], colour: str, model: str, alone: bool) -> None:
     entries = [entry for entry in log if "loss" in entry]
     steps = [entry["step"] for entry in entries]
-    axes.plot(steps, [entry["loss"] for entry in entries], color=colour, label="all terms" if alone else model, lw=1.8)
+    name = "all terms" if alone else _label(model)
+    axes.plot(steps, [entry["loss"] for entry in entries], color=colour, label=name, lw=1.8)
     terms = [term for term in TERMS.values() if any(f"clear/{term.name}" in entry for entry in entries)]
     if alone and len(terms) > 1:
         for term in terms:
@@ -135,7 +137,7 @@ def _draw_dev(
             scores = [100 * score for score in curves[name].values()]
             axes.plot([*curves[name]], scores, color=line, lw=1.2, label=name_directions(name))
     mean = curves["mean"]
-    axes.plot([*mean], [100 * y for y in mean.values()], color=colour, lw=1.8, label="mean" if alone else model)
+    axes.plot([*mean], [100 * y for y in mean.values()], color=colour, lw=1.8, label="mean" if alone else _label(model))
     if kept in mean:
         axes.plot([kept], [100 * mean[kept]], "D", color=colour, ms=8, label=f"kept: step {kept}" if alone else None)
 
@@ -164,7 +166,7 @@ def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:
                 axes.scatter(
                     xs, ys, s=14, color=colour, marker=marker, label=english_name(lang), linewidths=0.8, zorder=2
                 )
-            axes.set_title(fill(model, 36), fontsize=10)
+            axes.set_title(fill(_label(model), 36), fontsize=10)
             axes.set_xlabel(f"first component, {100 * plane['explained'][0]:.0f} % of the variance", fontsize=8)
             axes.set_ylabel(f"second, {100 * plane['explained'][1]:.0f} %", fontsize=8)
             axes.set_xticks([])
@@ -270,7 +272,15 @@ class _figure:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
 
-        self.context = rc_context({"svg.fonttype": "none", "svg.hashsalt": "clear-ir", "font.family": "sans-serif"})
+        # Text stays text, also where it has a dollar sign. The same input gives the same file.
+        self.context = rc_context(
+            {
+                "svg.fonttype": "none",
+                "text.parse_math": False,
+                "svg.hashsalt": "clear-ir",
+                "font.family": "sans-serif",
+            }
+        )
         self.context.__enter__()
         figure = Figure(figsize=self.size, layout="constrained")
         axes = figure.subplots(1, self.panels)
@@ -280,6 +290,12 @@ class _figure:
 
     def __exit__(self, *error: object) -> None:
         self.context.__exit__(None, None, None)
+
+
+def _label(model: str) -> str:
+    """The name of a model in a legend, which leaves out what begins with an underscore."""
+    short = model if len(model) <= MOST_LETTERS else f"{model[: MOST_LETTERS - 1]}…"
+    return f" {short}" if short.startswith("_") else short
 
 
 def _add_legend(figure: Any, axes: Any) -> None:

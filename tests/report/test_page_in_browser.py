@@ -5,8 +5,11 @@ import re
 
 import pytest
 from browser import Visit
+from test_report import make_results
+from test_training_curves import make_log
 
 from clear_ir.report.figures import bar_chart, text_maps
+from clear_ir.report.page import render_report
 
 #: The texts of figures that stand outside of their figure.
 OUTSIDE = """[...document.querySelectorAll("svg text")].filter(text => {
@@ -140,6 +143,19 @@ def test_paper_has_what_is_open_and_nothing_to_click(whole_report, browser):
         assert visit.page.locator("table, svg").evaluate_all(widest) <= 700, "paper cannot be scrolled"
         tops = "tiles => tiles.map(tile => tile.getBoundingClientRect().top)"
         assert len(set(visit.page.locator(".tile").evaluate_all(tops))) == 1
+
+
+def test_any_name_of_a_model_is_shown_as_it_is(browser, tmp_path):
+    names = ["_base", "$x_$ \\bad$", '"><script>alert(1)</script>', "long" * 75]
+    base, *others = (make_results(name, 0.1 * i) for i, name in enumerate(names))
+    render_report(tmp_path / "r", base, others, {names[1]: make_log(), names[3]: make_log()})
+    with Visit(browser, (tmp_path / "r" / "report.html").as_uri(), 400) as visit:
+        assert visit.errors == []
+        assert visit.width_needed <= 400
+        assert visit.violations() == []
+        shown = [text.strip() for text in visit.page.locator("#every-direction svg text").all_text_contents()]
+        assert set(names[:3]) <= set(shown)
+        assert names[3] in visit.page.locator("#every-direction tbody").inner_text()
 
 
 def test_figures_hold_their_names(browser, tmp_path):

@@ -76,6 +76,7 @@ def test_the_page_has_the_curves_and_the_rows(tmp_path, run):
     "damage",
     [
         {"dev": {"kept_step": 3, "base": {"q-sw.p-en": 0.4}}},
+        {"dev": {"base": BASE}},
         {"dev": {"kept_step": "three", "base": BASE}},
         {"dev": [1]},
         {"rows_by_language": {"sw": "many"}},
