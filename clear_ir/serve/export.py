@@ -188,7 +188,23 @@ def _onnx_int8() -> tuple[Any, str]:
     processor = torch.cpu.get_capabilities()
     narrow = processor["architecture"] == "x86_64" and not (processor["avx512_vnni"] or processor["avx_vnni"])
     config = OnnxRuntimeDynamicConfig(per_channel=True, reduce_range=narrow, weight_type=QuantType.QInt8)
-    return OnnxRuntimeQuantizer(config), f"dynamic, weights of {7 if narrow else 8} bits"
+
+    class ButNarrowingLayers(OnnxRuntimeQuantizer):
+        """Leaves layers with fewer outputs than inputs as they are: the second one of each feed-forward block.
+
+        Its inputs have outliers, and one scale for all of a batch leaves little of the other numbers: on Atlas
+        multilingual-e5-small loses 1.7 points of nDCG@10 if it is quantized, 0.2 if not (docs/use.md).
+        """
+
+        def quantize(self, model: Any, sample_inputs: dict[str, Any], export_format: Any) -> Any:
+            layers = [
+                node for node in model.graph if node.op_type == "MatMul" and node.inputs[1].const_value is not None
+            ]
+            shapes = {node.name: node.inputs[1].const_value.shape for node in layers}
+            self.config.nodes_to_exclude = [name for name, shape in shapes.items() if shape[0] > shape[-1]]
+            return super().quantize(model, sample_inputs, export_format)
+
+    return ButNarrowingLayers(config), f"dynamic, weights of {7 if narrow else 8} bits"
 
 
 def _openvino_int8() -> tuple[Any, str]:

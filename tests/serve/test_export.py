@@ -105,6 +105,15 @@ def test_int8_is_smaller_and_its_loss_is_kept(run, tmp_path, data, tiny_folder, 
     assert made["int8"]["bytes_after"] < made["float"]["bytes_after"]
     assert made["float"]["cosine"] > made["int8"]["cosine"] > 0.99
     assert set(made["int8"]["scores"]) == {"q-en.p-en", "q-sw.p-en"}
+    if backend == "onnx":
+        import onnx
+
+        graph = onnx.load(str(tmp_path / "int8" / "onnx" / "model.onnx")).graph
+        shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+        products = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in shapes]
+        # The second layer of each feed-forward block is as it was, everything else is quantized.
+        assert [shapes[node.input[1]] for node in products] == [[64, 32]] * 2
+        assert sum(node.op_type == "MatMulInteger" for node in graph.node) == 2 * 5 + 1  # and the pooler
     encoders = [quiet(load_encoder(str(tmp_path / name))) for name in folders]
     assert encoders[0].weights_hash != encoders[1].weights_hash  # each has embeddings of its own in the cache
     copied = quiet(load_encoder(str(tmp_path / "int8")))
