@@ -16,7 +16,7 @@ from clear_ir.data.languages import UNKNOWN, describe_direction, english_name
 from clear_ir.data.output_files import write_text
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.known_prompts import as_list, head_of_card
-from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, prompt_of
+from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, no_weight_bars, prompt_of
 from clear_ir.encode.two_encoders import side_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def save_with_card(model: SentenceTransformer, folder: Path, made: Adaptation) -
         folder: The folder to make.
         made: What was done to the model.
     """
-    model.save_pretrained(str(folder), create_model_card=False)
+    with no_weight_bars():
+        model.save_pretrained(str(folder), create_model_card=False)
     write_text(folder / CARD_FILE, render_card(model, made))
 
 

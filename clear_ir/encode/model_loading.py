@@ -77,8 +77,7 @@ def naming_failures_to_load(name: str, minilm: bool = True) -> Iterator[Path]:
         minilm: Whether `minilm` is among the models that can be meant.
 
     Yields:
-        The folder of the model, after a check; for a hub name a path that is no folder. Bars are off: loading is over
-        before anybody can read them.
+        The folder of the model, after a check; for a hub name a path that is no folder. Bars are off.
 
     Raises:
         InputError: If there is no such folder, or the block cannot load the model.
@@ -91,12 +90,9 @@ def naming_failures_to_load(name: str, minilm: bool = True) -> Iterator[Path]:
         raise InputError(f"{name} is not a model folder; give a folder, a hub name{or_minilm}.")
     elif is_path(name):
         raise InputError(no_such_folder(path))
-    from transformers.utils import logging
-
-    show_bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
-        yield path
+        with no_weight_bars():
+            yield path
     except InputError:
         raise
     except Exception as error:  # whatever the libraries may raise for a damaged folder
@@ -104,6 +100,17 @@ def naming_failures_to_load(name: str, minilm: bool = True) -> Iterator[Path]:
         here = f" There is no folder {name} here; without a network, give a model folder{or_minilm}."
         hint = _adapter_hint(path) if path.is_dir() else here
         raise InputError(f"The model {name} cannot be loaded: {reason}{hint}") from error
+
+
+@contextmanager
+def no_weight_bars() -> Iterator[None]:
+    """Keep transformers from showing bars while it reads or writes weights: that is over before anybody reads them."""
+    from transformers.utils import logging
+
+    show_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
     finally:
         if show_bars:
             logging.enable_progress_bar()

@@ -20,7 +20,7 @@ from clear_ir.data.output_files import new_folder, write_json, write_text
 from clear_ir.encode.adapters import with_merged_adapters
 from clear_ir.encode.exported import ExportedNetwork, check_installed
 from clear_ir.encode.model_card import CARD_FILE, Adaptation, Verdict, render_card
-from clear_ir.encode.model_loading import Format, Side, load_encoder
+from clear_ir.encode.model_loading import Format, Side, load_encoder, no_weight_bars
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.measures import MAIN_MEASURE
@@ -110,7 +110,7 @@ def export_model(
             exported, or its vectors change without int8.
     """
     check_installed(backend)
-    with new_folder(out, EXPORT_FILE, overwrite) as folder:
+    with new_folder(out, EXPORT_FILE, overwrite) as folder, no_weight_bars():
         model = with_merged_adapters(load_encoder(name, trust_remote_code)).float().to("cpu").eval()
         transformers = _transformers(model, name)
         size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())

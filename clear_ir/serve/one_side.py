@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clear_ir.data.output_files import new_folder, write_json
-from clear_ir.encode.model_loading import Side, load_encoder, prompt_of
+from clear_ir.encode.model_loading import Side, load_encoder, no_weight_bars, prompt_of
 from clear_ir.encode.two_encoders import side_of
 
 #: The file that lists a model's modules, and marks the folder.
@@ -46,7 +46,7 @@ def write_side(
     name = "query" if side == "query" else "document"
     encoder.prompts = {name: prompt_of(encoder, side)}
     encoder.default_prompt_name = name
-    with new_folder(Path(out), MODULES_FILE, overwrite) as folder:
+    with new_folder(Path(out), MODULES_FILE, overwrite) as folder, no_weight_bars():
         encoder.save_pretrained(str(folder), create_model_card=False)
         modules = _read(folder / MODULES_FILE)
         for module in modules:

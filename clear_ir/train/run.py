@@ -37,7 +37,14 @@ from clear_ir.data.training_rows import TrainingRows
 from clear_ir.encode.adapters import train_adapters
 from clear_ir.encode.architecture import limit_length, routers
 from clear_ir.encode.model_card import Adaptation, save_with_card
-from clear_ir.encode.model_loading import MINILM, MINILM_ON_THE_HUB, load_encoder, prompt_of, refuse_exported
+from clear_ir.encode.model_loading import (
+    MINILM,
+    MINILM_ON_THE_HUB,
+    load_encoder,
+    no_weight_bars,
+    prompt_of,
+    refuse_exported,
+)
 from clear_ir.encode.precision import choose_precision
 from clear_ir.encode.two_encoders import join_encoders, side_of
 from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
@@ -135,7 +142,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
     settings = data.settings
     corpus, counts = candidate_passages(source.corpus, rows) if source.corpus is not None else ([], None)
     folder = RunFolder(out, _recipe(model_name, rows, settings, translations, corpus))
-    with ExitStack() as held:
+    with no_weight_bars(), ExitStack() as held:
         first_does(lambda: held.enter_context(folder.open(resume, overwrite)))
         for note in data.notes if process.is_main_process else []:
             logger.warning(note)

@@ -85,7 +85,9 @@ def lines_of(err):
 def test_a_line_for_each_evaluation_says_what_is_kept(log_of, capsys, monkeypatch):
     monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 2)
     log = log_of(max_steps=8, eval_steps=2)
-    head, *lines = lines_of(capsys.readouterr().err)
+    err = capsys.readouterr().err
+    assert "model shards" not in err  # nothing but the lines and the bar
+    head, *lines = lines_of(err)
     base = log[0]["dev"]["base"]
     english, swahili = "q-en.p-en", "q-sw.p-en"
     assert head.endswith(f"Before training: English {100 * base[english]:.1f}, Swahili {100 * base[swahili]:.1f}")
