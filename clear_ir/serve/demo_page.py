@@ -132,17 +132,17 @@ def build_page(demo: Demo) -> Any:
         )
         scores = gr.Checkbox(label="Show scores")
         results = gr.HTML(_note(HINT), js_on_load=None, elem_classes="results")
-        samples.click(lambda sample: sample[0], samples, question, api_visibility="private").then(
-            demo.answer, [question, pool, scores], results, api_visibility="private"
-        )
-        gr.on(
-            [button.click, question.submit, pool.change, scores.change],
-            demo.answer,
-            [question, pool, scores],
-            results,
-            api_visibility="private",
-            trigger_mode="always_last",
-        )
+        # One concurrency_id: encoders answer one question at a time, however it was asked.
+        answering: dict[str, Any] = {
+            "fn": demo.answer,
+            "inputs": [question, pool, scores],
+            "outputs": results,
+            "concurrency_id": "answer",
+            "api_visibility": "private",
+        }
+        filled = samples.click(lambda sample: sample[0], samples, question, api_visibility="private")
+        filled.then(**answering)
+        gr.on([button.click, question.submit, pool.change, scores.change], trigger_mode="always_last", **answering)
     page.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
     return page
 

@@ -1,5 +1,6 @@
 """What the demo says: rankings and moves are those of an independent computation, and every text stays text."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,6 +14,7 @@ from tiny import make_encoder, quiet
 
 from clear_ir.data.collection import Collection, Text
 from clear_ir.data.collection_files import read_collection
+from clear_ir.encode.backends import InProcess
 from clear_ir.serve.demo_page import HINT, MOST_QUESTION_LETTERS, Demo
 from clear_ir.serve.passage_index import Hit, PassageIndex
 from clear_ir.serve.ranking_html import FIRST_LETTERS, MOST_LETTERS, render_html
@@ -180,6 +182,22 @@ def test_a_long_passage_unfolds(text):
     assert passage.text[:MOST_LETTERS] in words
     assert ("details" in shown.used) == (len(passage.text) > FIRST_LETTERS)
     assert len(words) < MOST_LETTERS + 100
+
+
+def test_the_second_index_encodes_no_passage(data, tmp_path):
+    passages = list(read_collection(data).passages.values())
+    encoder = quiet(make_encoder(double=False), cache=tmp_path / "cache")
+    first = PassageIndex(encoder, passages).rank("moon").scores
+
+    class QueriesAlone(InProcess):
+        def encode(self, model, texts, side, precision):
+            assert side == "query" or not texts
+            return super().encode(model, texts, side, precision)
+
+    second = PassageIndex(replace(encoder, backend=QueriesAlone()), passages).rank("moon").scores
+    assert np.array_equal(first, second)
+    with pytest.raises(AssertionError):
+        PassageIndex(replace(encoder, backend=QueriesAlone()), [*passages, Text("new", "new", "en")])
 
 
 def test_equal_scores_rank_the_higher_id_first(encoder):
