@@ -146,7 +146,9 @@ def _check_folder(path: Path) -> None:
     if not (path / "modules.json").exists() and not (path / "config.json").exists():
         raise InputError(f"{path} holds no model (no modules.json or config.json); give a model folder.")
     weights = list(path.rglob("*.safetensors"))
-    if not weights and not format_of(path):
+    if export_format := format_of(path):
+        weights += path.rglob(f"{export_format}/*")
+    if not weights:
         other = sorted(path.rglob("*.bin"))
         hint = f"; {other[0].name} is not read, convert it to safetensors" if other else "; give a complete folder"
         raise InputError(f"{path} holds no weights (*.safetensors){hint}.")

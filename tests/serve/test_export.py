@@ -15,17 +15,18 @@ from clear_ir import exported_backends
 from clear_ir.data.collection import Text, make_collection
 from clear_ir.data.collection_files import write_collection
 from clear_ir.data.output_files import write_jsonl
+from clear_ir.encode.exported import PACKAGES
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.sides import add_to_sides
 from clear_ir.encode.two_encoders import join_encoders
 
 TEXTS = [" ".join(WORDS[:20]), "moon", "river desert", "bread " * 60]
-NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino", "nncf")}
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
 
 
 def need(backend):
     pytest.importorskip("transformers.exporters", reason="transformers is too old to export")
-    for package in NEEDED[backend]:
+    for package in PACKAGES[backend]:
         pytest.importorskip(package, reason=f"the extra {backend} is not installed")
 
 
@@ -90,7 +91,7 @@ def test_the_exported_model_gives_the_same_vectors_on_both_sides(run, tmp_path, 
 
 
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
-def test_int8_is_smaller_and_its_loss_is_kept(run, tmp_path, data, tiny_folder, backend):
+def test_int8_is_smaller_and_its_loss_is_kept(run, tmp_path, data, tiny_folder, backend, monkeypatch):
     need(backend)
     folders = {"float": (), "int8": ("--int8",)}
     made = {}
@@ -116,8 +117,15 @@ def test_int8_is_smaller_and_its_loss_is_kept(run, tmp_path, data, tiny_folder, 
         assert sum(node.op_type == "MatMulInteger" for node in graph.node) == 2 * 5 + 1  # and the pooler
     encoders = [quiet(load_encoder(str(tmp_path / name))) for name in folders]
     assert encoders[0].weights_hash != encoders[1].weights_hash  # each has embeddings of its own in the cache
-    copied = quiet(load_encoder(str(tmp_path / "int8")))
-    assert copied.weights_hash == encoders[1].weights_hash
+    assert quiet(load_encoder(str(tmp_path / "int8"))).weights_hash == encoders[1].weights_hash
+    program = max((tmp_path / "float" / backend).iterdir(), key=lambda file: file.stat().st_size)
+    for content, said in ((program.read_bytes()[:100], "cannot be loaded"), (POINTER, "git lfs pull")):
+        program.write_bytes(content)
+        refused(run("evaluate", "--model", tmp_path / "float", "--data", data, "--out", tmp_path / "new"), said)
+    with monkeypatch.context() as patched:
+        patched.setitem(PACKAGES, backend, ("no_such_package",))
+        arguments = ("evaluate", "--model", tmp_path / "int8", "--data", data, "--out", tmp_path / "new")
+        refused(run(*arguments), f"pip install 'clear-ir[{backend}]'")
     refused(run("export", tmp_path / "int8", tmp_path / "new", "--backend", backend), "is exported already")
     rows = tmp_path / "rows.jsonl"
     write_jsonl(rows, make_training_rows().records)
@@ -141,8 +149,8 @@ def test_what_cannot_be_exported_is_said_and_nothing_is_left(run, tmp_path, tiny
         patched.setattr("transformers.exporters.exporter_onnx.OnnxExporter.export", lambda *_: 1 / 0)
         refused(run("export", tiny_folder, out, "--backend", "onnx"), "cannot be exported", "division by zero")
     with monkeypatch.context() as patched:
-        patched.setattr("importlib.util.find_spec", lambda name: None if name.startswith("onnx") else object())
-        said = "onnx and onnxscript and onnxruntime are not installed; run: pip install 'clear-ir[onnx]'"
+        patched.setitem(PACKAGES, "onnx", ("no_package", "no_other"))
+        said = "no_package and no_other are not installed; run: pip install 'clear-ir[onnx]'"
         refused(run("export", tiny_folder, out, "--backend", "onnx"), said)
     assert not out.parent.exists()
     out.mkdir(parents=True)
