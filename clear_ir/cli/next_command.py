@@ -23,16 +23,18 @@ def command(name: str, /, *arguments: object, **options: object) -> str:
     Args:
         name: Name of the command.
         arguments: Its arguments.
-        options: Values by option, with `_` for `-`. None and False leave the option out, True gives it alone.
+        options: Values by option, with `_` for `-`. None and False leave the option out, True gives it alone, a list
+            repeats it.
 
     Returns:
         The command.
     """
     words = ["clear-ir", name, *map(_word, arguments)]
-    for option, value in options.items():
-        if value is not None and value is not False:
-            words.append(f"--{option.replace('_', '-')}")
-            words += [] if value is True else [_word(value)]
+    for option, given in options.items():
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and value is not False:
+                words.append(f"--{option.replace('_', '-')}")
+                words += [] if value is True else [_word(value)]
     return shlex.join(words)
 
 
@@ -207,7 +209,9 @@ def after_compare(folders: Sequence[Path], origin: Mapping[str, Any]) -> str:
 
 
 def after_report(base: Mapping[str, Any], others: Sequence[Mapping[str, Any]], data: Path | None) -> str | None:
-    """The command after `clear-ir report`: a merge, which wins back English, of the first model and its base.
+    """The command after `clear-ir report`: a merge, which wins back English, of the first trained model and its base.
+
+    Without such a model it is the demo of the first adapted one beside its base.
 
     Args:
         base: Origin of the base's results.
@@ -215,26 +219,37 @@ def after_report(base: Mapping[str, Any], others: Sequence[Mapping[str, Any]], d
         data: The collection. A dev collection may lie beside it.
 
     Returns:
-        The command; None if no model was trained from the base.
+        The command; None if no model was made from the base.
     """
     from clear_ir.align.model_folder import ALIGN_FILE
     from clear_ir.merge.interpolation import MERGE_FILE
 
-    for other in others:
-        model = Path(str(_existing(other.get("model"))))
-        is_trained = model.is_dir() and not any((model / file).exists() for file in (MERGE_FILE, ALIGN_FILE))
-        if _same(other.get("base"), base.get("model")) and is_trained:
-            test = data or _existing(other.get("data"))
-            dev = Path(test).parent / DEV_COLLECTION if test else None
-            return command(
-                "merge",
-                other["base"],
-                model,
-                data=dev if dev and dev.is_dir() else "DEV_COLLECTION",
-                out=_first_free(model.parent / f"{model.name}-merged"),
-                trust_remote_code=other.get("trust_remote_code"),
-            )
-    return None
+    adapted = [(other, Path(other["model"])) for other in others if _is_made_from(other, base)]
+    for other, model in adapted:
+        if any((model / file).exists() for file in (MERGE_FILE, ALIGN_FILE)):
+            continue
+        test = data or _existing(other.get("data"))
+        dev = Path(test).parent / DEV_COLLECTION if test else None
+        return command(
+            "merge",
+            other["base"],
+            model,
+            data=dev if dev and dev.is_dir() else "DEV_COLLECTION",
+            out=_first_free(model.parent / f"{model.name}-merged"),
+            trust_remote_code=other.get("trust_remote_code"),
+        )
+    if not adapted:
+        return None
+    other, model = adapted[0]
+    collection = data or _existing(other.get("data")) or "COLLECTION"
+    remote = other.get("trust_remote_code")
+    return command("demo", model=[other["base"], model], data=collection, trust_remote_code=remote)
+
+
+def _is_made_from(other: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Whether results are of a model folder that is there and was made from the encoder of the base's results."""
+    model = _existing(other.get("model"))
+    return model is not None and Path(model).is_dir() and _same(other.get("base"), base.get("model"))
 
 
 def _existing(path: Any) -> str | None:

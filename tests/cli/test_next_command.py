@@ -1,11 +1,14 @@
-"""The command that each command prints at its end is pasted into a shell, from own rows to a merged model."""
+"""The command that each command prints at its end is pasted into a shell, from own rows to a merged model on a page."""
 
 import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
 from clear_ir.cli.next_command import command
 from clear_ir.data.output_files import write_jsonl, write_text
+from clear_ir.serve import demo_page, demo_server
 
 #: A shell function in place of the program: it writes the words that the shell hands to it.
 AS_WORDS = "clear-ir() { printf '%s\\0' \"$@\"; }; "
@@ -31,7 +34,7 @@ def test_every_printed_command_works_when_it_is_pasted(run, tmp_path, tiny_folde
     rows = [{"query": f"what {i}", "passage": f"moon {i}", "cross_query": f"nini {i}", "lang": "sw"} for i in range(60)]
     write_jsonl(tmp_path / "own rows.jsonl", rows)
     prepare = ["prepare", "rows", "--rows", "own rows.jsonl", "--dev-share", "0.1", "--out", where]
-    shown, chain = next_command(run(*prepare)), []
+    shown, chain, served = next_command(run(*prepare)), [], []
     while shown:
         chain.append(shown.split()[1])
         words = [str(tiny_folder) if word == "MODEL" else word for word in pasted(shown)]
@@ -40,8 +43,14 @@ def test_every_printed_command_works_when_it_is_pasted(run, tmp_path, tiny_folde
             words += ["--max-steps", "2", "--batch-size", "8"]
         if words[0] == "merge":
             words += ["--weights", "0,1"]
+        if words[0] == "demo":
+            monkeypatch.setitem(sys.modules, "gradio", SimpleNamespace(__version__="6.31.0"))
+            monkeypatch.setattr(demo_page, "build_page", lambda demo: demo)
+            monkeypatch.setattr(demo_server, "serve_page", lambda demo, _: served.extend(demo.indexes))
+            words += ["--port", "0"]
         shown = next_command(run(*words))
-    assert chain == "mine train evaluate evaluate compare report merge evaluate compare report".split()
+    assert chain == "mine train evaluate evaluate compare report merge evaluate compare report demo".split()
+    assert served == ["tiny", "model-merged"]
     place = tmp_path / where
     assert sorted(path.name for path in (place / "results").iterdir()) == ["base", "model", "model-merged"]
     assert (place / "report" / "report.html").exists()
