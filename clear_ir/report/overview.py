@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from clear_ir.align.dev_scores import OWN_FIRST
 from clear_ir.compare.comparison import CROSS_LINGUAL, ENGLISH, WORST, Difference
 from clear_ir.compare.resampling import QuestionScores, interval
 from clear_ir.data.directions import ENGLISH_DIRECTION, parse_direction
@@ -19,8 +20,6 @@ from clear_ir.report.tables import format_range, worst_direction
 
 #: Up to this number, languages are named in the headline.
 MOST_NAMED = 4
-#: What is found in the language of the question, if the passages are there in another language too.
-OWN_FIRST = "own_language_first"
 
 # What a difference comes to, see `outcome`.
 BETTER, WORSE, NO_CHANGE = "better", "worse", "no clear change"

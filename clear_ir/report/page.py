@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from clear_ir.compare.comparison import Difference, compare_models
 from clear_ir.data.collection import Collection
-from clear_ir.data.languages import UNKNOWN, describe_direction, english_name, name_directions
+from clear_ir.data.languages import UNKNOWN, describe_direction, english_name
 from clear_ir.data.output_files import new_folder, write_json, write_text
 from clear_ir.data.rows import ParallelRow
 from clear_ir.evaluate.results import Results
@@ -77,8 +77,7 @@ def _page(reported: Reported, sentences: Sequence[str], sections: Sequence[Secti
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"language": english_name, "named": name_directions, "described": describe_direction}
-    environment.filters |= {"quoted": quote}
+    environment.filters |= {"language": english_name, "described": describe_direction, "quoted": quote}
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     best = reported.best
     map_on_top = change_map(reported, best.model) if reported.comparison.others else score_map(best)

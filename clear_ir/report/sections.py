@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -55,7 +55,7 @@ class Section:
     changes: Sequence[QueryChange] = ()
     models: Sequence[str] = ()
     samples: Sequence[ParallelRow] = ()
-    listings: Mapping[str, str] | None = None
+    listings: Mapping[str, str] = field(default_factory=dict)
     folded: bool = False
 
     @property
@@ -67,9 +67,8 @@ class Section:
 
 def _summary(reported: Reported) -> Iterator[Section]:
     comparison = reported.comparison
-    note = _note_on_scores(reported) + (
-        " Monolingual: mean of the directions with one language; cross-lingual: of the others."
-    )
+    meaning = "Monolingual: mean of the directions with one language; cross-lingual: of the others."
+    note = f"{_note_on_scores(reported)} {meaning}"
     table = tables.summary_table(comparison.base, comparison.others, comparison.summaries)
     if table.rows:  # there are none of one direction that is not English
         yield Section("Summary", note, table)

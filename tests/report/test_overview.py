@@ -77,7 +77,7 @@ def test_several_directions(names, begin):
     assert sentence.endswith("no clear change.")
 
 
-def test_several_models_have_a_sentence_each_and_the_best_has_the_tiles():
+def test_several_models_have_a_sentence_each_and_the_best_has_the_tiles(tmp_path):
     models = [
         results(name, {"q-en.p-en": result(32, 0.8), "q-de.p-en": result(10, ndcg)})
         for name, ndcg in (("fair", 0.5), ("good", 0.7), ("bad", 0.3))
@@ -85,6 +85,10 @@ def test_several_models_have_a_sentence_each_and_the_best_has_the_tiles():
     about = reported(BASE, *models)
     assert [sentence.split(":")[0] for sentence in headline(about)] == ["fair", "good", "bad"]
     assert tiles(about)[0].number == "40.0 → 70.0"
+    render_report(tmp_path / "r", BASE, models)
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert "below are of good, the best across languages." in page
+    assert "good minus base</caption>" in page[: page.index("<h2>Details</h2>")]
 
 
 def test_results_without_rr_show_the_main_measure():
