@@ -19,6 +19,8 @@ from clear_ir.report.page import render_report
 from clear_ir.report.sections import Section
 from clear_ir.report.tables import Table
 
+LOGS = {"clear": [{"step": i, "loss": 3 / i, "clear/forward": 1.0, "clear/reverse": 2.0} for i in range(1, 5)]}
+
 
 def make_results(model, shift, seed=0):
     rng = np.random.default_rng(seed)
@@ -32,8 +34,7 @@ def make_results(model, shift, seed=0):
 
 @pytest.fixture
 def report(tmp_path):
-    log = [{"step": i, "loss": 3 / i, "clear/forward": 1.0, "clear/reverse": 2.0} for i in range(1, 5)]
-    render_report(tmp_path / "r", make_results("base", 0), [make_results("clear", 0.2)], {"clear": log})
+    render_report(tmp_path / "r", make_results("base", 0), [make_results("clear", 0.2)], LOGS)
     return tmp_path / "r"
 
 
@@ -86,6 +87,13 @@ def test_a_section_is_one_function_in_the_list(tmp_path, monkeypatch):
     markdown = (tmp_path / "r" / "report.md").read_text()
     assert re.findall(r"^## (.+)$", markdown, re.MULTILINE)[:2] == ["Pool sizes", "Summary"]
     assert "| English → English |      100 |" in markdown
+
+
+def test_the_same_results_give_the_same_page(report, tmp_path):
+    render_report(tmp_path / "again", make_results("base", 0), [make_results("clear", 0.2)], LOGS)
+    for path in report.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / "again" / path.relative_to(report)).read_bytes()
 
 
 def test_models_of_one_name_are_refused(tmp_path):
