@@ -224,15 +224,15 @@ def _translations(reported: Reported) -> Iterator[Section]:
 
 
 def _provenance(reported: Reported) -> Iterator[Section]:
-    facts = {results.model: _facts(results, reported.train_logs.get(results.model, [])) for results in reported.models}
-    columns = list(facts.values())
-    rows = [[name, *(facts[name] for facts in columns)] for name in columns[0] if any(facts[name] for facts in columns)]
+    columns = [_facts(results, reported.train_logs.get(results.model, [])) for results in reported.models]
+    rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
     recipes = {
         f"Recipe of {results.model}": yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
         for results in reported.models
         if (recipe := results.origin.get("recipe"))
     }
-    table = Table(["", *facts], rows, num_names=1 + len(facts))
+    head = ["", *(results.model for results in reported.models)]
+    table = Table(head, [row for row in rows if any(row[1:])], num_names=len(head))
     yield Section("What was measured", "What is needed to repeat the results.", table, listings=recipes)
 
 

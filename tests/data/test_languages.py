@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from clear_ir.data.files import InputError
-from clear_ir.data.languages import is_english, language_tag
+from clear_ir.data.languages import describe_direction, english_name, is_english, language_tag, name_directions
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,29 @@ def test_words_with_a_meaning_of_their_own_are_no_language(code):
 
 def test_names_that_begin_like_english_are_not_english():
     assert not any(map(is_english, ["enm", "eno", "engl", "de-en"]))
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [
+        ("de", "German"),
+        ("sr-Latn", "Serbian, Latin"),
+        ("fr-CA", "French, Canada"),
+        ("xx", "language not given"),
+        ("qqq", "qqq"),
+        ("toki pona", "toki pona"),
+    ],
+)
+def test_languages_have_english_names(tag, name):
+    assert english_name(tag) == name
+
+
+def test_directions_are_named_wherever_they_stand():
+    text = "worst direction (q-sw.p-en); q-sr-Latn.p-en+de, q-de.p-all; q-en"
+    named = "worst direction (Swahili → English); Serbian, Latin → English + German, German → all languages; q-en"
+    assert name_directions(text) == named
+    assert describe_direction("q-de.p-en+sw") == "German questions, English and Swahili passages"
+    assert describe_direction("q-en.p-all") == "English questions, passages in all languages"
 
 
 def test_the_library_is_imported_when_a_code_is_read():
