@@ -20,7 +20,7 @@ from clear_ir.data.output_files import new_folder, write_json, write_text
 from clear_ir.encode.adapters import with_merged_adapters
 from clear_ir.encode.exported import ExportedNetwork, check_installed
 from clear_ir.encode.model_card import CARD_FILE, Adaptation, Verdict, render_card
-from clear_ir.encode.model_loading import Format, Side, load_encoder, no_weight_bars
+from clear_ir.encode.model_loading import Format, load_encoder, no_weight_bars
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import evaluate_model
 from clear_ir.evaluate.measures import MAIN_MEASURE
@@ -120,8 +120,8 @@ def export_model(
         for transformer in transformers:
             quantization = _convert(transformer, backend, int8, name)
         model.save_pretrained(str(folder), create_model_card=False)
-        exported = load_encoder(str(folder))
-        cosine = float(min((vectors[side] * _probe(exported)[side]).sum(axis=1).min() for side in vectors))
+        exported = load_encoder(str(folder), trust_remote_code)
+        cosine = float((vectors * _probe(exported)).sum(axis=1).min())
         if not int8 and not cosine >= MIN_COSINE:
             raise InputError(
                 f"{name} was exported, but the program gives other vectors (cosine {cosine:.4f}); use the model as it "
@@ -149,12 +149,11 @@ def _transformers(model: SentenceTransformer, name: str) -> list[Transformer]:
     return transformers
 
 
-def _probe(model: SentenceTransformer) -> dict[Side, np.ndarray]:
-    """The vectors of the probes on both sides, of length 1."""
+def _probe(model: SentenceTransformer) -> np.ndarray:
+    """The vectors of the probes, as queries and as passages, of length 1."""
     encoder = TextEncoder(model, show_progress=False)
-    sides: tuple[Side, ...] = ("query", "passage")
-    vectors = {side: encoder.encode(PROBES, side) for side in sides}
-    return {side: each / np.linalg.norm(each, axis=1, keepdims=True) for side, each in vectors.items()}
+    vectors = np.concatenate([encoder.encode(PROBES, "query"), encoder.encode(PROBES, "passage")])
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def _convert(transformer: Transformer, backend: Format, int8: bool, name: str) -> str | None:
