@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import torch
 
 from clear_ir.data.training_rows import columns_of, holds_passages
 from clear_ir.encode.architecture import routers
+from clear_ir.encode.known_prompts import family_prompts
 from clear_ir.encode.model_loading import prompt_of
 from clear_ir.train import verdict
 from clear_ir.train.settings import TrainingSettings
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 
     from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
+
+logger = logging.getLogger(__name__)
 
 
 def make_arguments(
@@ -83,6 +87,14 @@ def training_arguments(
                 model=model, args=arguments, train_dataset=dataset, loss=loss, evaluator=evaluator
             )
     """
+    source = str(getattr(model.transformers_model, "name_or_path", ""))
+    if not any(model.prompts.values()) and (prompts := family_prompts(source)):
+        logger.warning(
+            "%s is used with prompts (%s), and this model has none; load it with "
+            "clear_ir.encode.model_loading.load_encoder, which adds them.",
+            source,
+            prompts,
+        )
     settings = TrainingSettings()
     # Below 1: a share of the steps.
     evaluation = evaluation_arguments(evaluator, options.get("eval_steps", 0.1))

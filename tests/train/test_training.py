@@ -1,5 +1,6 @@
 """Training for real on the tiny encoder: it learns, resumes after a kill, records what it did."""
 
+import copy
 import json
 import subprocess
 import time
@@ -434,7 +435,7 @@ def test_prompts_in_training_are_those_of_encoding(prompts, default):
         np.testing.assert_allclose(side, encode(["river"], normalize_embeddings=True), atol=1e-6)
 
 
-def test_arguments_of_a_script_have_prompts_evaluation_and_what_the_user_adds(encoder, tmp_path, monkeypatch):
+def test_arguments_of_a_script_have_prompts_evaluation_and_what_the_user_adds(encoder, tmp_path, monkeypatch, caplog):
     encoder.prompts = {"query": "query: ", "document": "passage: "}
     names = ("en_question", "paragraphs", "neg_1", "lang_question", "neg_query_1")  # the authors'
     dataset = Dataset.from_dict({name: ["a"] for name in names})
@@ -443,6 +444,12 @@ def test_arguments_of_a_script_have_prompts_evaluation_and_what_the_user_adds(en
     def arguments(*evaluator, **options):
         return training_arguments(encoder, dataset, str(tmp_path), *evaluator, **options)
 
+    for name, warned in (("intfloat/multilingual-e5-small", True), ("BAAI/bge-m3", False)):
+        caplog.clear()
+        bare = copy.deepcopy(encoder)
+        bare.prompts, bare.transformers_model.name_or_path = {}, name
+        assert training_arguments(bare, dataset, str(tmp_path)).prompts is None
+        assert ("load_encoder, which adds them" in caplog.text) == warned
     plain = arguments()
     assert plain.prompts == dict(zip(names, ["query: ", "passage: ", "passage: ", "query: ", "query: "], strict=True))
     assert (plain.eval_strategy, plain.report_to, plain.router_mapping) == ("no", [], {})
