@@ -25,6 +25,11 @@ def machine() -> str:
     return f"{cpu}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else cpu
 
 
+def has_gpu(described: str) -> bool:
+    """Whether a machine, as `machine` describes it, has a GPU."""
+    return not described.endswith(")")
+
+
 def measured_with(*libraries: str) -> dict[str, Any]:
     """The entries `versions` and `machine` of a results file.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from sentence_transformers import SentenceTransformer
 
 from benchmarks.machine import machine
 from clear_ir.align.alignment import AlignmentTexts, align_model
+from clear_ir.align.dev_scores import DevQuestions
+from clear_ir.align.maps import SideMaps
 from clear_ir.align.settings import AlignSettings, Method
 from clear_ir.data.collection import Collection
 from clear_ir.data.files import InputError
@@ -114,6 +116,8 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
     of_base = cell.objective == BASE or not entry["settings"] or entry["settings"]["side"] == "queries"
     cache = default_cache() if of_base else None
     entry["scores"] = {w: _score_lines(model, collection, matrix, bf16, cache) for w, model in models.items()}
+    if cell.stage == "test" and collection.mixed_directions:
+        entry["pools"] = {w: _pool_scores(model, collection, bf16) for w, model in models.items()}
     entry |= {
         "seconds": round(time.monotonic() - begun, 1),
         "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
@@ -140,8 +144,9 @@ def training_settings(cell: Cell, experiment: Experiment) -> TrainingSettings:
     steps = plan.dev_steps if cell.stage == "dev" else plan.max_steps
     if steps is None:
         raise InputError(f"The data set {cell.data} has no dev_steps in the matrix; add them.")
-    rate = cell.learning_rate or chosen_learning_rate(experiment, cell.objective)
-    changes = {"max_steps": steps * objective.times_the_steps, "learning_rate": rate, **objective.training}
+    changes = {"max_steps": steps * objective.times_the_steps, **objective.training}
+    if "learning_rate" not in changes:
+        changes["learning_rate"] = cell.learning_rate or chosen_learning_rate(experiment, cell.objective)
     return TrainingSettings(**{**experiment.matrix.train, **changes, "seed": cell.seed})
 
 
@@ -283,3 +288,10 @@ def _score_lines(
             f"{per_query[q][MAIN_MEASURE]:.4g}" for q in collection.judged_queries(direction)
         )
     return lines
+
+
+def _pool_scores(model: SentenceTransformer, collection: Collection, bf16: bool) -> dict[str, float]:
+    """What passages in several languages are scored by: means over all pairs of languages, and the mixed pool."""
+    encoder = TextEncoder(model, precision="bf16" if bf16 else "fp32", show_progress=False)
+    scores = asdict(DevQuestions(encoder, collection).score(SideMaps()))
+    return {name: round(value, 5) for name, value in scores.items() if name != "directions" and value is not None}

@@ -25,6 +25,8 @@ class Objective(BaseModel):
         like: Name of the objective whose settings and dev choices hold where this one says nothing.
         distil_on: Texts that the encoder is distilled on before training; with no training setting, instead of it.
         times_the_steps: Factor on the planned training steps.
+        costs_like: Name of the objective whose training takes as long, since it computes the same with other numbers.
+            Tables show its cost where this one was trained on another kind of machine.
         align: A method of `clear-ir align`, before training; with no training setting, instead of it.
         align_after: The same, after training.
     """
@@ -34,6 +36,7 @@ class Objective(BaseModel):
     like: str | None = None
     distil_on: Literal["queries", "ntrex", "queries and ntrex"] | None = None
     times_the_steps: int = Field(1, ge=1)
+    costs_like: str | None = None
     align: Method | None = None
     align_after: Method | None = None
 

@@ -18,6 +18,7 @@ from study.choices import best_dev_cell, complete_objectives
 from study.directions import direction_groups, mean_to_english, to_english
 from study.experiment import Experiment
 
+#: The baselines. Another scale of the scores, as in `infonce, scale 50`, makes no other method of them.
 BASELINES = ("infonce-en", "infonce", "infonce-both", "infonce-symmetric", "distil on queries", "distil on NTREX")
 #: Seeds that a matrix may name.
 SEEDS = range(10)
@@ -77,7 +78,7 @@ class ModelScores:
         self.columns = {heading: [directions.index(d) for d in group] for heading, group in groups.items()}
         self.to_english = {d: [directions.index(d)] for d in to_english(directions)}
         complete = complete_objectives(experiment)
-        baselines = [name for name in self.by_model if name in BASELINES and name in complete]
+        baselines = [name for name in self.by_model if name.split(", scale")[0] in BASELINES and name in complete]
         self.strongest = max(baselines, key=lambda name: _dev_mean(experiment, name), default=None)
 
     def variants(self, objective: str) -> list[str]:

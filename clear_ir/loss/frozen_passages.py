@@ -131,14 +131,24 @@ class FrozenPassages:
             generator = torch.Generator().manual_seed((int(numbers.sum()) * 0x9E3779B1 + self._seed) % 2**63)
             drawn = torch.randperm(len(self), generator=generator)[: self._num_candidates]
             chosen = torch.cat([numbers, drawn]).unique()
-            positives = torch.searchsorted(chosen, positives)
         return Candidates(self, chosen, positives, pairs)
+
+    def versions_of(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Passages and all their translations, on the CPU.
+
+        Args:
+            numbers: The numbers of the passages, shape (count,).
+
+        Returns:
+            Places in `numbers`, and for each the number of one version; both of shape (num_versions,).
+        """
+        if self._shared is None or self._versions is None:
+            return torch.arange(len(numbers)), numbers
+        return self._versions.of(self._shared[numbers])
 
     def _known(self, query_keys: Tensor, passages: Tensor) -> _Pairs:
         """Pairs of a query and a passage, also with the translations of the passage."""
-        if self._shared is None or self._versions is None:
-            return _Pairs(query_keys, passages)
-        rows, versions = self._versions.of(self._shared[passages])
+        rows, versions = self.versions_of(passages)
         return _Pairs(query_keys.cpu()[rows], versions)
 
     def on_device(self, device: torch.device) -> None:
@@ -174,7 +184,7 @@ class Candidates:
     Args:
         passages: All fixed passages.
         numbers: The numbers of the candidates among them, sorted; None if all are candidates.
-        positives: For each row of the batch, its positive's place among the candidates, shape (num_rows,).
+        positives: For each row of the batch the number of its positive, shape (num_rows,).
         pairs: The known pairs.
     """
 
@@ -188,11 +198,13 @@ class Candidates:
     ) -> Tensor:
         """InfoNCE of queries over the candidates.
 
-        Other passages that are known to answer a query are left out, and with a margin likely ones as well.
+        Where the positive is there in several languages, the query is to find each of them: the mean of an InfoNCE for
+        each version. Other versions, and passages that are known to answer a query, are left out, and with a margin
+        likely ones as well.
 
         Args:
             queries: Embeddings of the queries of some rows, shape (chunk, dim).
-            keys: Their keys, shape (chunk,). None leaves out none but the likely ones.
+            keys: Their keys, shape (chunk,). None leaves out none but the versions and the likely ones.
             rows: The numbers of these rows, shape (chunk,).
             scale: 1 / temperature.
             margin: See `clear_ir.loss.terms.margin_mask`.
@@ -201,27 +213,31 @@ class Candidates:
             Shape (chunk,).
         """
         directions = self.passages.directions_of(queries)
-        columns = self.positives[rows.cpu()]
-        numbers = columns if self.numbers is None else self.numbers[columns]
-        products = (directions * self.passages.vectors_of(numbers, queries)).sum(dim=1)
-        positive_scores = products * self.passages.factors_of(numbers, queries, scale)
-        limits = None if margin is None else positive_scores.detach() + scale * margin
-        blocks = _Blocks(self, scale, columns, self._left_out(keys, columns), limits)
-        total: Tensor = _LogSumExp.apply(directions, blocks)  # type: ignore[no-untyped-call]
-        return total - positive_scores
+        owners, versions = self.passages.versions_of(self.positives[rows.cpu()])
+        of = owners.to(queries.device)
+        products = (directions[of] * self.passages.vectors_of(versions, queries)).sum(dim=1)
+        scores = products * self.passages.factors_of(versions, queries, scale)
+        limits = None
+        if margin is not None:
+            best = scores.detach().new_full((len(queries),), -torch.inf)
+            limits = best.scatter_reduce(0, of, scores.detach(), "amax") + scale * margin
+        blocks = _Blocks(self, scale, self._left_out(keys, owners, versions), limits)
+        others: Tensor = _LogSumExp.apply(directions, blocks)  # type: ignore[no-untyped-call]
+        each = torch.logaddexp(others[of], scores) - scores
+        count = owners.bincount(minlength=len(queries)).to(each)
+        return each.new_zeros(len(queries)).index_add(0, of, each) / count
 
-    def _left_out(self, keys: Tensor | None, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows and candidates of the known pairs but the rows' own, sorted by candidate."""
-        if keys is None or self.pairs is None:
-            return columns[:0], columns[:0]
-        rows, places = self.pairs.of(keys)
+    def _left_out(self, keys: Tensor | None, owners: Tensor, versions: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows and candidates of the known pairs and of the positives' versions, sorted by candidate."""
+        rows, places = owners, versions
+        if keys is not None and self.pairs is not None:
+            known_rows, known = self.pairs.of(keys)
+            rows, places = torch.cat([rows, known_rows]), torch.cat([places, known])
         if self.numbers is not None:
             wanted = places
             places = torch.searchsorted(self.numbers, wanted).clamp_max(len(self.numbers) - 1)
             drawn = self.numbers[places] == wanted
             rows, places = rows[drawn], places[drawn]
-        others = places != columns[rows]
-        rows, places = rows[others], places[others]
         order = places.argsort()
         return rows[order], places[order]
 
@@ -232,7 +248,6 @@ class _Blocks:
 
     candidates: Candidates
     scale: float
-    positives: Tensor
     left_out: tuple[Tensor, Tensor]
     limits: Tensor | None
 
@@ -249,11 +264,7 @@ class _Blocks:
             vectors, factors = passages.vectors_of(chosen, queries), passages.factors_of(chosen, queries, self.scale)
             scores = queries @ vectors.T * factors
             if self.limits is not None:
-                is_own = (self.positives >= begin) & (self.positives < end)
-                own = is_own.nonzero().flatten()
-                likely = scores > self.limits[:, None]
-                likely[own.to(scores.device), (self.positives[own] - begin).to(scores.device)] = False
-                scores = scores.masked_fill(likely, -torch.inf)
+                scores = scores.masked_fill(scores > self.limits[:, None], -torch.inf)
             first, last = torch.searchsorted(places, torch.tensor([begin, end])).tolist()
             scores[rows[first:last].to(scores.device), (places[first:last] - begin).to(scores.device)] = -torch.inf
             yield scores, factors, vectors
@@ -267,7 +278,8 @@ class _LogSumExp(torch.autograd.Function):
         total = queries.new_full((len(queries),), -torch.inf)
         for scores, _, _ in blocks.scores(queries):
             total = torch.logaddexp(total, scores.logsumexp(dim=1))
-        context.save_for_backward(queries, total)
+        # Where no candidate is left the shares are to be 0, and not the difference of two infinities.
+        context.save_for_backward(queries, total.masked_fill(total == -torch.inf, 0.0))
         context.blocks = blocks
         return total
 

@@ -13,7 +13,7 @@ from clear_ir.encode.architecture import routers
 from clear_ir.encode.known_prompts import family_prompts
 from clear_ir.encode.model_loading import prompt_of
 from clear_ir.train import verdict
-from clear_ir.train.settings import TrainingSettings
+from clear_ir.train.settings import EPOCHS, TrainingSettings
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -67,7 +67,7 @@ def training_arguments(
 
     Set are the model's prompts for each column (and its routes, if it has any), the log, and with an evaluator ten
     evaluations, of which the best checkpoint is kept if there are 50 dev questions or more. Batch size, epochs,
-    learning rate and seed are those of `clear-ir train` without settings.
+    learning rate and seed are those of `clear-ir train` where both sides are trained.
 
     Args:
         model: The encoder.
@@ -99,7 +99,7 @@ def training_arguments(
     # Below 1: a share of the steps.
     evaluation = evaluation_arguments(evaluator, options.get("eval_steps", 0.1))
     columns = column_arguments(model, columns_of(dataset))
-    defaults = {"num_train_epochs": settings.epochs, "report_to": [], **evaluation, **columns}
+    defaults = {"num_train_epochs": EPOCHS, "report_to": [], **evaluation, **columns}
     return _arguments(settings, output_dir, **defaults | options)
 
 

@@ -127,7 +127,7 @@ def embed_passages(
 
 def _embed(base: SentenceTransformer, texts: list[str], folder: Path, cache: Path | None) -> None:
     """Write the number of each text, and the embeddings by number."""
-    with _whole_vectors(base):
+    with whole_vectors(base):
         keys = keys_of(side_of(base, "passage"), texts, prompt_of(base, "passage"))
         _, first, number_of_key = np.unique(keys.numpy(), return_index=True, return_inverse=True)
         # Numbers in the order of the texts, so that those of the rows come first.
@@ -144,8 +144,12 @@ def _embed(base: SentenceTransformer, texts: list[str], folder: Path, cache: Pat
 
 
 @contextmanager
-def _whole_vectors(model: SentenceTransformer) -> Iterator[None]:
-    """Within the block an encoder does not cut its vectors: in training they are whole."""
+def whole_vectors(model: SentenceTransformer) -> Iterator[None]:
+    """Within the block an encoder does not cut its vectors: in training they are whole.
+
+    Args:
+        model: The encoder.
+    """
     kept, model.truncate_dim = model.truncate_dim, None
     try:
         yield

@@ -56,6 +56,7 @@ from clear_ir.train.corpus import PassageSource, candidate_passages
 from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.fixed_passages import embed_passages
 from clear_ir.train.processes import first_does, join_processes, num_processes
+from clear_ir.train.scale import fit_scale
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.trainer import (
     TrainingData,
@@ -79,6 +80,8 @@ RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "train_log.jsonl"
 #: What `precision: auto` came to, in the folder of the run.
 PRECISION_FILE = "precision.json"
+#: The scale that fits the encoder, in the folder of the run.
+SCALE_FILE = "scale.json"
 #: English embeddings by the encoder before training, in the folder of the run.
 BASE_FILE = "base.safetensors"
 #: Where queries are trained alone: the embeddings of passages, in the folder of the run.
@@ -166,6 +169,8 @@ def train_model(  # noqa: PLR0913, keyword arguments
             english = embed_english(model, data, folder.path / BASE_FILE, read)
         kept = folder.path / PASSAGES_FOLDER
         fixed = embed_passages(base, model, data, corpus, kept, source.cache) if alone else None
+        if fixed and settings.scale is None and base.similarity_fn_name == "cosine":
+            settings = settings.model_copy(update={"scale": fit_scale(base, data, fixed, folder.path / SCALE_FILE)})
         with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():
             trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english, fixed)
             # With dev questions the trainer ends with the best checkpoint, without them with the last.

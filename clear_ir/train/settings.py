@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 #: Scale of the scores by the encoder's similarity. A dot product has no bounds: the encoder was trained to its scale.
 SCALES = {"cosine": 20.0, "dot": 1.0}
-#: The same where queries are trained alone (docs/study.md).
-SCALES_OF_QUERIES = SCALES | {"cosine": 30.0}
+#: Epochs where both sides are trained.
+EPOCHS = 5.0
+#: Where queries are trained alone: the number of steps, and the fewest and the most epochs to make them.
+STEPS_OF_QUERIES, EPOCHS_OF_QUERIES = 128, (1.0, 20.0)
 #: The weights that each `loss` fixes. None: the settings of the weights count.
 LOSSES: dict[str, dict[str, float] | None] = {
     "clear": None,
@@ -87,8 +89,9 @@ class TrainingSettings(Settings):
     """Form of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, but without a gradient
     through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""
     scale: float | None = Field(None, gt=0)
-    """Factor on similarities in the loss: 1 / temperature. None: if the encoder compares by cosine, 20, and 30 with
-    side queries; if by dot product, 1."""
+    """Factor on similarities in the loss: 1 / temperature. None: if the encoder compares by dot product, 1; if by
+    cosine, 20, and with side queries the scale at which the encoder tells the rows' English passages apart best, which
+    is at most 100."""
     false_negative_margin: float | None = None
     """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. None:
     ignore only known positives of the row."""
@@ -112,13 +115,16 @@ class TrainingSettings(Settings):
     """Exponent for the sampling named temperature. 0 is uniform, 1 is proportional."""
     batch_languages: Literal["mixed", "single"] = "mixed"
     """Languages in a batch. mixed: rows of any languages. single: rows of one language."""
-    passage_languages: Literal["english", "both"] = "english"
-    """Language of the passages of a row, its positive and its negatives. english: English. both: English in one epoch
-    and the target language in the next, or the other way round, as the seed draws for each row. A passage without a
-    cross_passage stays in English. A translation of a row's positive is never its negative."""
+    passage_languages: Literal["english", "both"] | None = None
+    """Language of the passages of a row, its positive and its negatives. english: English. both, with side both:
+    English in one epoch and the target language in the next, or the other way round, as the seed draws for each row;
+    with side queries: each query is to find its passage in every language that the rows have it in. A passage without a
+    cross_passage stays in English. A translation of a row's positive is never its negative. None: both with side
+    queries if any row has a cross_passage, else english."""
 
-    epochs: float = Field(5.0, gt=0)
-    """Passes over the rows. Ignored if max_steps is set."""
+    epochs: float | None = Field(None, gt=0)
+    """Passes over the rows. Ignored if max_steps is set. None: 5; with side queries as many as make 128 steps, but 1 at
+    least and 20 at most."""
     max_steps: int | None = Field(None, ge=1)
     """Number of optimizer steps. None: epochs decides."""
     learning_rate: float = Field(5e-5, gt=0)
@@ -206,8 +212,19 @@ class TrainingSettings(Settings):
 
     def scale_for(self, similarity: str) -> float:
         """The scale of the scores: as it is set, else what fits the encoder's similarity, `cosine` or `dot`."""
-        scales = SCALES_OF_QUERIES if self.side == "queries" else SCALES
-        return self.scale if self.scale is not None else scales[similarity]
+        return self.scale if self.scale is not None else SCALES[similarity]
+
+    def steps_for(self, steps_per_epoch: float) -> int:
+        """The number of optimizer steps.
+
+        Args:
+            steps_per_epoch: Training rows / rows of a step.
+        """
+        if self.max_steps:
+            return self.max_steps
+        fewest, most = EPOCHS_OF_QUERIES
+        usual = min(max(STEPS_OF_QUERIES / steps_per_epoch, fewest), most) if self.side == "queries" else EPOCHS
+        return max(1, round((self.epochs or usual) * steps_per_epoch))
 
     @property
     def weights(self) -> Weights:

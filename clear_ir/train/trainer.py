@@ -133,6 +133,8 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
     columns = training_columns(negatives, queries)
     table: dict[str, list[Any]] = {column: [record[column] for record in train] for column in columns}
     both = settings.passage_languages == "both"
+    if settings.passage_languages is None and settings.side == "queries":
+        both = any(record.get("cross_passage") for record in train)
     translated = translate_rows(train, records, columns) if both else None
     languages = sorted(set(langs)) if len(set(langs)) > 1 else []
     if languages:
@@ -300,10 +302,12 @@ def make_trainer(
         sampling=settings.sampling,
         temperature=settings.temperature,
         batch_languages=settings.batch_languages,
-        versions=data.version_numbers,
+        # Of fixed passages, all versions are candidates in each step.
+        versions=None if passages else data.version_numbers,
     )
+    rows = data.dataset if passages else data.versions
     rows_per_step = settings.batch_size * num_processes()
-    steps = settings.max_steps or max(1, round(settings.epochs * len(data.dataset) / rows_per_step))
+    steps = settings.steps_for(len(data.dataset) / rows_per_step)
     # The first step has the learning rate 0: its checkpoint is the base.
     eval_steps = settings.eval_steps or max(min(2, steps), steps // 10)
     columns = column_arguments(model, trained_columns(data, settings))
@@ -324,7 +328,7 @@ def make_trainer(
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
-        train_dataset=data.versions,
+        train_dataset=rows,
         loss=make_loss(model, settings, data.num_negatives, data.languages, base_embeddings, passages, same),
         evaluator=evaluator,
         data_collator=passages.collator(model, data.passage_columns, columns["prompts"]) if passages else None,
@@ -336,7 +340,7 @@ def make_trainer(
     trainer.add_callback(StepBar)
     if evaluator is not None:
         trainer.add_callback(DevCurve(evaluator))
-    trainer.add_callback(EpochPlan(sampler(data.versions, settings.batch_size, seed=settings.seed)))
+    trainer.add_callback(EpochPlan(sampler(rows, settings.batch_size, seed=settings.seed)))
     log_terms(trainer)
     return trainer
 
