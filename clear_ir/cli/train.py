@@ -111,6 +111,8 @@ def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
         typer.echo(f"{left_out} {were} left out of the first epoch: every batch already has its query or passage.")
     if "passage_languages" in plan:
         typer.echo(plan["passage_languages"])
+    if "scale" in plan:
+        typer.echo(f"Scale of the scores: {plan['scale']:g}, with which the encoder fits the English rows best.")
     if plan["vocabulary"]:
         typer.echo(plan["vocabulary"])
     losses = [entry["loss"] for entry in log if "loss" in entry]

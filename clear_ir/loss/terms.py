@@ -13,8 +13,8 @@ language (cross_anchor), n negative passages and m negative target-language quer
 - distil:  1 - cosine between the cross_anchor and what the frozen base makes of the anchor (not in the paper).
 
 `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term + distil
-* distil term`. Where passages are fixed, forward and cross choose among all of them and not among those of the batch, and
-find a passage in each language that it is there in.
+* distil term`. Where passages are fixed, forward and cross choose among all of them and not among those of the batch,
+and find a passage in each language that it is there in.
 
 Each term is one `Term` in `TERMS`; weights, columns, log and curve follow from it. A term gives one value
 per row. So a caller may compute the rows in chunks: the sum over all rows, divided by B, is the loss of the batch.

@@ -61,6 +61,8 @@ def _method(settings: TrainingSettings, plan: Mapping[str, Any]) -> list[str]:
             "Only the encoder of queries was trained. That of passages is the base, so an index of passages that the "
             "base made stays valid."
         )
+    if "scale" in plan:
+        sentences.append(f"Scores are multiplied by {plan['scale']:g}, with which the base fits the English rows best.")
     if "distil_pairs" in plan:
         sentences.append(
             f"Before that, distilled for {plan['distil_steps']} steps on {plan['distil_pairs']:,} pairs of an English "

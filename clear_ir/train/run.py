@@ -54,7 +54,7 @@ from clear_ir.train.base_embeddings import embed_english, has_known_base
 from clear_ir.train.card import describe_training
 from clear_ir.train.corpus import PassageSource, candidate_passages
 from clear_ir.train.distillation import distil_model, read_distilled
-from clear_ir.train.fixed_passages import embed_passages
+from clear_ir.train.fixed_passages import FixedPassages, embed_passages
 from clear_ir.train.processes import first_does, join_processes, num_processes
 from clear_ir.train.scale import fit_scale
 from clear_ir.train.settings import TrainingSettings
@@ -169,15 +169,20 @@ def train_model(  # noqa: PLR0913, keyword arguments
             english = embed_english(model, data, folder.path / BASE_FILE, read)
         kept = folder.path / PASSAGES_FOLDER
         fixed = embed_passages(base, model, data, corpus, kept, source.cache) if alone else None
-        if fixed and settings.scale is None and base.similarity_fn_name == "cosine":
-            settings = settings.model_copy(update={"scale": fit_scale(base, data, fixed, folder.path / SCALE_FILE)})
+        settings, scale = _choose_scale(base, data, fixed, settings, folder)
         with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():
             trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english, fixed)
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         log = _finished_log(trainer)
-        log[0] |= {"vocabulary": vocabulary, "precision": precision, "cut": cut, **read_distilled(folder.distilled)}
-        log[0] |= _notes_on_the_data(data, counts)
+        log[0] |= {
+            "vocabulary": vocabulary,
+            "precision": precision,
+            "cut": cut,
+            **read_distilled(folder.distilled),
+            **_notes_on_the_data(data, counts),
+            **scale,
+        }
         log[0] |= {"dev": _judge(trainer, model, evaluator, lambda: _load(model_name, settings, trust_remote_code)[0])}
         loss: Any = trainer.loss
         made = describe_training(model_name, rows, settings, log[0], loss.citation, with_samples)
@@ -262,6 +267,20 @@ def _choose_precision(
 
     chosen, sentence = first_does(choose)
     return settings.model_copy(update={"precision": chosen}), sentence
+
+
+def _choose_scale(
+    base: SentenceTransformer,
+    data: TrainingData,
+    fixed: FixedPassages | None,
+    settings: TrainingSettings,
+    folder: RunFolder,
+) -> tuple[TrainingSettings, dict[str, float]]:
+    """The settings with the scale that fits the encoder, and the same for the log; where none was chosen, nothing."""
+    if fixed is None or settings.scale is not None or base.similarity_fn_name != "cosine":
+        return settings, {}
+    chosen = {"scale": fit_scale(base, data, fixed, folder.path / SCALE_FILE)}
+    return settings.model_copy(update=chosen), chosen
 
 
 def _judge(

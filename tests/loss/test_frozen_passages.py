@@ -13,6 +13,7 @@ from clear_ir import CachedCLEARLoss, CLEARLoss
 from clear_ir.loss import frozen_passages
 from clear_ir.loss.frozen_passages import FrozenPassages
 from clear_ir.loss.packing import text_keys
+from clear_ir.loss.same_passages import SamePassages
 
 DIM, PASSAGES = 6, 11
 OTHERS = [f"the {word} of the {other}" for word, other in zip(WORDS[:20], WORDS[20:40], strict=True)]
@@ -72,6 +73,54 @@ def test_info_nce_in_blocks_equals_plain_loops(monkeypatch, scores_at_once, simi
     assert np.abs(expected).sum() > 0.1
     some = candidates.info_nce(tensor[[2, 1]], query_keys[[2, 1]], torch.tensor([2, 1]), scale, margin)
     torch.testing.assert_close(some, found[[2, 1]])
+
+
+@pytest.mark.parametrize("scores_at_once", [2**20, 12, 1])
+@pytest.mark.parametrize("margin", [None, 0.2])
+def test_a_query_finds_its_passage_in_every_language(monkeypatch, scores_at_once, margin):
+    monkeypatch.setattr(frozen_passages, "SCORES_AT_ONCE", scores_at_once)
+    rng = np.random.default_rng(0)
+    queries, passages = rng.standard_normal((3, DIM)), rng.standard_normal((PASSAGES, DIM))
+    keys = torch.tensor(rng.permutation(1000)[:PASSAGES] - 500)
+    # Passages 3, 4 and 5 are one passage, as are 0 and 7; passage 9 has no translation.
+    versions = {3: [3, 4, 5], 0: [0, 7], 9: [9]}
+    same = SamePassages(keys[[3, 4, 5, 0, 7]], torch.tensor([1, 1, 1, 2, 2]))
+    known = torch.tensor([7, 7, 8]), keys[[3, 9, 0]]
+    fixed = FrozenPassages(keys, torch.tensor(passages), known, same=same)
+    positives, query_keys = [3, 0, 9], torch.tensor([7, 8, 9])
+    candidates = fixed.candidates(keys[positives], [], 3)
+    others = [set(range(PASSAGES)) - {3, 4, 5, 9}, set(range(PASSAGES)) - {0, 7}, set(range(PASSAGES)) - {9}]
+
+    def plain(columns):
+        total = 0.0
+        for query, positive, rest in zip(columns[0], positives, others, strict=True):
+            own = [cosine(query, passages[version]) for version in versions[positive]]
+            scores = [cosine(query, passages[other]) for other in rest]
+            if margin is not None:
+                scores = [score for score in scores if score <= max(own) + margin]
+            rest_sum = sum(np.exp(20 * score) for score in scores)
+            total += np.mean([np.log(rest_sum + np.exp(20 * score)) - 20 * score for score in own])
+        return total
+
+    tensor = torch.tensor(queries, requires_grad=True)
+    found = candidates.info_nce(tensor, query_keys, torch.arange(3), 20.0, margin)
+    assert found.sum().item() == pytest.approx(plain([queries]), rel=1e-12)
+    found.sum().backward()
+    [expected] = numerical_gradient(plain, [queries])
+    np.testing.assert_allclose(tensor.grad.numpy(), expected, atol=1e-6, rtol=1e-5)
+    assert np.abs(expected).sum() > 0.1
+
+
+def test_a_query_that_every_passage_answers_has_nothing_to_learn():
+    keys, vectors = torch.arange(2), torch.eye(2, dtype=torch.float64)
+    fixed = FrozenPassages(keys, vectors, (torch.tensor([5, 5, 6]), torch.tensor([0, 1, 1])))
+    queries = torch.tensor([[1.0, 0.2], [0.3, 1.0]], dtype=torch.float64, requires_grad=True)
+    loss = fixed.candidates(keys, [], 2).info_nce(queries, torch.tensor([5, 6]), torch.arange(2), 20.0)
+    assert loss[0] == 0
+    assert loss[1] > 0
+    loss.sum().backward()
+    assert (queries.grad[0] == 0).all()
+    assert (queries.grad[1] != 0).all()
 
 
 def keys_of(encoder, texts):

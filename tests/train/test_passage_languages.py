@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -215,6 +216,18 @@ def test_queries_learn_to_find_passages_in_their_language(tmp_path, tiny_folder,
     base, model = load_encoder(str(tiny_folder)), SentenceTransformer(str(tmp_path / "m"))
     moved = np.abs(model.encode_document(texts) - base.encode_document(texts)).max()
     assert (moved == 0) == (side == "queries")
+
+
+def test_queries_alone_take_what_translations_there_are():
+    rows, english = make_rows(6), [{**row, "cross_passage": ""} for row in make_rows(6).records]
+    for chosen, records, expected in [
+        (settings(side="queries", dev_share=0.0), rows.records, True),
+        (settings(side="queries", dev_share=0.0), english, False),
+        (settings(side="both", dev_share=0.0), rows.records, False),
+        (both(side="queries", passage_languages="english"), rows.records, False),
+    ]:
+        found = split_rows(replace(rows, records=records), chosen).translated
+        assert (found is not None) == expected
 
 
 def test_fixed_passages_are_there_in_both_languages_and_never_against_their_own_question(tmp_path):

@@ -8,17 +8,17 @@ from clear_ir.train.settings import TrainingSettings
 @pytest.mark.parametrize(
     ("given", "side", "loss", "guard", "distil", "scale"),
     [
-        ({}, "queries", "infonce", 5, 5, 30),
-        ({"side": "queries"}, "queries", "infonce", 5, 5, 30),
+        ({}, "queries", "infonce", 5, 5, 20),
+        ({"side": "queries"}, "queries", "infonce", 5, 5, 20),
         ({"guard": 1, "scale": 50}, "queries", "infonce", 1, 5, 50),
-        ({"side": None, "loss": None, "guard": None, "distil": None}, "queries", "infonce", 5, 5, 30),
+        ({"side": None, "loss": None, "guard": None, "distil": None}, "queries", "infonce", 5, 5, 20),
         # Who names a loss gets that loss and nothing with it: a baseline stays a baseline.
         ({"loss": "infonce"}, "both", "infonce", 0, 0, 20),
         ({"loss": "clear"}, "both", "clear", 0.5, 0, 20),
         ({"alpha": 0.2}, "both", "clear", 0.5, 0, 20),
         ({"side": "both"}, "both", "clear", 0.5, 0, 20),
-        ({"side": "queries", "loss": "infonce"}, "queries", "infonce", 0, 0, 30),
-        ({"side": "queries", "beta": 0.2}, "queries", "clear", 0.5, 0, 30),
+        ({"side": "queries", "loss": "infonce"}, "queries", "infonce", 0, 0, 20),
+        ({"side": "queries", "beta": 0.2}, "queries", "clear", 0.5, 0, 20),
     ],
 )
 def test_what_is_left_open_follows_from_what_is_given(given, side, loss, guard, distil, scale):
@@ -28,3 +28,19 @@ def test_what_is_left_open_follows_from_what_is_given(given, side, loss, guard, 
     assert settings.scale_for("dot") == given.get("scale", 1)
     # A recipe that a run wrote down repeats the run.
     assert TrainingSettings(**settings.model_dump()) == settings
+
+
+@pytest.mark.parametrize(
+    ("given", "steps_per_epoch", "expected"),
+    [
+        ({}, 27.3, 128),
+        ({}, 1, 20),  # few rows: not more than 20 times each
+        ({}, 500, 500),  # many rows: each once
+        ({"loss": "infonce"}, 27.3, 136),
+        ({"epochs": 2}, 27.3, 55),
+        ({"epochs": 2, "max_steps": 7}, 27.3, 7),
+        ({"epochs": 0.001}, 27.3, 1),
+    ],
+)
+def test_the_number_of_steps(given, steps_per_epoch, expected):
+    assert TrainingSettings(**given).steps_for(steps_per_epoch) == expected
