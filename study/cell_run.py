@@ -117,7 +117,7 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
     cache = default_cache() if of_base else None
     entry["scores"] = {w: _score_lines(model, collection, matrix, bf16, cache) for w, model in models.items()}
     if cell.stage == "test" and collection.mixed_directions:
-        entry["pools"] = {w: _pool_scores(model, collection, bf16) for w, model in models.items()}
+        entry["pools"] = {w: _pool_scores(model, collection, bf16, cache) for w, model in models.items()}
     entry |= {
         "seconds": round(time.monotonic() - begun, 1),
         "versions": {name: version(name) for name in ("clear-ir", "sentence-transformers", "torch")},
@@ -290,8 +290,10 @@ def _score_lines(
     return lines
 
 
-def _pool_scores(model: SentenceTransformer, collection: Collection, bf16: bool) -> dict[str, float]:
+def _pool_scores(
+    model: SentenceTransformer, collection: Collection, bf16: bool, cache: Path | None
+) -> dict[str, float]:
     """What passages in several languages are scored by: means over all pairs of languages, and the mixed pool."""
-    encoder = TextEncoder(model, precision="bf16" if bf16 else "fp32", show_progress=False)
+    encoder = TextEncoder(model, cache=cache, precision="bf16" if bf16 else "fp32", show_progress=False)
     scores = asdict(DevQuestions(encoder, collection).score(SideMaps()))
     return {name: round(value, 5) for name, value in scores.items() if name != "directions" and value is not None}

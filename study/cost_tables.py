@@ -63,8 +63,8 @@ def cost_table(experiment: Experiment, data: str) -> str:
 def headline_table(experiment: Experiment, data: str) -> str:
     """The same in short, for those who read one table: Markdown."""
     scores = model_scores(experiment, data)
-    headline = (BASE, "align: auto", experiment.matrix.default, "infonce")
-    shown = [name for name in headline if name in scores.by_model]
+    headline = (BASE, "align: auto", experiment.matrix.default, "infonce", scores.strongest or "infonce")
+    shown = [name for name in dict.fromkeys(headline) if name in scores.by_model]
     if not shown:
         return NOT_RUN
     named = {"English": ENGLISH_DIRECTION, "other languages": TO_ENGLISH, "a language without rows": UNSEEN_TO_ENGLISH}

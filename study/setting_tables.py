@@ -63,8 +63,9 @@ def objective_settings_table(experiment: Experiment) -> str:
         weights = settings.weights.by_term()
         terms = " + ".join(_weighted_term(term, weight) for term, weight in weights.items())
         kl = settings.divergence if "kl" in weights else ""
-        numbers = (settings.scale_for("cosine"), settings.batch_size, settings.embedding_rate)
-        rows.append([name, terms, kl, *(f"{number:g}" for number in numbers)])
+        fitted = settings.scale is None and settings.side == "queries"
+        scale = "fitted" if fitted else f"{settings.scale_for('cosine'):g}"
+        rows.append([name, terms, kl, scale, f"{settings.batch_size}", f"{settings.embedding_rate:g}"])
     head = ["objective", "terms", "KL term", "scale", "rows a batch", "rate of embeddings"]
     return Table(head, rows, num_names=3).markdown()
 
