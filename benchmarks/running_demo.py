@@ -98,7 +98,7 @@ def running_demo(
     output = folder / "output.txt"
     command = [sys.executable, *program, "demo", "--port", "0", *map(str, arguments)]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"}
-    (folder / "here").mkdir()
+    (folder / "here").mkdir(exist_ok=True)
     with output.open("w") as file:
         process = subprocess.Popen(command, cwd=folder / "here", env=environment, stdout=file, stderr=file)
     try:
