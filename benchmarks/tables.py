@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmarks import generated
+from benchmarks import choosing, generated
 from clear_ir.cli.datasets import data_sets_table
 from clear_ir.cli.recipe import recipes_table
 from clear_ir.data.settings import Settings, describe_settings
@@ -480,6 +480,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "baselines": baselines_table,
     "mteb-speed": mteb_table,
     "quickstart": quickstart_table,
+    "choosing-measured": choosing.measured_table,
+    "choosing-memory": choosing.memory_table,
+    "choosing-estimated": choosing.estimated_table,
     "afriqa-ha": lambda: adaptation_table("afriqa-ha"),
     "atlas": atlas_table,
     "kills": kills_table,
