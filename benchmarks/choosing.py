@@ -117,7 +117,8 @@ def estimated_table() -> str:
         f"GPU's peak, {step['distinct_pieces']:,} pieces of the vocabulary. The same formula gives "
         f"{_checked():.1f} s for a step of multilingual-e5-small on the CPU above at its measured share of the peak; "
         f"{step['median']['packed used bf16']:.1f} s were measured. On the H100 a training of {rows_seen:,} rows took "
-        f"{seconds:.0f} s, and the formula gives {by_formula:.1f} s: with a small encoder the GPU waits most of the time."
+        f"{seconds:.0f} s, and the formula gives {by_formula:.1f} s: with a small encoder "
+        "the GPU waits most of the time."
     )
 
 
