@@ -19,6 +19,7 @@ from study.gain_table import gain_table
 from study.matrix import PLANS
 from study.objective_tables import language_table, objective_table, precision_table
 from study.pair_table import pair_table
+from study.pool_table import pool_table
 from study.setting_tables import data_table, objective_settings_table, setting_table
 
 #: What the names of the study's tables begin with.
@@ -51,6 +52,7 @@ def study_tables(plan: str, experiment: Experiment) -> dict[str, Callable[[], st
         tables[data] = partial(objective_table, experiment, data)
         tables[f"{data}-cost"] = partial(cost_table, experiment, data)
         tables[f"{data}-headline"] = partial(headline_table, experiment, data)
+        tables[f"{data}-pools"] = partial(pool_table, experiment, data)
         tables[f"{data}-by-language"] = partial(language_table, experiment, data)
     return {f"{PREFIX}{plan}-{name}": render for name, render in tables.items()}
 
