@@ -404,9 +404,19 @@ class RunFolder:
         """The last complete checkpoint, if there is one."""
         # The trainer writes its state last. A checkpoint without it is incomplete: the run was killed while writing. Of
         # several processes, each has written the state of its random numbers at some time before or after that.
-        written = [path.parent for path in self.checkpoints.glob("checkpoint-*/trainer_state.json")]
+        states = self.checkpoints.glob("checkpoint-*/trainer_state.json")
+        written = [path.parent for path in states if _is_json(path)]
         complete = [path for path in written if len(list(path.glob("rng_state*.pth"))) >= num_processes()]
         return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def _is_json(path: Path) -> bool:
+    """Whether a file holds JSON to its end: one that was being written when its process was killed does not."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def _write_model(model: SentenceTransformer, folder: RunFolder, log: list[dict[str, Any]], made: Adaptation) -> None:

@@ -26,7 +26,7 @@ from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.arguments import column_prompts, training_arguments
 from clear_ir.train.batches import LanguageBatchSampler
-from clear_ir.train.run import train_model
+from clear_ir.train.run import RunFolder, train_model
 from clear_ir.train.settings import LOSSES
 from clear_ir.train.trainer import (
     make_evaluator,
@@ -490,3 +490,15 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     with pytest.raises(InputError, match="gives vectors that are no numbers"):
         train_model(str(tmp_path / "broken"), make_training_rows(), settings(dev_share=0), tmp_path / "m")
     assert not list(tmp_path.glob("m*"))
+
+
+def test_a_checkpoint_that_was_being_written_does_not_count(tmp_path):
+    folder = RunFolder(tmp_path / "m", "recipe")
+    assert folder.last_checkpoint() is None
+    for step, state in [(2, "{}"), (4, "{}"), (6, ""), (8, '{"epoch": 1, "log_'), (10, None)]:
+        checkpoint = folder.checkpoints / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "rng_state.pth").touch()
+        if state is not None:
+            (checkpoint / "trainer_state.json").write_text(state)
+    assert folder.last_checkpoint() == folder.checkpoints / "checkpoint-4"
