@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from clear_ir.compare.resampling import interval
+from clear_ir.evaluate.resampling import interval
 from clear_ir.report.tables import Table
 from study.cells import BASE
 from study.dev_tables import NOT_RUN

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from clear_ir.compare.comparison import holm
-from clear_ir.compare.resampling import PairedTest, QuestionScores, interval
 from clear_ir.evaluate.measures import MAIN_MEASURE
+from clear_ir.evaluate.resampling import PairedTest, QuestionScores, interval
 from clear_ir.evaluate.results import DirectionResult
 from study.cells import BASE, Cell
 from study.choices import best_dev_cell, complete_objectives

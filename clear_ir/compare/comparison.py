@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clear_ir.compare.resampling import PairedTest, QuestionScores, Statistic, interval
 from clear_ir.data.directions import ENGLISH_DIRECTION, parse_direction
 from clear_ir.data.files import InputError
 from clear_ir.evaluate.measures import MAIN_MEASURE, MAIN_MIXED_MEASURE
+from clear_ir.evaluate.resampling import PairedTest, QuestionScores, Statistic, interval
 from clear_ir.evaluate.results import DirectionResult, Results
 from clear_ir.evaluate.selection import mean_cross_lingual
 

@@ -15,7 +15,6 @@ from clear_ir.align.maps import map_vectors
 from clear_ir.align.model_folder import check_alignable
 from clear_ir.align.settings import AlignSettings
 from clear_ir.align.texts import encode_for_fitting
-from clear_ir.compare.resampling import QuestionScores, interval
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import ENGLISH_DIRECTION, Direction
 from clear_ir.data.files import InputError
@@ -23,6 +22,7 @@ from clear_ir.data.training_rows import TrainingRows
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.evaluate.measures import MAIN_MEASURE
+from clear_ir.evaluate.resampling import QuestionScores, interval
 
 #: Passages that are encoded to measure the speed.
 TIMED_TEXTS = 64

@@ -49,6 +49,7 @@ class Verdict:
         on: What was asked, in sentences.
         data: Name of the data.
         revision: Hash of the data; None if they have none.
+        intervals: By direction the 95 % interval of the change; empty if it was not computed.
     """
 
     base: Mapping[str, float]
@@ -56,6 +57,7 @@ class Verdict:
     on: str
     data: str
     revision: str | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,11 @@ def _scores(verdict: Verdict) -> list[list[str]]:
     rows = []
     for direction, before in verdict.base.items():
         after = verdict.adapted[direction]
-        rows.append(
-            [_in_words(direction), f"{100 * before:.1f}", f"{100 * after:.1f}", f"{100 * (after - before):+.1f}"]
-        )
+        change = f"{100 * (after - before):+.1f}"
+        if direction in verdict.intervals:
+            low, high = verdict.intervals[direction]
+            change += f" ({100 * low:+.1f} to {100 * high:+.1f})"
+        rows.append([_in_words(direction), f"{100 * before:.1f}", f"{100 * after:.1f}", change])
     return rows
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from clear_ir.align.dev_scores import OWN_FIRST
 from clear_ir.compare.comparison import CROSS_LINGUAL, ENGLISH, WORST, Difference
-from clear_ir.compare.resampling import QuestionScores, interval
 from clear_ir.data.directions import ENGLISH_DIRECTION, parse_direction
 from clear_ir.data.languages import describe_direction, english_name
 from clear_ir.evaluate.measures import MAIN_MEASURE
+from clear_ir.evaluate.resampling import QuestionScores, interval
 from clear_ir.evaluate.results import Results
 from clear_ir.report.query_changes import QueryChange
 from clear_ir.report.reported import Reported

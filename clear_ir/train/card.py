@@ -92,4 +92,5 @@ def _verdict(dev: dict[str, Any], max_english_loss: float | None) -> Verdict | N
     else:
         which = f"Step {kept} of {last} was kept, {'chosen by them' if dev['chosen'] else 'the last one'}."
     on = f"{dev['questions']:,} questions that were held out of the training rows. {which}"
-    return Verdict(dev["base"], dev["kept"], on, "questions held out of the training rows")
+    data = "questions held out of the training rows"
+    return Verdict(dev["base"], dev["kept"], on, data, intervals=dev.get("intervals", {}))

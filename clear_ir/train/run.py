@@ -300,6 +300,8 @@ def _judge(
     verdict = judge_run(evaluator, trainer.state.log_history, best or trainer.state.global_step, chosen)
     if verdict and verdict["kept_step"] == 0:
         model.load_state_dict(load_untrained().state_dict())
+    elif verdict:
+        verdict["intervals"] = evaluator.intervals(model)
     return verdict
 
 

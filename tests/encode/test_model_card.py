@@ -102,11 +102,16 @@ def test_the_card_of_training_says_what_the_log_and_the_recipe_say(tmp_path, bas
     text, dev = card_of(tmp_path / "m").text, log[0]["dev"]
     for name, words in (("mean", "mean across languages"), ("q-sw.p-en", "Swahili questions, English passages")):
         before, after = (100 * dev[which][name] for which in ("base", "kept"))
-        assert f"| {words} | {before:.1f} | {after:.1f} | {after - before:+.1f} |" in text
+        low, high = (100 * end for end in dev["intervals"][name])
+        assert low <= after - before <= high
+        change = f"{after - before:+.1f} ({low:+.1f} to {high:+.1f})"
+        assert f"| {words} | {before:.1f} | {after:.1f} | {change} |" in text
     assert "Only the encoder of queries was trained" in text
     assert "Queries and passages go through different modules" in text
     shown = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
-    assert shown == yaml.safe_load((tmp_path / "m" / "recipe.yaml").read_text())["train"]
+    # The recipe has what was given, the card also what it came to.
+    assert shown.pop("scale") == log[0]["scale"]
+    assert shown | {"scale": None} == yaml.safe_load((tmp_path / "m" / "recipe.yaml").read_text())["train"]
     assert "2604.05821" in text
 
 

@@ -19,10 +19,12 @@ from tiny import make_encoder, make_training_rows, quiet, settings
 
 from clear_ir import CachedCLEARLoss, CLEARLoss, CrossLingualEvaluator, log_terms
 from clear_ir.data.collection import Text, make_collection
+from clear_ir.data.directions import parse_direction
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.training_rows import read_training_rows, training_columns
 from clear_ir.encode.model_loading import load_encoder, weights_hash
+from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.arguments import column_prompts, training_arguments
 from clear_ir.train.batches import LanguageBatchSampler
@@ -347,6 +349,26 @@ def test_evaluator_vetoes_what_costs_english(encoder):
     assert "vetoed" not in free(encoder)
     with pytest.raises(ValueError, match="needs base"):
         CrossLingualEvaluator(judged, max_english_loss=1.0)
+
+
+def test_the_intervals_of_the_change_are_a_paired_bootstrap(tiny_folder):
+    base, model = load_encoder(str(tiny_folder)), make_encoder(seed=5)
+    data = split_rows(make_training_rows(60), settings(dev_share=0.5))
+    evaluator = CrossLingualEvaluator(data.dev, base=base)
+    found = evaluator.intervals(model)
+    assert CrossLingualEvaluator(data.dev).intervals(model) == {}
+    assert evaluator.intervals(base) == dict.fromkeys(found, (0.0, 0.0))
+    assert found.keys() == evaluator.base_metrics.keys()
+    kept = CrossLingualEvaluator(data.dev, base=model).base_metrics
+    direction = parse_direction("q-sw.p-en")
+    scores = [Embeddings(quiet(one), data.dev, [direction]).evaluate(direction).per_query for one in (base, model)]
+    changes = np.array([scores[1][query]["nDCG@10"] - scores[0][query]["nDCG@10"] for query in scores[0]])
+    assert changes.mean() == pytest.approx(kept["q-sw.p-en"] - evaluator.base_metrics["q-sw.p-en"], abs=1e-6)
+    draws = np.random.default_rng(9).integers(0, len(changes), (20_000, len(changes)))
+    ends = np.percentile(changes[draws].mean(axis=1), [2.5, 97.5])
+    assert ends[1] - ends[0] > 0.02
+    np.testing.assert_allclose(found["q-sw.p-en"], ends, atol=0.02)
+    assert found["mean"] == found["q-sw.p-en"], "one direction crosses"
 
 
 def test_training_keeps_no_checkpoint_that_costs_english(tmp_path, tiny_folder):

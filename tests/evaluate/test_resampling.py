@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, permutation_test
 
-from clear_ir.compare.resampling import PairedTest, QuestionScores, interval
+from clear_ir.evaluate.resampling import PairedTest, QuestionScores, interval
 from clear_ir.evaluate.results import DirectionResult
 
 
