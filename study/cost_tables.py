@@ -81,11 +81,13 @@ def headline_table(experiment: Experiment, data: str) -> str:
 
 
 def cost_figure(experiment: Experiment, data: str) -> str:
-    """Score across languages against the minutes of training, a point for each method: SVG."""
+    """Score across languages against the minutes of training, a point for each method whose cost is known: SVG."""
     scores = model_scores(experiment, data)
+    minutes = {name: _minutes(experiment, data, name) for name in _as_trained(scores)}
     points = {
-        name: (_minutes(experiment, data, name), 100 * scores.mean(name, scores.columns[TO_ENGLISH]))
-        for name in _as_trained(scores)
+        name: (cost, 100 * scores.mean(name, scores.columns[TO_ENGLISH]))
+        for name, cost in minutes.items()
+        if cost or name == BASE
     }
     return scatter(points, "minutes of one processor", f"{TO_ENGLISH}, nDCG@10 x 100")
 
