@@ -301,7 +301,7 @@ def _judge(
     if verdict and verdict["kept_step"] == 0:
         model.load_state_dict(load_untrained().state_dict())
     elif verdict:
-        verdict["intervals"] = evaluator.intervals(model)
+        verdict["intervals"] = {name: list(ends) for name, ends in evaluator.intervals(model).items()}  # as JSON has it
     return verdict
 
 
