@@ -120,8 +120,8 @@ class CrossLingualEvaluator(BaseEvaluator):
             QuestionScores(results, questions, MAIN_MEASURE) for results in (self._base_results, self._results(model))
         )
         changes = dict(zip(self._base_results, (after.bootstrap() - before.bootstrap()).T, strict=True))
-        found = {name: interval(drawn) for name, drawn in {"mean": self._mean(changes), **changes}.items()}
-        return {name: (round(low, 4), round(high, 4)) for name, (low, high) in found.items()}
+        ends = {name: interval(drawn) for name, drawn in {"mean": self._mean(changes), **changes}.items()}
+        return {name: (round(low, 4), round(high, 4)) for name, (low, high) in ends.items()}
 
     def _scores(self, model: SentenceTransformer) -> dict[str, float]:
         return _means(self._results(model))

@@ -169,7 +169,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
             english = embed_english(model, data, folder.path / BASE_FILE, read)
         kept = folder.path / PASSAGES_FOLDER
         fixed = embed_passages(base, model, data, corpus, kept, source.cache) if alone else None
-        settings, scale = _choose_scale(base, data, fixed, settings, folder)
+        settings, scale = _choose_scale(base, data, fixed, english, settings, folder)
         with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():
             trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english, fixed)
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
@@ -273,13 +273,14 @@ def _choose_scale(
     base: SentenceTransformer,
     data: TrainingData,
     fixed: FixedPassages | None,
+    english: tuple[torch.Tensor, torch.Tensor] | None,
     settings: TrainingSettings,
     folder: RunFolder,
 ) -> tuple[TrainingSettings, dict[str, float]]:
     """The settings with the scale that fits the encoder, and the same for the log; where none was chosen, nothing."""
     if fixed is None or settings.scale is not None or base.similarity_fn_name != "cosine":
         return settings, {}
-    chosen = {"scale": fit_scale(base, data, fixed, folder.path / SCALE_FILE)}
+    chosen = {"scale": fit_scale(base, data, fixed, folder.path / SCALE_FILE, english)}
     return settings.model_copy(update=chosen), chosen
 
 

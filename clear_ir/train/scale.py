@@ -32,7 +32,13 @@ LARGEST = 100.0
 SCORES_AT_ONCE = 2**24
 
 
-def fit_scale(base: SentenceTransformer, data: TrainingData, passages: FixedPassages, file: Path) -> float:
+def fit_scale(
+    base: SentenceTransformer,
+    data: TrainingData,
+    passages: FixedPassages,
+    file: Path,
+    english: tuple[Tensor, Tensor] | None = None,
+) -> float:
     """The scale that fits an encoder, from the training rows' English questions and passages.
 
     Args:
@@ -40,6 +46,7 @@ def fit_scale(base: SentenceTransformer, data: TrainingData, passages: FixedPass
         data: The training data.
         passages: Its passages with their embeddings.
         file: Where the scale is kept, and read from when a run is resumed.
+        english: What `clear_ir.train.base_embeddings.embed_english` gives for the queries; None to encode them here.
 
     Returns:
         The scale, to one decimal.
@@ -47,24 +54,29 @@ def fit_scale(base: SentenceTransformer, data: TrainingData, passages: FixedPass
 
     def compute() -> None:
         if not file.exists():
-            write_json(file, _fit(base, data, passages))
+            write_json(file, _fit(base, data, passages, english))
 
     first_does(compute)
     return float(file.read_text(encoding="utf-8"))
 
 
-def _fit(base: SentenceTransformer, data: TrainingData, passages: FixedPassages) -> float:
+def _fit(
+    base: SentenceTransformer, data: TrainingData, passages: FixedPassages, english: tuple[Tensor, Tensor] | None
+) -> float:
     answers: dict[str, list[int]] = defaultdict(list)
     for question, passage in zip(data.dataset["anchor"], data.dataset["positive"], strict=True):
         answers[question].append(passages.number_of[passage])
-    english = [text for column in data.passage_columns for text in data.dataset[column]]
-    numbers = list(dict.fromkeys(passages.number_of[text] for text in english))
+    of_rows = [text for column in data.passage_columns for text in data.dataset[column]]
+    numbers = list(dict.fromkeys(passages.number_of[text] for text in of_rows))
     place = {number: i for i, number in enumerate(numbers)}
     questions = list(answers)
     step = -(-len(questions) * len(numbers) // SCORES_AT_ONCE)
     questions = questions[::step]
-    with whole_vectors(base):
-        vectors = torch.from_numpy(TextEncoder(base, show_progress=False).encode(questions, "query"))
+    if english is not None:
+        vectors = english[1][::step]  # of the same questions, in the same order
+    else:
+        with whole_vectors(base):
+            vectors = torch.from_numpy(TextEncoder(base, show_progress=False).encode(questions, "query"))
     normalize = torch.nn.functional.normalize
     similarities = normalize(vectors) @ normalize(passages.vectors[numbers]).T
     places = [[place[number] for number in answers[question]] for question in questions]
