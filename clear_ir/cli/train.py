@@ -113,8 +113,9 @@ def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
         typer.echo(plan["passage_languages"])
     if "scale" in plan:
         typer.echo(f"Scale of the scores: {plan['scale']:g}, with which the encoder fits the English rows best.")
-    if plan["vocabulary"]:
-        typer.echo(plan["vocabulary"])
+    for sentence in (plan["vocabulary"], plan.get("adapter")):
+        if sentence:
+            typer.echo(sentence)
     losses = [entry["loss"] for entry in log if "loss" in entry]
     typer.echo(f"Loss from {losses[0]:.3f} to {losses[-1]:.3f} in {counted(log[-1]['step'], 'step')}.")
     for sentence in describe_verdict(plan["dev"], settings.loss, settings.max_english_loss):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from clear_ir.data.files import InputError, check_not_pointer, is_path, no_such_folder, reason_of
+from clear_ir.encode.adapters import adapter_scales
 from clear_ir.encode.architecture import make_usable
 from clear_ir.encode.known_prompts import add_known_prompts
 from clear_ir.encode.missing_weights import warn_of_missing_weights
@@ -231,7 +232,7 @@ def weights_hash(model: SentenceTransformer) -> str:
     Returns:
         64 hexadecimal digits, equal for copies of one model folder. They cover the tensors; class and settings of each
         module, those within a router too (pooling has no tensors); the vocabularies; and the settings of the encoder
-        as a whole: maximum length, prompts, similarity, and the dimensions that are cut off.
+        as a whole: maximum length, prompts, similarity, the dimensions that are cut off, and the factors of adapters.
     """
     digest = hashlib.sha256()
     add_tensors(digest, model.state_dict())
@@ -243,6 +244,8 @@ def weights_hash(model: SentenceTransformer) -> str:
     digest.update(_as_json([vocabulary_of(tokenizer) for tokenizer in tokenizers.values()]))
     whole = [model.max_seq_length, model.prompts, model.default_prompt_name, model.truncate_dim]
     digest.update(_as_json([*whole, str(model.similarity_fn_name)]))
+    if scales := adapter_scales(model):
+        digest.update(_as_json(scales))
     return digest.hexdigest()
 
 

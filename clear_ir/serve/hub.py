@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 #: The names of TensorBoard's files hold the name of the computer. `train_log.jsonl` has the same figures.
 LEFT_OUT = ("tensorboard",)
 #: Files that name the encoders that a model was made from, and under which keys.
-NAMING_FILES = ("recipe.yaml", "align.json", "merge.json", "exported.json")
-NAMES = ("model", "base")
+NAMING_FILES = ("recipe.yaml", "align.json", "merge.json", "exported.json", "adapter_config.json")
+NAMES = ("model", "base", "base_model_name_or_path")
 
 
 @dataclass(frozen=True)

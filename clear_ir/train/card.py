@@ -61,6 +61,10 @@ def _method(settings: TrainingSettings, plan: Mapping[str, Any]) -> list[str]:
             "Only the encoder of queries was trained. That of passages is the base, so an index of passages that the "
             "base made stays valid."
         )
+    if "adapter" in plan:
+        sentences.append(plan["adapter"])
+        merged = settings.merge_lora or settings.side == "queries"
+        sentences.append("It is in the weights now." if merged else "This folder holds it, and names the base.")
     if "scale" in plan:
         sentences.append(f"Scores are multiplied by {plan['scale']:g}, with which the base fits the English rows best.")
     if "distil_pairs" in plan:

@@ -6,7 +6,6 @@ During the run, checkpoints and recipe are in the folder `OUT.partial`, from whi
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import json
 import logging
@@ -16,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import yaml
@@ -34,13 +33,12 @@ from clear_ir.data.output_files import (
 )
 from clear_ir.data.rows import Translation
 from clear_ir.data.training_rows import TrainingRows
-from clear_ir.encode.adapters import train_adapters
-from clear_ir.encode.architecture import limit_length, routers
+from clear_ir.encode.adapters import describe_adapters, with_merged_adapters
+from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_card import Adaptation, save_with_card
 from clear_ir.encode.model_loading import (
     MINILM,
     MINILM_ON_THE_HUB,
-    load_encoder,
     no_weight_bars,
     prompt_of,
     refuse_exported,
@@ -58,6 +56,7 @@ from clear_ir.train.fixed_passages import FixedPassages, embed_passages
 from clear_ir.train.processes import first_does, join_processes, num_processes
 from clear_ir.train.scale import fit_scale
 from clear_ir.train.settings import TrainingSettings
+from clear_ir.train.starting_model import load_distilled, load_to_train
 from clear_ir.train.trainer import (
     TrainingData,
     make_evaluator,
@@ -150,7 +149,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
         for note in data.notes if process.is_main_process else []:
             logger.warning(note)
         torch.manual_seed(settings.seed)
-        model, base = _load(model_name, settings, trust_remote_code)
+        model, base = load_to_train(model_name, settings, trust_remote_code)
         settings, precision = _choose_precision(model, settings, folder)
         alone, read = settings.side == "queries", _base_columns(settings)
         _check_guard(model_name, model, data, read)
@@ -160,7 +159,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
         if settings.distil_steps:
             if not folder.distilled.exists():
                 distil_model(model, [*_query_translations(data), *translations], settings, folder.distilled)
-            model = load_encoder(str(folder.distilled), trust_remote_code)
+            model = load_distilled(folder.distilled, trust_remote_code)
         cut = measure_cut(side_of(base, "passage") if alone else model, data)
         if process.is_main_process and (sentence := describe_cut(cut)):
             logger.warning(sentence)
@@ -179,14 +178,16 @@ def train_model(  # noqa: PLR0913, keyword arguments
             "vocabulary": vocabulary,
             "precision": precision,
             "cut": cut,
+            **describe_adapters(model),
             **read_distilled(folder.distilled),
             **_notes_on_the_data(data, counts),
             **scale,
         }
-        log[0] |= {"dev": _judge(trainer, model, evaluator, lambda: _load(model_name, settings, trust_remote_code)[0])}
-        loss: Any = trainer.loss
-        made = describe_training(model_name, rows, settings, log[0], loss.citation, with_samples)
-        first_does(lambda: _write_model(join_encoders(model, base) if alone else model, folder, log, made))
+        log[0] |= {
+            "dev": _judge(trainer, model, evaluator, lambda: load_to_train(model_name, settings, trust_remote_code)[0])
+        }
+        made = describe_training(model_name, rows, settings, log[0], cast("Any", trainer.loss).citation, with_samples)
+        first_does(lambda: _write_model(_to_write(model, base, settings), folder, log, made))
     return log
 
 
@@ -197,20 +198,6 @@ def _check_reporting(settings: TrainingSettings) -> None:
             f"report_to is {settings.report_to}, but it is not installed; run: pip install {settings.report_to}",
             "report_to",
         )
-
-
-def _load(
-    model_name: str, settings: TrainingSettings, trust_remote_code: bool
-) -> tuple[SentenceTransformer, SentenceTransformer]:
-    """The encoder to train, and the encoder before training. If queries are not trained alone, they are one object."""
-    base = load_encoder(model_name, trust_remote_code)
-    alone = settings.side == "queries"
-    model = copy.deepcopy(side_of(base, "query")) if alone else base
-    # In half precision small updates round to nothing: the weights that are trained always have 32 bits.
-    model = model.float()
-    limit_length(model, settings.max_seq_length)
-    train_adapters(model)
-    return model, base if alone else model
 
 
 def _check_guard(model_name: str, model: SentenceTransformer, data: TrainingData, read: set[str]) -> None:
@@ -420,6 +407,13 @@ def _is_json(path: Path) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _to_write(model: SentenceTransformer, base: SentenceTransformer, settings: TrainingSettings) -> SentenceTransformer:
+    """The model as its folder is to have it."""
+    if settings.side == "queries":
+        return join_encoders(model, base)
+    return with_merged_adapters(model) if settings.merge_lora else model
 
 
 def _write_model(model: SentenceTransformer, folder: RunFolder, log: list[dict[str, Any]], made: Adaptation) -> None:

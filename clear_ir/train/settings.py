@@ -26,6 +26,8 @@ LOSSES: dict[str, dict[str, float] | None] = {
     "infonce-both": {"gamma": 0.5},
     "infonce-symmetric": {"alpha": 0.5, "gamma": 0.5},
 }
+#: The learning rate of all weights, and that of a LoRA adapter.
+LEARNING_RATE, LEARNING_RATE_OF_LORA = 5e-5, 5e-4
 #: The default weight of the guard term with the loss `clear`.
 GUARD_OF_CLEAR = 0.5
 #: What is trained where neither a loss nor a setting of clear is given (docs/study.md): queries alone.
@@ -39,6 +41,8 @@ DEFAULT_METHOD: dict[str, Any] = {
 }
 #: Settings that count with the loss `clear` alone. Who gives one of them means that loss.
 OF_CLEAR = ("alpha", "beta", "gamma", "divergence")
+#: Settings that say how a LoRA adapter is made, which `lora_r` asks for.
+OF_LORA = ("lora_alpha", "lora_dropout", "lora_target_modules")
 
 
 class TrainingSettings(Settings):
@@ -55,6 +59,7 @@ class TrainingSettings(Settings):
         "distil_steps": "Distillation before training",
         "batch_size": "Batches and languages",
         "epochs": "Steps and learning rate",
+        "lora_r": "Training an adapter (LoRA)",
         "cached": "Memory and speed",
         "dev_share": "Choosing a checkpoint",
         "logging_steps": "Log and seed",
@@ -127,18 +132,33 @@ class TrainingSettings(Settings):
     least and 20 at most."""
     max_steps: int | None = Field(None, ge=1)
     """Number of optimizer steps. None: epochs decides."""
-    learning_rate: float = Field(5e-5, gt=0)
-    """Learning rate at the end of the warm-up, its highest value."""
+    learning_rate: float = Field(None, gt=0)  # type: ignore[assignment]
+    """Learning rate at the end of the warm-up, its highest value. None: 5e-5, and with lora_r 5e-4."""
     embedding_rate: float = Field(None, gt=0)  # type: ignore[assignment]
     """Learning rate of the embedding table, in multiples of learning_rate. A text uses few rows of the table, so each
     row takes few steps; a higher rate lets the encoder learn words that it hardly knows. None: 20 with side queries if
-    no loss is named, else 1."""
+    no loss is named, else 1. With lora_r the table is not trained."""
     lr_scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     """How the learning rate changes after the warm-up."""
     warmup_ratio: float = Field(0.05, ge=0, le=1)
     """Share of the steps in which the learning rate rises from 0."""
     weight_decay: float = Field(0.0, ge=0)
     """Weight decay of the optimizer, AdamW."""
+
+    lora_r: int | None = Field(None, ge=1)
+    """Rank of a LoRA adapter. It is trained alone, all weights of the encoder stay. None: the encoder's weights are
+    trained; of a model folder with an adapter, that adapter."""
+    lora_alpha: float | None = Field(None, gt=0)
+    """What the adapter adds is multiplied by lora_alpha / lora_r. None: 2 lora_r."""
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the adapter's inputs that are set to 0 in each training step."""
+    lora_target_modules: list[str] | None = None
+    """Linear layers that get an adapter, by the last part of their names, such as query, value. None: all linear layers
+    of the transformer, whatever its architecture."""
+    merge_lora: bool = Field(False, json_schema_extra={"flag": "--merge-lora"})
+    """Add the adapter to the weights when training ends. The model folder then is complete in itself. Otherwise it
+    holds the adapter and names the encoder that it belongs to. With side queries it is always merged:
+    sentence-transformers cannot load an adapter behind a route."""
 
     cached: bool = Field(False, json_schema_extra={"flag": "--cached/--plain"})
     """Use the gradient cache: large batches fit into memory, at the cost of a second forward pass."""
@@ -183,7 +203,8 @@ class TrainingSettings(Settings):
         """Fill in what is trained where the user leaves it open."""
         if not isinstance(given, dict):
             return given
-        given = {name: value for name, value in given.items() if value is not None or name not in DEFAULT_METHOD}
+        filled = {"learning_rate", *DEFAULT_METHOD}
+        given = {name: value for name, value in given.items() if value is not None or name not in filled}
         if "loss" not in given and any(name in given for name in OF_CLEAR):
             given["loss"] = "clear"
         if "loss" in given:
@@ -192,7 +213,11 @@ class TrainingSettings(Settings):
             method = DEFAULT_METHOD if given.get("dev_share", 1) else DEFAULT_METHOD | {"max_english_loss": None}
         else:
             method = {"loss": "clear", "guard": GUARD_OF_CLEAR}
-        return {"distil": 0.0, "embedding_rate": 1.0} | method | given
+        rates = {"learning_rate": LEARNING_RATE, "embedding_rate": 1.0}
+        if given.get("lora_r"):
+            method = method | {"embedding_rate": 1.0}
+            rates["learning_rate"] = LEARNING_RATE_OF_LORA
+        return {"distil": 0.0} | rates | method | given
 
     @field_validator("mini_batch_num_tokens", mode="before")
     @classmethod
@@ -200,6 +225,15 @@ class TrainingSettings(Settings):
         if value is None or value == "auto" or (str(value).isdecimal() and int(value) > 0):
             return value if value is None or value == "auto" else int(value)
         raise ValueError("give a count of at least 1, or auto")
+
+    @model_validator(mode="after")
+    def _fits_lora(self) -> TrainingSettings:
+        if self.lora_r and self.embedding_rate != 1:
+            raise ValueError("embedding_rate is that of the embedding table, which lora_r does not train; leave it out")
+        given = [name for name in OF_LORA if getattr(self, name) != type(self).model_fields[name].default]
+        if given and not self.lora_r:
+            raise ValueError(f"{given[0]} is of a LoRA adapter; give its rank, such as lora_r 16, too")
+        return self
 
     @model_validator(mode="after")
     def _weights_fit(self) -> TrainingSettings:

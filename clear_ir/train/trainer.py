@@ -290,11 +290,11 @@ def make_trainer(
     Returns:
         A trainer, ready for `train()`.
     """
-    from sentence_transformers import SentenceTransformerTrainer
     from transformers import PrinterCallback
 
     from clear_ir.loss.term_log import log_terms
     from clear_ir.train.batches import EpochPlan, LanguageBatchSampler
+    from clear_ir.train.checkpoints import ExactTrainer
 
     sampler = partial(
         LanguageBatchSampler,
@@ -325,7 +325,7 @@ def make_trainer(
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     same = data.translated.shared_keys(model) if data.translated and not passages else None
-    trainer = SentenceTransformerTrainer(
+    trainer = ExactTrainer(
         model=model,
         args=arguments,
         train_dataset=rows,
