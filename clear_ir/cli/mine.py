@@ -35,7 +35,8 @@ def mine(
 ) -> None:
     """Mine hard negatives: passages and queries for each parallel row."""
     from clear_ir.data.corpus import read_corpus
-    from clear_ir.data.output_files import hold_output, write_jsonl
+    from clear_ir.data.origins import beside, hold_with_origin, is_stream, origin_of
+    from clear_ir.data.output_files import write_json, write_jsonl
     from clear_ir.data.rows import read_parallel_rows
     from clear_ir.encode.cross_encoder import PairScorer, load_cross_encoder
     from clear_ir.encode.model_loading import load_encoder
@@ -45,7 +46,8 @@ def mine(
 
     chosen = load_recipe(recipe, flags)
     notes: list[str] = []
-    with hold_output(out, overwrite=overwrite):
+    origin = beside(out, "mining.json")
+    with hold_with_origin(out, origin, overwrite=overwrite):
         parallel, rejected = read_parallel_rows(rows, parse_mapping(mapping), notes=notes)
         rejected.raise_first()
         name = model_name(model, chosen.model)
@@ -56,9 +58,12 @@ def mine(
             cross_encoder = load_cross_encoder(chosen.mine.rescore, trust_remote_code)
             scorer = PairScorer(cross_encoder, chosen.encode.batch_size or 32, encoder.precision)
         mined = mine_hard_negatives(encoder, parallel, chosen.mine, passages, scorer)
+        if not is_stream(out):
+            how = {"model": name, "weights": encoder.weights_hash, "settings": chosen.mine.model_dump(mode="json")}
+            write_json(origin, origin_of("clear-ir mine", how | mined.document()))
         write_jsonl(out, mined.records)
     if as_json:
-        print_json(mined.summary() | {"left out": mined.left_out, "fitted": mined.notes, "out": str(out)})
+        print_json(mined.document() | {"out": str(out)})
         return
     for note in (*notes, *mined.notes):
         typer.echo(note)

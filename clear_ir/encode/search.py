@@ -37,7 +37,7 @@ def top_k(
     for begin in range(0, len(queries), block_size):
         block = queries[begin : begin + block_size]
         scores, rows = np.empty((len(block), 0), np.float32), np.empty((len(block), 0), np.int64)
-        for first, passage_block in _blocks(passages, order):
+        for first, passage_block in passage_blocks(passages, order, PASSAGE_BLOCK):
             new_scores = block @ passage_block.T
             # Only a few new scores can still get into the top k. Once k passages are known, a new one must beat the
             # last of them; on a tie the known passage stays, since its row is earlier.
@@ -66,10 +66,16 @@ def rank_all(
             yield row[ranked], ranked
 
 
-def _blocks(passages: np.ndarray, order: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
-    """The passages in blocks, each with the place of its first."""
-    for first in range(0, len(passages if order is None else order), PASSAGE_BLOCK):
-        block = slice(first, first + PASSAGE_BLOCK)
+def passage_blocks(passages: np.ndarray, order: np.ndarray | None, block_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The passages in blocks, each with the place of its first.
+
+    Args:
+        passages: Shape (num_passages, dim).
+        order: As in `top_k`.
+        block_size: Passages in a block.
+    """
+    for first in range(0, len(passages if order is None else order), block_size):
+        block = slice(first, first + block_size)
         yield first, passages[block] if order is None else passages[order[block]]
 
 
@@ -82,7 +88,7 @@ def _all_scores(
     for begin in range(0, len(queries), block_size):
         some = queries[begin : begin + block_size]
         scores = np.empty((len(some), count), np.float32)
-        for first, block in _blocks(passages, order):
+        for first, block in passage_blocks(passages, order, PASSAGE_BLOCK):
             scores[:, first : first + len(block)] = some @ block.T
         yield begin, scores
 

@@ -7,53 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clear_ir.encode.search import rank_all, top_k
+from clear_ir.encode.search import rank_all
+from clear_ir.mine.candidate_search import IndexRecall, open_search
 from clear_ir.mine.fitting import fit_window
 from clear_ir.mine.rank_windows import ChosenNegatives, order_candidates, pick_in_windows, pick_nearest, score_limits
 from clear_ir.mine.settings import MiningSettings
+from clear_ir.mine.vectors import ANCHORS_AT_ONCE, Vectors
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from clear_ir.mine.rescoring import Rescorer
 
-#: Rows ranked at once: their scores for a block of candidates are in memory at the same time.
-ANCHORS_AT_ONCE = 512
-#: The same if a cross-encoder scores the candidates, which takes much longer: so that the bar moves.
+#: Rows ranked at once if a cross-encoder scores the candidates, which takes much longer: so that the bar moves.
 RESCORED_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Vectors:
-    """Some rows of a matrix, in an order. They are copied a block at a time: the matrix may not fit into memory.
-
-    Args:
-        matrix: Shape (num_texts, dim).
-        rows: Which rows of it, shape (num_vectors,). None: all.
-    """
-
-    matrix: np.ndarray
-    rows: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.matrix if self.rows is None else self.rows)
-
-    def select(self, rows: np.ndarray) -> Vectors:
-        """Only some of these vectors."""
-        return Vectors(self.matrix, rows if self.rows is None else self.rows[rows])
-
-    def __getitem__(self, block: slice) -> np.ndarray:
-        vectors: np.ndarray = self.matrix[block if self.rows is None else self.rows[block]]
-        return vectors
-
-
-def row_scores(first: Vectors, second: Vectors) -> np.ndarray:
-    """The dot product of each vector with the one at the same place, shape (num_vectors,)."""
-    scores = np.empty(len(first), np.float32)
-    for begin in range(0, len(first), ANCHORS_AT_ONCE):
-        block = slice(begin, begin + ANCHORS_AT_ONCE)
-        scores[block] = np.einsum("ij,ij->i", first[block], second[block])
-    return scores
 
 
 @dataclass
@@ -148,12 +115,16 @@ class Chooser:
         bar: Counts the rows.
         notes: Gets a sentence for each window that is fitted to its pool.
         rescorer: Scores the candidates again. None: the encoder's scores decide alone.
+
+    Attributes:
+        recalls: What approximate indexes find of the exact rankings.
     """
 
     def __init__(
         self, settings: MiningSettings, offset: int, bar: tqdm, notes: list[str], rescorer: Rescorer | None = None
     ) -> None:
         self.settings, self.offset, self.bar, self.notes, self.rescorer = settings, offset, bar, notes, rescorer
+        self.recalls: list[IndexRecall] = []
 
     def fill(
         self,
@@ -177,6 +148,8 @@ class Chooser:
         settings, notes = fit_window(self.settings, pool, len(candidates) - 1)
         self.notes += notes
         limits = score_limits(side.positives[rows], settings)
+        search, recall = open_search(anchors, candidates, settings, pool)
+        self.recalls += [recall] if recall else []
         size = RESCORED_AT_ONCE if self.rescorer else ANCHORS_AT_ONCE
         for begin in range(0, len(rows), size):
             block = slice(begin, begin + size)
@@ -186,7 +159,7 @@ class Chooser:
             if self.rescorer:  # It removes more: as many ranks behind the window as there are before it.
                 depth += settings.range_min
             vectors = anchors[block]
-            [(scores, columns)] = top_k(vectors, candidates.matrix, depth, size, candidates.rows)
+            scores, columns = search(vectors, depth)
             ranking = (scores, columns, excluded[block], limits[block], rows[block] + self.offset, settings)
             if self.rescorer:
                 self.rescorer.fill(side, rows[block], order_candidates(*ranking), settings.num_negatives)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,11 +15,13 @@ from clear_ir.data.rows import ParallelRow, with_optional_columns
 from clear_ir.data.training_rows import training_columns
 from clear_ir.encode.cross_encoder import PairScorer, load_cross_encoder
 from clear_ir.encode.text_encoder import TextEncoder
-from clear_ir.mine.choosing import Chooser, SideNegatives, Vectors, row_scores
+from clear_ir.mine.candidate_search import IndexRecall, index_notes
+from clear_ir.mine.choosing import Chooser, SideNegatives
 from clear_ir.mine.fitting import fit_num_negatives
 from clear_ir.mine.pools import CorpusCounts, PassagePool, QueryPool, RowKeys
 from clear_ir.mine.rescoring import Rescorer
 from clear_ir.mine.settings import MiningSettings
+from clear_ir.mine.vectors import Vectors, row_scores
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -43,6 +45,7 @@ class MiningResult:
         left_out: Ids of the parallel rows that have too few candidates.
         notes: Which settings were fitted to the data, a sentence each, see `clear_ir.mine.fitting`.
         corpus: What the corpus gave; None without one.
+        recalls: What approximate indexes find of the exact rankings.
     """
 
     records: list[dict[str, Any]]
@@ -51,6 +54,7 @@ class MiningResult:
     left_out: list[str]
     notes: list[str]
     corpus: CorpusCounts | None = None
+    recalls: list[IndexRecall] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """Counts and mean scores to print: do the negatives score close to the positives, but below them?"""
@@ -61,6 +65,11 @@ class MiningResult:
             "negative queries": self.queries.summary(),
         }
         return summary | ({"corpus": asdict(self.corpus)} if self.corpus else {})
+
+    def document(self) -> dict[str, Any]:
+        """The summary and all else that says how the rows came about, for other programs."""
+        indexes = list(map(asdict, self.recalls))
+        return self.summary() | {"left out": self.left_out, "fitted": self.notes, "indexes": indexes}
 
 
 def mine_hard_negatives(
@@ -127,17 +136,19 @@ def mine_hard_negatives(
         chooser.fill(passages, every_row, query_vectors, passage_vectors, known_passages, "passages")
     queries_of_rows = SideNegatives.empty(row_scores(cross_vectors, positive_vectors), n)
     with _bar(encoder, "queries", rows) as bar:
-        chooser = Chooser(settings, len(rows), bar, notes)
+        query_chooser = Chooser(settings, len(rows), bar, notes)
         for lang, query_pool in query_pools.items():
             of_lang = np.array([i for i, row in enumerate(rows) if row.lang == lang])
             anchors, vectors = positive_vectors.select(of_lang), cross_vectors.select(query_pool.rows)
-            chooser.fill(
+            query_chooser.fill(
                 queries_of_rows, of_lang, anchors, vectors, [known_queries[i] for i in of_lang], f"queries in {lang}"
             )
 
     complete = passages.complete & queries_of_rows.complete
     result = MiningResult([], passages.select(complete), queries_of_rows.select(complete), [], notes)
     result.corpus = pool.counts if corpus is not None else None
+    result.recalls = chooser.recalls + query_chooser.recalls
+    notes += index_notes(settings, result.recalls)
     for i, row in enumerate(rows):
         if not complete[i]:
             result.left_out.append(row.id)

@@ -16,6 +16,7 @@ class MiningSettings(Settings):
         "num_negatives": "Negatives",
         "range_min": "Window and margins",
         "query_side": "Ranking",
+        "index": "Search",
         "rescore": "Cross-encoder",
     }
 
@@ -39,6 +40,14 @@ class MiningSettings(Settings):
     """How negatives are chosen from the window. random: drawn at random. top: those with the best ranks."""
     seed: int = 0
     """Seed of the random draw."""
+    index: Literal["exact", "flat", "ivf", "hnsw"] = "exact"
+    """How candidates are searched. exact: all are scored. flat: the same by FAISS, on a GPU if it finds one. ivf, hnsw:
+    by an approximate index of FAISS, for very many rows. It misses candidates, so that others move into the window; its
+    recall is measured and printed. A pool of fewer than 20,000 candidates is searched exactly. All but exact need
+    `pip install 'clear-ir[faiss]'`."""
+    index_recall: float = Field(0.95, gt=0, le=1)
+    """How much of the exact window an approximate index must have in its own, as a mean over rows. It searches as much
+    as that takes."""
     rescore: str | None = None
     """A cross-encoder, as model folder or hub name, that scores the passage of each row and its candidates. It removes
     likely false negatives among the passages. None: the encoder's scores decide alone."""

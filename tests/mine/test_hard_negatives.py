@@ -11,7 +11,7 @@ from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
 from clear_ir.data.texts import text_key
 from clear_ir.encode import search
-from clear_ir.mine import choosing
+from clear_ir.mine import candidate_search, choosing
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
 
@@ -168,7 +168,7 @@ def test_ranking_in_blocks_and_no_deeper_than_needed_changes_nothing(monkeypatch
     monkeypatch.setattr(search, "PASSAGE_BLOCK", 11)
     blocks, _ = mine(rows, **settings)
     monkeypatch.setattr(
-        choosing,
+        candidate_search,
         "top_k",
         lambda anchors, candidates, k, size, order: search.top_k(anchors, candidates, 999, order=order),
     )
