@@ -57,42 +57,70 @@ class InProcess:
         self, model: SentenceTransformer, texts: Sequence[str], side: Side, precision: Precision
     ) -> Iterator[tuple[list[str], np.ndarray]]:
         """See `Backend`. The longest texts come first."""
-        encode = model.encode_query if side == "query" else model.encode_document
-        prompt = prompt_of(model, side)
-        for batch in self._batches(model, texts):
-            with autocast(model, precision):
-                try:
-                    vectors = encode(
-                        batch,
-                        prompt=prompt,
-                        batch_size=len(batch),
-                        show_progress_bar=False,
-                        normalize_embeddings=model.similarity_fn_name == "cosine",
-                        convert_to_numpy=True,
-                    )
-                except IndexError as error:
-                    raise InputError(
-                        f"The model cannot encode a text ({reason_of(error)}): its vocabulary or its maximum length is "
-                        "larger than its embeddings; give a complete model folder."
-                    ) from error
-            yield batch, np.asarray(vectors, dtype=np.float32)
+        for batch in cut_batches(texts, cut_lengths(model, texts), model.device.type, self.batch_size):
+            yield batch, encode_batch(model, batch, side, precision)
 
-    def _batches(self, model: SentenceTransformer, texts: Sequence[str]) -> Iterator[list[str]]:
-        """Batches of texts of similar length, so that padding is short.
 
-        The longest texts come first: if a batch does not fit into memory, it fails at the start.
-        """
-        from clear_ir.loss.token_budget import for_device
+def cut_lengths(model: SentenceTransformer, texts: Sequence[str]) -> list[int]:
+    """Number of tokens of each text, the model's maximum length at most.
 
-        limit = model.max_seq_length or sys.maxsize
-        lengths = [min(length, limit) for length in count_tokens(model, texts)]
-        order = sorted(range(len(texts)), key=lengths.__getitem__, reverse=True)
-        budget = for_device(NUM_TOKENS, model.device)
-        begin = 0
-        while begin < len(order):
-            size = self.batch_size or max(1, budget // max(1, lengths[order[begin]]))
-            yield [texts[i] for i in order[begin : begin + size]]
-            begin += size
+    Args:
+        model: The encoder.
+        texts: The texts.
+    """
+    limit = model.max_seq_length or sys.maxsize
+    return [min(length, limit) for length in count_tokens(model, texts)]
+
+
+def cut_batches(
+    texts: Sequence[str], lengths: Sequence[int], device: str, batch_size: int | None = None
+) -> Iterator[list[str]]:
+    """Batches of texts of similar length, so that padding is short.
+
+    Args:
+        texts: The texts.
+        lengths: Number of tokens of each.
+        device: The type of the device that encodes them, such as `cpu`.
+        batch_size: Texts per batch. None: as many as fit into `NUM_TOKENS` tokens, padding included.
+
+    Yields:
+        Batches, the longest texts first: if a batch does not fit into memory, it fails at the start.
+    """
+    order = sorted(range(len(texts)), key=lengths.__getitem__, reverse=True)
+    budget = NUM_TOKENS["cpu" if device == "cpu" else "other"]
+    begin = 0
+    while begin < len(order):
+        size = batch_size or max(1, budget // max(1, lengths[order[begin]]))
+        yield [texts[i] for i in order[begin : begin + size]]
+        begin += size
+
+
+def encode_batch(model: SentenceTransformer, batch: list[str], side: Side, precision: Precision) -> np.ndarray:
+    """Encode one batch on the model's device; see `Backend`.
+
+    Returns:
+        Shape (num_texts, dim), float32.
+
+    Raises:
+        InputError: If the model has no embeddings for a token or a position.
+    """
+    encode = model.encode_query if side == "query" else model.encode_document
+    with autocast(model, precision):
+        try:
+            vectors = encode(
+                batch,
+                prompt=prompt_of(model, side),
+                batch_size=len(batch),
+                show_progress_bar=False,
+                normalize_embeddings=model.similarity_fn_name == "cosine",
+                convert_to_numpy=True,
+            )
+        except IndexError as error:
+            raise InputError(
+                f"The model cannot encode a text ({reason_of(error)}): its vocabulary or its maximum length is "
+                "larger than its embeddings; give a complete model folder."
+            ) from error
+    return np.asarray(vectors, dtype=np.float32)
 
 
 def autocast(model: SentenceTransformer | CrossEncoder, precision: Precision) -> Any:

@@ -80,7 +80,7 @@ class TextEncoder:
 
         Args:
             model: The model.
-            settings: Batch size, precision and cache.
+            settings: Batch size, precision, cache, and whether to encode on Ray.
 
         Returns:
             The text encoder.
@@ -94,7 +94,12 @@ class TextEncoder:
             logger.warning("precision: auto chose %s", sentence)
         else:
             precision = settings.precision
-        return cls(model, InProcess(settings.batch_size), cache, precision)
+        backend: Backend = InProcess(settings.batch_size)
+        if settings.ray:
+            from clear_ir.encode.ray_workers import RayWorkers
+
+            backend = RayWorkers(settings.batch_size, settings.ray_address)
+        return cls(model, backend, cache, precision)
 
     def with_model(self, model: SentenceTransformer) -> TextEncoder:
         """A text encoder with another model and the same backend, cache and precision."""
