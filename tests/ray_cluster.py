@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
 from ray.cluster_utils import Cluster
+
+# Ray gives its workers the lowest priority. On a busy machine a test would wait for them.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 class TwoMachines:

@@ -6,7 +6,6 @@ There is one command for each registered data set; its options come from the dat
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +15,21 @@ from clear_ir.cli.next_command import after_prepare
 from clear_ir.cli.output import counted, join_first, print_result
 from clear_ir.cli.settings_as_flags import Commands, options_of, values_of
 from clear_ir.cli.shared_options import Overwrite
+from clear_ir.data.files import InputError
+from clear_ir.encode.settings import EncodingSettings
 
 if TYPE_CHECKING:
     from clear_ir.prepare.prepared import Prepared
     from clear_ir.prepare.registry import DataSet
 
 Out = Annotated[Path, typer.Option(help="Folder to make.")]
+Encode = Annotated[
+    str | None,
+    typer.Option(
+        help="Also encode all texts with this model, into the cache: a model folder, hub name, or 'minilm'.",
+        rich_help_panel="Encoding",
+    ),
+]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Make rows that are left out, and what the data check finds, an error.")
 ]
@@ -55,13 +63,23 @@ prepare = typer.Typer(
 def command_of(data_set: DataSet) -> Any:
     """The command that prepares a data set."""
 
-    def run(out: Path, strict: bool, overwrite: bool, **given: Any) -> None:
+    def run(out: Path, strict: bool, overwrite: bool, encode: str | None, **given: Any) -> None:
+        from clear_ir.recipes.recipe import load_recipe
+
+        encoding = load_recipe(None, {"encode": values_of(EncodingSettings, given)}).encode
+        if encode and encoding.no_cache:
+            raise InputError("What is encoded here is for the cache; leave one of the two out.", "encode", "no_cache")
         prepared = data_set.prepare(values_of(data_set.options, given))
         write_prepared(prepared, out, strict, overwrite)
+        if encode:
+            _encode(prepared, encode, encoding)
+        _print_made(prepared, out)
 
     parameter = inspect.Parameter
     parameters = [
         *options_of(data_set.options),
+        parameter("encode", parameter.KEYWORD_ONLY, annotation=Encode, default=None),
+        *options_of(EncodingSettings, optional=True),
         parameter("out", parameter.KEYWORD_ONLY, annotation=Out),
         parameter("strict", parameter.KEYWORD_ONLY, annotation=Strict, default=False),
         parameter("overwrite", parameter.KEYWORD_ONLY, annotation=Overwrite, default=False),
@@ -79,6 +97,17 @@ def command_of(data_set: DataSet) -> Any:
     return typer.main.get_command(app)
 
 
+def _encode(prepared: Prepared, model: str, encoding: EncodingSettings) -> None:
+    from clear_ir.encode.model_loading import load_encoder
+    from clear_ir.encode.text_encoder import TextEncoder
+    from clear_ir.prepare.encoding import encode_prepared
+
+    encoder = TextEncoder.from_settings(load_encoder(model), encoding)
+    counts = encode_prepared(encoder, prepared)
+    made = f"{counts['query']} distinct queries and {counts['passage']} passages"
+    typer.echo(f"Encoded by {model}: {made}, kept in {encoder.cache}")
+
+
 def describe(data_set: DataSet) -> str:
     """What a data set offers and where it comes from, in a few sentences."""
     sentences = ["It has rows to train on." if data_set.rows else "It has no rows to train on."]
@@ -91,7 +120,7 @@ def describe(data_set: DataSet) -> str:
 
 
 def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrite: bool = False) -> None:
-    """Write rows, collection and translations into a folder, and print what was made.
+    """Write rows, collection and translations into a folder, and print what was left out and what was noticed.
 
     Args:
         prepared: What a loader returned.
@@ -116,7 +145,6 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
     check = check_data(prepared)
     if strict:
         check.raise_first()
-    counts = Counter(row.lang for row in prepared.rows)
     with new_folder(out, "prepared.json", overwrite) as partial:
         if prepared.rows:
             write_parallel_rows(partial / "rows.jsonl", prepared.rows)
@@ -124,7 +152,11 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
             write_jsonl(partial / "translations.jsonl", map(asdict, prepared.translations))
         for place, collection in prepared.collections.items():
             write_collection(partial / place, collection)
-        summary = {"rows by language": counts, "left out": len(rejected), "notes": prepared.notes}
+        summary = {
+            "rows by language": Counter(row.lang for row in prepared.rows),
+            "left out": len(rejected),
+            "notes": prepared.notes,
+        }
         summary["check"] = check.as_json()
         write_json(partial / "prepared.json", summary)
     if rejected:
@@ -132,11 +164,12 @@ def write_prepared(prepared: Prepared, out: Path, strict: bool = False, overwrit
         typer.echo(f"{counted(len(rejected), 'row')} left out: {places}")
     for note in (*prepared.notes, *check.lines()):
         typer.echo(note)
-    _print_made(prepared, out, counts)
 
 
-def _print_made(prepared: Prepared, out: Path, counts: Mapping[str, int]) -> None:
+def _print_made(prepared: Prepared, out: Path) -> None:
     """Say what was made, with the rows of each language, and the next command."""
+    from collections import Counter
+
     for place, collection in prepared.collections.items():
         directions = join_first(map(str, collection.directions), most=9)
         sizes = f"{len(collection.queries)} queries, {len(collection.passages)} passages"
@@ -147,5 +180,6 @@ def _print_made(prepared: Prepared, out: Path, counts: Mapping[str, int]) -> Non
     if not prepared.rows:
         print_result("No training rows.", after_prepare(out, has_rows=False))
         return
+    counts = Counter(row.lang for row in prepared.rows)
     by_lang = ", ".join(f"{count} {lang}" for lang, count in counts.items())
     print_result(f"Training rows: {out / 'rows.jsonl'} ({by_lang})", after_prepare(out))

@@ -139,7 +139,9 @@ class TextEncoder:
         saved_at = time.monotonic()
         show_bar = self.show_progress and len(missing) > MAX_TEXTS_WITHOUT_BAR
         with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not show_bar) as bar:
-            for batch, encoded in self.backend.encode(self._sides[side], missing, side, self.precision):
+            # A backend that is asked for nothing may still start a cluster.
+            batches = self.backend.encode(self._sides[side], missing, side, self.precision) if missing else ()
+            for batch, encoded in batches:
                 if not np.isfinite(encoded).all():
                     advice = "another model" if self.precision == "fp32" else "fp32"
                     raise InputError(

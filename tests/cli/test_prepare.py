@@ -12,6 +12,7 @@ from commands import refused
 import clear_ir.prepare
 from clear_ir.cli.datasets import data_sets_table
 from clear_ir.data.output_files import write_jsonl
+from clear_ir.encode.backends import InProcess
 from clear_ir.prepare.registry import DATA_SETS, data_sets
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
@@ -169,6 +170,26 @@ def test_the_data_check_is_printed_and_kept_and_strict_makes_it_an_error(run, tm
     assert (finding["what"], finding["count"], finding["total"]) == ("passages look like a missing value", 1, 10)
     refused(run(*arguments, "--out", tmp_path / "p", "--strict"), "1 of 10 passages look like a missing", "line 11")
     assert not (tmp_path / "p").exists()
+
+
+def test_encode_fills_the_cache_for_mining_and_evaluation(run, tiny_folder, tmp_path, monkeypatch):
+    lines = [f"where is moon {i}?,moon {i} is wide and old.,wo ist Mond {i}?,de" for i in range(90)]
+    (tmp_path / "a.csv").write_text("\n".join(["query,passage,cross_query,lang", *lines]))
+    cache, data = tmp_path / "cache", tmp_path / "data"
+    prepare = ["prepare", "rows", "--rows", tmp_path / "a.csv", "--out", data]
+    code, text, _ = run(*prepare, "--encode", tiny_folder, "--cache", cache)
+    assert code == 0
+    assert f"Encoded by {tiny_folder}: 180 distinct queries and 90 passages, kept in {cache}" in text
+    assert text.strip().splitlines()[-1].startswith("Next: clear-ir mine")
+
+    def encode(*arguments):
+        raise AssertionError("a text is not in the cache")
+
+    monkeypatch.setattr(InProcess, "encode", encode)
+    flags = ["--model", tiny_folder, "--cache", cache]
+    assert run("mine", *flags, "--rows", data / "rows.jsonl", "--out", data / "train.jsonl")[0] == 0
+    assert run("evaluate", *flags, "--data", data / "collection", "--out", data / "results")[0] == 0
+    refused(run(*prepare, "--overwrite", "--encode", "x", "--no-cache"), "(--encode, --no-cache).")
 
 
 def test_help_of_prepare_loads_nothing_heavy():
