@@ -24,17 +24,18 @@ from clear_ir.data.rows import Translation
 from clear_ir.data.training_rows import TrainingRows, read_training_rows
 from clear_ir.encode.architecture import limit_length
 from clear_ir.encode.cache import default_cache
+from clear_ir.encode.mixed_weights import merge_encoders
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.evaluate.measures import MAIN_MEASURE
-from clear_ir.merge.interpolation import merge_encoders
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.prepare.afriqa import load_afriqa
 from clear_ir.prepare.ntrex import load_ntrex
 from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.xquad import load_xquad
+from clear_ir.train.corpus import PassageSource
 from clear_ir.train.distillation import distil_model
 from clear_ir.train.run import train_model
 from clear_ir.train.settings import TrainingSettings
@@ -46,6 +47,8 @@ from study.matrix import Matrix, StageName
 
 #: Folder of the distilled models from which several cells start, within the folder of runs.
 DISTILLED = "distilled"
+#: What is kept of the verdict of dev questions, where a cell has any.
+KEPT = ("questions", "kept_step", "last_step", "share", "mixtures")
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,14 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
         objective = matrix.objective(cell.objective)
         settings = training_settings(cell, experiment) if objective.trains else None
         precision = settings.precision if settings else precision
-        trained, losses = _adapted_encoder(cell, rows, settings, matrix, folders)
+        trained, log = _adapted_encoder(cell, rows, settings, matrix, folders)
+        dev = log[0].get("dev") if log else None
         entry = {
             "distilled_on": objective.distil_on,
             "settings": settings.model_dump() if settings else {},
             "rows": len(rows.records),
-            "losses": losses,
+            "losses": [round(entry["loss"], 4) for entry in log if "loss" in entry],
+            **({"kept": {name: dev[name] for name in KEPT if name in dev}} if dev else {}),
             "train_seconds": round(time.monotonic() - begun, 1),
             # What other work on the machine changes less than the seconds of a clock.
             "train_processor_seconds": round(time.process_time() - processor_begun, 1),
@@ -191,25 +196,25 @@ def question_order(collection: Collection) -> dict[str, list[str]]:
 
 def _adapted_encoder(
     cell: Cell, rows: TrainingRows, settings: TrainingSettings | None, matrix: Matrix, folders: Folders
-) -> tuple[SentenceTransformer, list[float]]:
-    """The encoder of a cell, aligned, distilled, trained or several of these, and its losses by training step."""
+) -> tuple[SentenceTransformer, list[dict[str, Any]]]:
+    """The encoder of a cell, aligned, distilled, trained or several of these, and the log of its training."""
     objective = matrix.objective(cell.objective)
     folder = folders.runs / cell.folder_name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    start, losses = folders.start(matrix), []
+    start, log = folders.start(matrix), list[dict[str, Any]]()
     if objective.align:
         start = _align(start, rows, objective.align, folder.with_name(f"{folder.name}-aligned"))
     if settings and objective.distil_on:
         start = _distilled_encoder(cell, objective.distil_on, rows, settings, matrix, folders)
     if settings and objective.training:
-        losses = _train(start, rows, settings, folder)
+        log = _train(start, rows, settings, folder)
         start = str(folder)
     if objective.align_after:
         start = _align(start, rows, objective.align_after, folder.with_name(f"{folder.name}-aligned-after"))
     encoder = load_encoder(start)
     for made in (folder, *folder.parent.glob(f"{folder.name}-aligned*")):
         shutil.rmtree(made, ignore_errors=True)
-    return encoder, losses
+    return encoder, log
 
 
 def _align(start: str, rows: TrainingRows, method: Method, folder: Path) -> str:
@@ -219,13 +224,13 @@ def _align(start: str, rows: TrainingRows, method: Method, folder: Path) -> str:
     return str(folder) if alignment.fitted else start
 
 
-def _train(start: str, rows: TrainingRows, settings: TrainingSettings, folder: Path) -> list[float]:
-    """Train an encoder into a folder; gives the losses by step."""
+def _train(start: str, rows: TrainingRows, settings: TrainingSettings, folder: Path) -> list[dict[str, Any]]:
+    """Train an encoder into a folder; gives the training log."""
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped while it evaluated
     checkpoints = folder.with_name(folder.name + ".partial").glob("checkpoints/checkpoint-*/trainer_state.json")
     resumable = any(checkpoints)
-    log = train_model(start, rows, settings, folder, resume=resumable, overwrite=not resumable)
-    return [round(entry["loss"], 4) for entry in log if "loss" in entry]
+    source = PassageSource(cache=default_cache())
+    return train_model(start, rows, settings, folder, resume=resumable, overwrite=not resumable, passages=source)
 
 
 def _distilled_encoder(

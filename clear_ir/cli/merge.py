@@ -42,9 +42,10 @@ def merge(
     """Interpolate between an adapted encoder and its base, to win back English."""
     from clear_ir.data.collection_files import read_collection
     from clear_ir.data.output_files import hold_output
+    from clear_ir.encode.mixed_weights import merge_encoders
     from clear_ir.encode.model_loading import load_encoder, refuse_exported
     from clear_ir.encode.text_encoder import TextEncoder
-    from clear_ir.merge.interpolation import MERGE_FILE, best_point, merge_encoders, sweep_weights, write_merged
+    from clear_ir.merge.interpolation import MERGE_FILE, best_point, sweep_weights, write_merged
     from clear_ir.recipes.recipe import load_recipe
 
     chosen = load_recipe(recipe, flags)

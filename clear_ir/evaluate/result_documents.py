@@ -58,11 +58,15 @@ class DevVerdict(BaseModel):
     model_config = _STRICT
     kept_step: int | None = None
     base: dict[str, FiniteFloat] = {}
+    share: FiniteFloat | None = None
+    kept: dict[str, FiniteFloat] = {}
 
     @model_validator(mode="after")
     def _is_whole(self) -> DevVerdict:
         if self.base and ("mean" not in self.base or self.kept_step is None):
             raise ValueError("the step that was kept or the mean of the base is missing")
+        if self.share is not None and "mean" not in self.kept:
+            raise ValueError("the mean of what was kept is missing")
         return self
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentence_transformers.base.evaluation import BaseEvaluator
@@ -37,6 +38,8 @@ class CrossLingualEvaluator(BaseEvaluator):
         base: The encoder before training. It is evaluated when the evaluator is made; see `base_metrics`.
         fixed_passages: Passages are encoded once, by `base`, whichever encoder is evaluated: for an encoder of queries
             whose passages stay those of the base.
+        cache: Folder of embeddings for the texts that `base` encodes, see
+            `clear_ir.encode.text_encoder.TextEncoder`; None for none.
 
     Raises:
         ValueError: If `max_english_loss` or `fixed_passages` comes without `base`, or the collection has no q-en.p-en.
@@ -51,6 +54,7 @@ class CrossLingualEvaluator(BaseEvaluator):
         max_english_loss: float | None = None,
         base: SentenceTransformer | None = None,
         fixed_passages: bool = False,
+        cache: Path | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.collection = collection
@@ -62,11 +66,11 @@ class CrossLingualEvaluator(BaseEvaluator):
             raise ValueError("fixed_passages needs base, the encoder that encodes them")
         self._fixed_passages = fixed_passages
         self._passage_vectors: np.ndarray | None = None
-        self._base_results = self._results(base) if base is not None else {}
+        self._base_results = self._results(TextEncoder(base, self.backend, cache=cache)) if base is not None else {}
         self._base_scores = base_scores = _means(self._base_results)
         #: nDCG@10 of the base by direction, and their `mean` as the primary metric takes it. Empty without base.
         self.base_metrics = {"mean": self._mean(base_scores), **base_scores} if base_scores else {}
-        self._max_english_loss = max_english_loss
+        self.max_english_loss = max_english_loss
         if max_english_loss is not None:
             if base is None:
                 raise ValueError("max_english_loss needs base, the encoder before training")
@@ -91,8 +95,8 @@ class CrossLingualEvaluator(BaseEvaluator):
         scores = self._scores(model)
         metrics = {f"{direction}_{MAIN_MEASURE}": score for direction, score in scores.items()}
         metrics[self.primary] = self._mean(scores)
-        if self._max_english_loss is not None:
-            metrics["vetoed"] = float(not keeps_english(scores, self._base_scores, self._max_english_loss))
+        if self.max_english_loss is not None:
+            metrics["vetoed"] = float(not keeps_english(scores, self._base_scores, self.max_english_loss))
             metrics[self.primary] -= metrics["vetoed"]
         self.store_metrics_in_model_card_data(model, metrics, int(epoch), steps)
         return metrics
@@ -117,17 +121,20 @@ class CrossLingualEvaluator(BaseEvaluator):
             return {}
         questions = {text.id: text.parallel_id for text in self.collection.queries.values() if text.parallel_id}
         before, after = (
-            QuestionScores(results, questions, MAIN_MEASURE) for results in (self._base_results, self._results(model))
+            QuestionScores(results, questions, MAIN_MEASURE)
+            for results in (self._base_results, self._results(self._quiet(model)))
         )
         changes = dict(zip(self._base_results, (after.bootstrap() - before.bootstrap()).T, strict=True))
         ends = {name: interval(drawn) for name, drawn in {"mean": self._mean(changes), **changes}.items()}
         return {name: (round(low, 4), round(high, 4)) for name, (low, high) in ends.items()}
 
     def _scores(self, model: SentenceTransformer) -> dict[str, float]:
-        return _means(self._results(model))
+        return _means(self._results(self._quiet(model)))
 
-    def _results(self, model: SentenceTransformer) -> dict[str, DirectionResult]:
-        encoder = TextEncoder(model, self.backend, show_progress=False)
+    def _quiet(self, model: SentenceTransformer) -> TextEncoder:
+        return TextEncoder(model, self.backend, show_progress=False)
+
+    def _results(self, encoder: TextEncoder) -> dict[str, DirectionResult]:
         embeddings = Embeddings(encoder, self.collection, self.collection.directions, self._passage_vectors)
         if self._fixed_passages:
             self._passage_vectors = embeddings.passage_vectors

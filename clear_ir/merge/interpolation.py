@@ -1,13 +1,10 @@
 """Merge an adapted encoder with its base: interpolate between their weights, and choose the best point.
 
-Weight interpolation (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903; LM-Cocktail, Xiao et al. 2023, arXiv 2311.13534)
-recovers what English lost in the adaptation, and costs some of the gain across languages. Which weight is best must be
-measured.
+See `clear_ir.encode.mixed_weights`. Which weight is best must be measured.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,14 +14,12 @@ from clear_ir.data.collection import Collection
 from clear_ir.data.directions import ENGLISH_DIRECTION, parse_direction
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import new_folder, write_json, write_text
-from clear_ir.encode.architecture import routers
+from clear_ir.encode.mixed_weights import WISE_FT, merge_encoders
 from clear_ir.encode.model_card import Adaptation, Verdict, save_with_card
-from clear_ir.encode.model_loading import Side
 from clear_ir.encode.text_encoder import TextEncoder
-from clear_ir.encode.two_encoders import join_encoders, side_of
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.measures import MAIN_MEASURE
-from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
+from clear_ir.evaluate.selection import keeps_english, mean_cross_lingual
 from clear_ir.report.figures import frontier
 
 if TYPE_CHECKING:
@@ -32,15 +27,6 @@ if TYPE_CHECKING:
 
 #: The file that marks a merged model's folder.
 MERGE_FILE = "merge.json"
-WISE_FT = """
-@inproceedings{wortsman-2022-robust,
-    title={Robust Fine-Tuning of Zero-Shot Models},
-    author={Wortsman, Mitchell and Ilharco, Gabriel and others},
-    booktitle={Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
-    year={2022},
-    url={https://arxiv.org/abs/2109.01903}
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -58,54 +44,6 @@ class MergePoint:
     english: float
     cross_lingual: float
     scores: dict[str, float]
-
-
-def merge_encoders(base: SentenceTransformer, model: SentenceTransformer, weight: float) -> SentenceTransformer:
-    """Make an encoder whose weights are interpolated between those of two others.
-
-    Args:
-        base: The encoder at weight 0.
-        model: The encoder at weight 1, of the same architecture and vocabulary. The merged encoder has its prompts and
-            settings.
-        weight: From 0 to 1. Values outside extrapolate.
-
-    Returns:
-        A new encoder with `(1 - weight) * base + weight * model` in every floating-point tensor. If only one of the two
-        has an encoder for each side, the sides are merged one by one.
-
-    Raises:
-        InputError: If the two differ in the names or shapes of their tensors.
-    """
-    if bool(routers(base)) != bool(routers(model)):
-        sides: tuple[Side, Side] = ("query", "passage")
-        return join_encoders(*(merge_encoders(side_of(base, side), side_of(model, side), weight) for side in sides))
-    return _interpolate(base, model, weight)
-
-
-def _interpolate(base: SentenceTransformer, model: SentenceTransformer, weight: float) -> SentenceTransformer:
-    import torch
-
-    base_tensors, model_tensors = base.state_dict(), model.state_dict()
-    if in_one_only := sorted(base_tensors.keys() ^ model_tensors.keys()):
-        raise InputError(
-            f"The two models cannot be merged: only one has the tensor {in_one_only[0]}; merge a model with its base."
-        )
-    for name, tensor in model_tensors.items():
-        if base_tensors[name].shape != tensor.shape:
-            raise InputError(
-                f"The two models cannot be merged: {name} has the shape {tuple(base_tensors[name].shape)} in one and "
-                f"{tuple(tensor.shape)} in the other; merge a model with its base."
-            )
-    merged = copy.deepcopy(model)
-    with torch.no_grad():
-        for name, tensor in merged.state_dict().items():
-            if tensor.is_floating_point():
-                # In float64, so that half precision is rounded once, at the end, and not after each operation. On the
-                # CPU, since Apple's GPUs have no float64.
-                start, end = base_tensors[name].cpu().double(), model_tensors[name].cpu().double()
-                between = torch.lerp(start, end, weight)
-                tensor.copy_(between.to(tensor.device))
-    return merged
 
 
 def sweep_weights(
@@ -147,7 +85,8 @@ def best_point(points: Sequence[MergePoint], max_english_loss: float) -> MergePo
 
     Args:
         points: The points. One of them must have weight 0, the base.
-        max_english_loss: How much q-en.p-en may lose against the base, in points of nDCG@10 x 100.
+        max_english_loss: How much q-en.p-en, and the mean within languages, may lose against the base, in points of
+            nDCG@10 x 100.
 
     Returns:
         The point with the highest mean across languages; on a tie, that with the smaller weight. The base is always
@@ -159,8 +98,7 @@ def best_point(points: Sequence[MergePoint], max_english_loss: float) -> MergePo
     base = next((point for point in points if point.weight == 0), None)
     if base is None:
         raise ValueError("no point has weight 0, the base, with which English is compared; add it")
-    floor = EnglishFloor(base.english, max_english_loss)
-    allowed = [point for point in points if floor.allows(point.english)]
+    allowed = [point for point in points if keeps_english(point.scores, base.scores, max_english_loss)]
     return max(allowed, key=lambda point: (point.cross_lingual, -point.weight))
 
 

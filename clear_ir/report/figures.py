@@ -13,7 +13,7 @@ from typing import Any
 from clear_ir.data.languages import english_name, name_directions
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.loss.terms import TERMS
-from clear_ir.train.verdict import checkpoint_scores
+from clear_ir.train.verdict import checkpoint_scores, describe_kept
 
 MARKERS = "osD^vP*X"
 #: Okabe and Ito's palette, which colour-blind readers can tell apart; the first is the base's.
@@ -88,7 +88,7 @@ def training_curves(train_logs: Mapping[str, list[dict[str, Any]]]) -> str:
             losses, *dev = figure.axes
             _draw_losses(losses, log, colour, model, alone)
             if curves[model]:
-                _draw_dev(dev[0], curves[model], log[0]["dev"]["kept_step"], colour, model, alone)
+                _draw_dev(dev[0], curves[model], log[0]["dev"], colour, model, alone)
         figure.get_layout_engine().set(wspace=0.08)
         for panel, label in zip(figure.axes, ("training loss", f"dev questions, {MAIN_MEASURE} x 100"), strict=False):
             panel.set_xlabel("step")
@@ -129,7 +129,12 @@ def _draw_losses(axes: Any, log: Sequence[Mapping[str, Any]], colour: str, model
 
 
 def _draw_dev(
-    axes: Any, curves: Mapping[str, Mapping[int, float]], kept: int, colour: str, model: str, alone: bool
+    axes: Any,
+    curves: Mapping[str, Mapping[int, float]],
+    verdict: Mapping[str, Any],
+    colour: str,
+    model: str,
+    alone: bool,
 ) -> None:
     if alone and len(curves) <= len(COLOURS):
         directions = [name for name in curves if name != "mean"]
@@ -138,8 +143,11 @@ def _draw_dev(
             axes.plot([*curves[name]], scores, color=line, lw=1.2, label=name_directions(name))
     mean = curves["mean"]
     axes.plot([*mean], [100 * y for y in mean.values()], color=colour, lw=1.8, label="mean" if alone else _label(model))
+    kept = verdict["kept_step"]
     if kept in mean:
-        axes.plot([kept], [100 * mean[kept]], "D", color=colour, ms=8, label=f"kept: step {kept}" if alone else None)
+        score = verdict["kept"]["mean"] if "share" in verdict else mean[kept]
+        label = f"kept: {describe_kept(verdict)}" if alone else None
+        axes.plot([kept], [100 * score], "D", color=colour, ms=8, label=label)
 
 
 def text_maps(maps: Mapping[str, Mapping[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from clear_ir.data.training_rows import TrainingRows, language_of
 from clear_ir.encode.model_card import Adaptation, Verdict, count_by_language
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.translated_rows import translated_by
-from clear_ir.train.verdict import why_base_is_kept
+from clear_ir.train.verdict import describe_kept, why_base_is_kept
 
 #: How many rows a card shows if samples are asked for.
 NUM_SAMPLES = 3
@@ -94,7 +94,8 @@ def _verdict(dev: dict[str, Any], max_english_loss: float | None) -> Verdict | N
         why = why_base_is_kept(dev, max_english_loss)
         which = f"{why[0].upper()}{why[1:]}, so this model has the weights of the base."
     else:
-        which = f"Step {kept} of {last} was kept, {'chosen by them' if dev['chosen'] else 'the last one'}."
+        kept_weights = describe_kept(dev).capitalize()
+        which = f"{kept_weights} of {last} was kept, {'chosen by them' if dev['chosen'] else 'the last one'}."
     on = f"{dev['questions']:,} questions that were held out of the training rows. {which}"
     data = "questions held out of the training rows"
     return Verdict(dev["base"], dev["kept"], on, data, intervals=dev.get("intervals", {}))

@@ -31,7 +31,7 @@ class DevCurve(TrainerCallback):
         """Say what the lines show."""
         if state.is_world_process_zero:
             base = describe_scores(self.evaluator.base_metrics, {})
-            _print(f"nDCG@10 x 100 on {self.evaluator.num_questions} dev questions. Before training: {base}.")
+            show_line(f"nDCG@10 x 100 on {self.evaluator.num_questions} dev questions. Before training: {base}.")
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
@@ -49,7 +49,7 @@ class DevCurve(TrainerCallback):
         elif args.load_best_model_at_end and metrics[primary] > best:
             is_better = scores["mean"] >= self.evaluator.base_metrics["mean"]
             line += "; kept so far" if is_better else "; not as good as before training"
-        _print(f"{line}.")
+        show_line(f"{line}.")
 
 
 def describe_scores(scores: Mapping[str, float], base: Mapping[str, float]) -> str:
@@ -83,5 +83,6 @@ def _by_language(scores: Mapping[str, float]) -> dict[str, float]:
     return shown
 
 
-def _print(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)  # above the bar
+def show_line(line: str) -> None:
+    """Write a line to the terminal, above a bar if there is one."""
+    tqdm.write(line, file=sys.stderr)

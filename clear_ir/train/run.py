@@ -10,9 +10,10 @@ import importlib.util
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -45,14 +46,13 @@ from clear_ir.encode.model_loading import (
 )
 from clear_ir.encode.precision import choose_precision
 from clear_ir.encode.two_encoders import join_encoders, side_of
-from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 from clear_ir.loss.dropout import fast_dropout
-from clear_ir.train.arguments import chooses_checkpoint
 from clear_ir.train.base_embeddings import embed_english, has_known_base
 from clear_ir.train.card import describe_training
 from clear_ir.train.corpus import PassageSource, candidate_passages
 from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.fixed_passages import FixedPassages, embed_passages
+from clear_ir.train.keeping import keep_best
 from clear_ir.train.processes import first_does, join_processes, num_processes
 from clear_ir.train.scale import fit_scale
 from clear_ir.train.settings import TrainingSettings
@@ -64,7 +64,7 @@ from clear_ir.train.trainer import (
     split_rows,
     trained_vocabulary,
 )
-from clear_ir.train.verdict import describe_cut, judge_run, measure_cut
+from clear_ir.train.verdict import describe_cut, measure_cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +153,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
         settings, precision = _choose_precision(model, settings, folder)
         alone, read = settings.side == "queries", _base_columns(settings)
         _check_guard(model_name, model, data, read)
-        evaluator = make_evaluator(data, settings, base)
+        evaluator = make_evaluator(data, settings, base, source.cache)
         # Fixed passages are those of the encoder before distillation, so English is held there too.
         english = embed_english(model, data, folder.path / BASE_FILE, read) if read and alone else None
         if settings.distil_steps:
@@ -173,7 +173,8 @@ def train_model(  # noqa: PLR0913, keyword arguments
             trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english, fixed)
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        log = _finished_log(trainer)
+        trained = partial(_load_trained, settings=settings, trust_remote_code=trust_remote_code)
+        log, last = _finished_log(trainer), str(folder.last_checkpoint() or model_name)
         log[0] |= {
             "vocabulary": vocabulary,
             "precision": precision,
@@ -182,9 +183,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
             **read_distilled(folder.distilled),
             **_notes_on_the_data(data, counts),
             **scale,
-        }
-        log[0] |= {
-            "dev": _judge(trainer, model, evaluator, lambda: load_to_train(model_name, settings, trust_remote_code)[0])
+            "dev": keep_best(trainer, model, evaluator, partial(trained, model_name), partial(trained, last)),
         }
         made = describe_training(model_name, rows, settings, log[0], cast("Any", trainer.loss).citation, with_samples)
         first_does(lambda: _write_model(_to_write(model, base, settings), folder, log, made))
@@ -198,6 +197,11 @@ def _check_reporting(settings: TrainingSettings) -> None:
             f"report_to is {settings.report_to}, but it is not installed; run: pip install {settings.report_to}",
             "report_to",
         )
+
+
+def _load_trained(model_name: str, settings: TrainingSettings, trust_remote_code: bool) -> SentenceTransformer:
+    """An encoder with the weights that are trained."""
+    return load_to_train(model_name, settings, trust_remote_code)[0]
 
 
 def _check_guard(model_name: str, model: SentenceTransformer, data: TrainingData, read: set[str]) -> None:
@@ -269,28 +273,6 @@ def _choose_scale(
         return settings, {}
     chosen = {"scale": fit_scale(base, data, fixed, folder.path / SCALE_FILE, english)}
     return settings.model_copy(update=chosen), chosen
-
-
-def _judge(
-    trainer: SentenceTransformerTrainer,
-    model: SentenceTransformer,
-    evaluator: CrossLingualEvaluator | None,
-    load_untrained: Callable[[], SentenceTransformer],
-) -> dict[str, Any]:
-    """What the dev questions say of the model that is kept.
-
-    If they prefer the base, the model gets the base's weights back.
-    """
-    if evaluator is None:
-        return {}
-    chosen = chooses_checkpoint(evaluator)
-    best = trainer.state.best_global_step if chosen else None
-    verdict = judge_run(evaluator, trainer.state.log_history, best or trainer.state.global_step, chosen)
-    if verdict and verdict["kept_step"] == 0:
-        model.load_state_dict(load_untrained().state_dict())
-    elif verdict:
-        verdict["intervals"] = {name: list(ends) for name, ends in evaluator.intervals(model).items()}  # as JSON has it
-    return verdict
 
 
 def _query_translations(data: TrainingData) -> list[Translation]:

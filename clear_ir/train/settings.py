@@ -37,7 +37,7 @@ DEFAULT_METHOD: dict[str, Any] = {
     "distil": 5.0,
     "guard": 5.0,
     "embedding_rate": 20.0,
-    "max_english_loss": 1.0,
+    "max_english_loss": 0.5,
 }
 #: Settings that count with the loss `clear` alone. Who gives one of them means that loss.
 OF_CLEAR = ("alpha", "beta", "gamma", "divergence")
@@ -184,8 +184,9 @@ class TrainingSettings(Settings):
     and keep the last."""
     max_english_loss: float | None = Field(None, ge=0)
     """Reject checkpoints that lose more than this in English, or in the mean of the directions within one language, in
-    points of nDCG@10 x 100. If all do, the encoder stays as it was. None: 1 with side queries if no loss is named; else
-    nothing is rejected."""
+    points of nDCG@10 x 100. At the end, weights between the last step and the encoder before training are judged, too,
+    since they lose less. If all are rejected, the encoder stays as it was. None: 0.5 with side queries if no loss is
+    named; else nothing is rejected, and no weights in between are tried."""
     eval_steps: int | None = Field(None, ge=2)
     """Steps between evaluations on the held-out rows. None: ten evaluations in all."""
 

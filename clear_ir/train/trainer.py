@@ -246,7 +246,7 @@ def trained_columns(data: TrainingData, settings: TrainingSettings) -> list[str]
 
 
 def make_evaluator(
-    data: TrainingData, settings: TrainingSettings, base: SentenceTransformer
+    data: TrainingData, settings: TrainingSettings, base: SentenceTransformer, cache: Path | None = None
 ) -> CrossLingualEvaluator | None:
     """Make the evaluator that scores checkpoints.
 
@@ -254,6 +254,7 @@ def make_evaluator(
         data: Training data with the dev questions.
         settings: `max_english_loss` and `side`.
         base: The encoder before any training. Its English score is the one to compare with.
+        cache: Folder of embeddings for what the base encodes; None for none.
 
     Returns:
         The evaluator; None without dev questions.
@@ -262,8 +263,8 @@ def make_evaluator(
 
     if data.dev is None:
         return None
-    fixed = settings.side == "queries"
-    return CrossLingualEvaluator(data.dev, max_english_loss=settings.max_english_loss, base=base, fixed_passages=fixed)
+    limit, fixed = settings.max_english_loss, settings.side == "queries"
+    return CrossLingualEvaluator(data.dev, max_english_loss=limit, base=base, fixed_passages=fixed, cache=cache)
 
 
 def make_trainer(

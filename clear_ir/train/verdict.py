@@ -144,7 +144,7 @@ def describe_verdict(verdict: dict[str, Any], loss: str, max_english_loss: float
     if not verdict:
         return []
     base, kept, last = (verdict[name] for name in ("base", "kept", "last"))
-    kept_scores = f"kept step {verdict['kept_step']} {100 * kept['mean']:.1f}, "
+    kept_scores = f"kept {describe_kept(verdict)} {100 * kept['mean']:.1f}, "
     questions = verdict["questions"]
     untrained = verdict["kept_step"] == 0
     scores = (
@@ -173,6 +173,17 @@ def describe_verdict(verdict: dict[str, Any], loss: str, max_english_loss: float
     return sentences
 
 
+def describe_kept(verdict: Mapping[str, Any]) -> str:
+    """Which weights are kept, if they are not the base's: `step 64`, or `60 % of step 128 and 40 % of the base`.
+
+    Args:
+        verdict: What `judge_run` or `clear_ir.train.keeping.keep_best` gives.
+    """
+    step = f"step {verdict['kept_step']}"
+    share = verdict.get("share", 1)
+    return step if share == 1 else f"{100 * share:.0f} % of {step} and {100 * (1 - share):.0f} % of the base"
+
+
 def why_base_is_kept(verdict: dict[str, Any], max_english_loss: float | None) -> str:
     """Why no checkpoint is kept, as the beginning of a sentence.
 
@@ -181,5 +192,6 @@ def why_base_is_kept(verdict: dict[str, Any], max_english_loss: float | None) ->
         max_english_loss: What a checkpoint might lose.
     """
     if verdict["all_vetoed"]:
-        return f"every checkpoint lost more than {max_english_loss:g} points in English or within languages"
+        mixtures = ", and every mixture with the base that is better across languages," if "mixtures" in verdict else ""
+        return f"every checkpoint{mixtures} lost more than {max_english_loss:g} points in English or within languages"
     return "no checkpoint is as good as the base across languages"

@@ -11,8 +11,9 @@ from tiny import make_encoder, quiet
 from clear_ir.data.collection import Text, make_collection
 from clear_ir.data.collection_files import write_collection
 from clear_ir.data.files import InputError
+from clear_ir.encode.mixed_weights import merge_encoders
 from clear_ir.encode.model_loading import load_encoder
-from clear_ir.merge.interpolation import MergePoint, best_point, merge_encoders, sweep_weights
+from clear_ir.merge.interpolation import MergePoint, best_point, sweep_weights
 from clear_ir.merge.settings import parse_weights
 
 
@@ -76,12 +77,16 @@ def test_a_sweep_is_what_evaluating_each_would_give(collection):
 
 def test_the_best_that_keeps_english():
     scores = [(0.0, 0.90, 0.20), (0.3, 0.91, 0.30), (0.6, 0.896, 0.40), (0.8, 0.88, 0.45), (1.0, 0.85, 0.44)]
-    points = [MergePoint(*values, {}) for values in scores]
+    points = [MergePoint(*values, {"q-en.p-en": values[1]}) for values in scores]
     assert best_point(points, 0.5).weight == 0.6
     assert best_point(points, 0.0).weight == 0.3
     assert best_point(points, 10).weight == 0.8
     with pytest.raises(ValueError, match="weight 0"):
         best_point(points[1:], 0.5)
+    # Swahili within itself loses two points at the weight 0.6, so the mean within languages loses more than one.
+    within = {0.0: 0.8, 0.3: 0.8, 0.6: 0.78}
+    points = [MergePoint(w, en, sw, {"q-en.p-en": en, "q-sw.p-sw": within.get(w, 0.5)}) for w, en, sw in scores]
+    assert best_point(points, 0.5).weight == 0.3
 
 
 def test_weights_in_words():

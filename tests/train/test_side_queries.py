@@ -18,10 +18,10 @@ from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.training_rows import TrainingRows, read_training_rows, training_columns
 from clear_ir.encode.backends import InProcess
+from clear_ir.encode.mixed_weights import merge_encoders
 from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.encode.sides import add_to_sides
 from clear_ir.encode.two_encoders import join_encoders, side_of
-from clear_ir.merge.interpolation import merge_encoders
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.corpus import PassageSource
 from clear_ir.train.fixed_passages import embed_passages

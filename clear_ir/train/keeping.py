@@ -1,0 +1,88 @@
+"""Which weights a run of training keeps, by the dev questions: those of a checkpoint, of a mixture, or of the base.
+
+With `max_english_loss` the mixtures of the last step and the encoder before training are judged, too (see
+`clear_ir.encode.mixed_weights`). A mixture gives back most of what was lost in English and within languages and keeps
+most of what was gained, so it is often better than an early checkpoint that had not lost so much yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from clear_ir.encode.adapters import has_adapters
+from clear_ir.encode.mixed_weights import merge_encoders
+from clear_ir.train.arguments import chooses_checkpoint
+from clear_ir.train.dev_curve import describe_scores, show_line
+from clear_ir.train.verdict import checkpoint_scores, judge_run
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+
+    from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
+
+#: Shares of the last step that are tried; the rest is the encoder before training.
+SHARES = (0.8, 0.6, 0.4, 0.2)
+
+
+def keep_best(
+    trainer: SentenceTransformerTrainer,
+    model: SentenceTransformer,
+    evaluator: CrossLingualEvaluator | None,
+    load_untrained: Callable[[], SentenceTransformer],
+    load_last: Callable[[], SentenceTransformer],
+) -> dict[str, Any]:
+    """Give a model the weights that the dev questions prefer, and say what they say of it.
+
+    Args:
+        trainer: The trainer, at the end.
+        model: Its model, with the weights of the best checkpoint; of the last one where too few dev questions choose.
+        evaluator: Has the dev questions; None without any.
+        load_untrained: Loads the model as it was before training.
+        load_last: Loads the model as it was after the last step.
+
+    Returns:
+        What `clear_ir.train.verdict.judge_run` gives. Where mixtures were tried, also `mixtures`, each with its `share`
+        of the last step, whether it was `rejected`, and its scores; and where one is kept, its `share`. Unless the base
+        is kept, also `intervals`, see `CrossLingualEvaluator.intervals`. Empty without dev questions.
+    """
+    if evaluator is None:
+        return {}
+    chosen = chooses_checkpoint(evaluator)
+    best = trainer.state.best_global_step if chosen else None
+    verdict = judge_run(evaluator, trainer.state.log_history, best or trainer.state.global_step, chosen)
+    if not verdict:
+        return {}
+    mixture = None
+    # Between two adapters lies none whose product lies between theirs.
+    if chosen and evaluator.max_english_loss is not None and not has_adapters(model):
+        verdict, mixture = _try_mixtures(evaluator, load_untrained(), load_last(), verdict)
+    if verdict["kept_step"] == 0:
+        model.load_state_dict(load_untrained().state_dict())
+        return verdict
+    if mixture is not None:
+        model.load_state_dict(mixture.state_dict())
+    # As JSON has them.
+    verdict["intervals"] = {name: list(ends) for name, ends in evaluator.intervals(model).items()}
+    return verdict
+
+
+def _try_mixtures(
+    evaluator: CrossLingualEvaluator, base: SentenceTransformer, last: SentenceTransformer, verdict: Mapping[str, Any]
+) -> tuple[dict[str, Any], SentenceTransformer | None]:
+    """The verdict with the mixtures, and the best of them if it is better than what is kept so far."""
+    kept, best, mixtures = verdict["kept"], None, []
+    for share in SHARES:
+        mixture = merge_encoders(base, last, share)
+        metrics = {f"eval_{name}": value for name, value in evaluator(mixture).items()}
+        scores, rejected = checkpoint_scores(metrics), bool(metrics["eval_vetoed"])
+        mixtures.append({"share": share, "rejected": rejected, **scores})
+        if not rejected and scores["mean"] > kept["mean"]:
+            kept, best = scores, (share, mixture)
+        line = f"{share:.0%} of step {verdict['last_step']}, the rest as before training: "
+        line += describe_scores(scores, evaluator.base_metrics)
+        show_line(f"{line}{'; rejected' if rejected else ''}.")
+    tried = {**verdict, "mixtures": mixtures}
+    if best is None:
+        return tried, None
+    return {**tried, "kept": kept, "kept_step": verdict["last_step"], "share": best[0]}, best[1]
