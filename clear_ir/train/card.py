@@ -94,8 +94,8 @@ def _verdict(dev: dict[str, Any], max_english_loss: float | None) -> Verdict | N
         why = why_base_is_kept(dev, max_english_loss)
         which = f"{why[0].upper()}{why[1:]}, so this model has the weights of the base."
     else:
-        kept_weights = describe_kept(dev).capitalize()
-        which = f"{kept_weights} of {last} was kept, {'chosen by them' if dev['chosen'] else 'the last one'}."
+        by = "chosen by them" if dev["chosen"] else "the last one"
+        which = f"{describe_kept(dev, of=last).capitalize()} was kept, {by}."
     on = f"{dev['questions']:,} questions that were held out of the training rows. {which}"
     data = "questions held out of the training rows"
     return Verdict(dev["base"], dev["kept"], on, data, intervals=dev.get("intervals", {}))

@@ -173,15 +173,18 @@ def describe_verdict(verdict: dict[str, Any], loss: str, max_english_loss: float
     return sentences
 
 
-def describe_kept(verdict: Mapping[str, Any]) -> str:
+def describe_kept(verdict: Mapping[str, Any], of: int | None = None) -> str:
     """Which weights are kept, if they are not the base's: `step 64`, or `60 % of step 128 and 40 % of the base`.
 
     Args:
         verdict: What `judge_run` or `clear_ir.train.keeping.keep_best` gives.
+        of: The number of steps, to be named, too, where a step is kept as it is.
     """
     step = f"step {verdict['kept_step']}"
     share = verdict.get("share", 1)
-    return step if share == 1 else f"{100 * share:.0f} % of {step} and {100 * (1 - share):.0f} % of the base"
+    if share == 1:
+        return f"{step} of {of}" if of else step
+    return f"{100 * share:.0f} % of {step} and {100 * (1 - share):.0f} % of the base"
 
 
 def why_base_is_kept(verdict: dict[str, Any], max_english_loss: float | None) -> str:
