@@ -73,6 +73,28 @@ def gain_table(experiment: Experiment) -> str:
     )
 
 
+def default_gains_table(experiment: Experiment, data: str) -> str:
+    """How far the default is above each baseline that trains both sides, by language.
+
+    Args:
+        experiment: Plan and results.
+        data: Name of the data set.
+
+    Returns:
+        Markdown.
+    """
+    scores, default = model_scores(experiment, data), experiment.matrix.default
+    trained = {name: experiment.matrix.objective(name).training for name in scores.by_model if name != BASE}
+    baselines = [name for name, settings in trained.items() if settings and settings.get("side") != "queries"]
+    if default not in scores.by_model or not baselines:
+        return NOT_RUN
+    rows = [[name, *map(str, relative_gains(scores, default, name).values())] for name in baselines]
+    return (
+        f"{Table(['over', *scores.to_english], rows).markdown()}\n"
+        f"Gain of {default} over each baseline, relative to its score, with 95 % bootstrap intervals over questions."
+    )
+
+
 def comparisons(models: Iterable[str]) -> list[Comparison]:
     """Which models are compared with which infonce: those trained as long, and distilled ones with a longer one.
 

@@ -15,7 +15,7 @@ from study.cost_tables import cost_figure, cost_table, headline_table
 from study.default_tables import default_table, summary_table
 from study.dev_tables import dev_table, merging_figure, progress_table
 from study.experiment import Experiment
-from study.gain_table import gain_table
+from study.gain_table import default_gains_table, gain_table
 from study.matrix import PLANS
 from study.objective_tables import language_table, objective_table, precision_table
 from study.pair_table import pair_table
@@ -53,6 +53,7 @@ def study_tables(plan: str, experiment: Experiment) -> dict[str, Callable[[], st
         tables[f"{data}-cost"] = partial(cost_table, experiment, data)
         tables[f"{data}-headline"] = partial(headline_table, experiment, data)
         tables[f"{data}-pools"] = partial(pool_table, experiment, data)
+        tables[f"{data}-gains"] = partial(default_gains_table, experiment, data)
         tables[f"{data}-by-language"] = partial(language_table, experiment, data)
     return {f"{PREFIX}{plan}-{name}": render for name, render in tables.items()}
 

@@ -74,7 +74,8 @@ def merge(
         return
     if points:
         typer.echo(_table(points, best).markdown())
-        typer.echo(f"* the best mean across languages among the weights that lose at most {limit:g} points in English.")
+        lost = f"at most {limit:g} points in English and in the mean within languages"
+        typer.echo(f"* the best mean across languages among the weights that lose {lost}.")
     result = f"Model, merge.json and merge.svg: {out}" if points else f"Model merged with weight {best:g}: {out}"
     print_result(result, after_merge(out, data, {"recipe": recipe, "trust_remote_code": trust_remote_code}))
 

@@ -20,7 +20,8 @@ class MergeSettings(Settings):
     """Weights of the adapted encoder to try, from 0 (the base) to 1: FROM:TO:STEP, or values between commas. A single
     weight is used without a search."""
     max_english_loss: float = Field(0.5, ge=0)
-    """How much English (q-en.p-en) may lose against the base, in points of nDCG@10 x 100."""
+    """How much English (q-en.p-en), and the mean of the directions within one language, may lose against the base, in
+    points of nDCG@10 x 100."""
 
     @field_validator("weights", mode="before")
     @classmethod

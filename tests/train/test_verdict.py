@@ -67,7 +67,7 @@ def test_a_run_of_which_every_checkpoint_costs_english_keeps_the_base(tmp_path, 
     monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 4)
     good = {"loss": "infonce-en", "max_steps": 60, "learning_rate": 1e-2}
     warning = warning_after_ruin(tmp_path, tiny_folder, run, good, "--guard", 0)
-    assert "every checkpoint, and every mixture with the base that is better across languages, lost more than" in warning
+    assert "every checkpoint, and every mixture with the base that is better across languages, " in warning
     assert "lost more than 0.5 points in English or within languages, so the encoder" in warning
     assert "the encoder was kept as it was before training" in warning
     base, kept = (load_encoder(str(tmp_path / name)) for name in ("good", "ruined"))
