@@ -16,6 +16,8 @@ PASSAGES_AT_ONCE = 2**17
 PER_LIST = 40
 #: Links of a passage in an HNSW graph.
 LINKS = 32
+#: How many times k passages a search in the graph keeps in view at most.
+MOST_KEPT = 64
 
 
 def load_faiss() -> Any:
@@ -82,7 +84,7 @@ class ApproximateIndex:
     Attributes:
         effort: How many lists a query searches, or how many times k passages it keeps in view. More finds more, and
             takes longer.
-        most_effort: More is of no use.
+        most_effort: With more, to score all passages is as fast.
     """
 
     def __init__(self, kind: Literal["ivf", "hnsw"], passages: np.ndarray, order: np.ndarray | None = None) -> None:
@@ -97,7 +99,7 @@ class ApproximateIndex:
             self._index.train(passages[sample if order is None else order[sample]])
         for _, block in passage_blocks(passages, order, PASSAGES_AT_ONCE):
             self._index.add(np.ascontiguousarray(block))
-        self.effort, self.most_effort = 1, lists if kind == "ivf" else count
+        self.effort, self.most_effort = 1, max(1, lists // 4) if kind == "ivf" else MOST_KEPT
         self._count = count
 
     def top_k(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -138,26 +138,28 @@ class TextEncoder:
         unsaved: list[str] = []
         saved_at = time.monotonic()
         show_bar = self.show_progress and len(missing) > MAX_TEXTS_WITHOUT_BAR
-        with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not show_bar) as bar:
-            # A backend that is asked for nothing may still start a cluster.
-            batches = self.backend.encode(self._sides[side], missing, side, self.precision) if missing else ()
-            for batch, encoded in batches:
-                if not np.isfinite(encoded).all():
-                    advice = "another model" if self.precision == "fp32" else "fp32"
-                    raise InputError(
-                        f"The model gives vectors that are no numbers (NaN or infinite) in {self.precision}; use "
-                        f"{advice}.",
-                        "precision",
-                    )
-                vectors.put(batch, encoded)
-                unsaved += batch
-                bar.update(len(batch))
-                is_much = len(unsaved) * encoded.shape[1] * 4 >= SAVE_BYTES
-                if store and (is_much or time.monotonic() - saved_at > SAVE_INTERVAL):
-                    store.add(unsaved, vectors.of(unsaved))
-                    unsaved, saved_at = [], time.monotonic()
-        if store and unsaved:
-            store.add(unsaved, vectors.of(unsaved))
+        try:
+            with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not show_bar) as bar:
+                # A backend that is asked for nothing may still start a cluster.
+                batches = self.backend.encode(self._sides[side], missing, side, self.precision) if missing else ()
+                for batch, encoded in batches:
+                    if not np.isfinite(encoded).all():
+                        advice = "another model" if self.precision == "fp32" else "fp32"
+                        raise InputError(
+                            f"The model gives vectors that are no numbers (NaN or infinite) in {self.precision}; use "
+                            f"{advice}.",
+                            "precision",
+                        )
+                    vectors.put(batch, encoded)
+                    unsaved += batch
+                    bar.update(len(batch))
+                    is_much = len(unsaved) * encoded.shape[1] * 4 >= SAVE_BYTES
+                    if store and (is_much or time.monotonic() - saved_at > SAVE_INTERVAL):
+                        store.add(unsaved, vectors.of(unsaved))
+                        unsaved, saved_at = [], time.monotonic()
+        finally:  # what an interrupted run has encoded is kept, too
+            if store and unsaved:
+                store.add(unsaved, vectors.of(unsaved))
         if store and store.unwritable:
             warnings.warn(
                 f"The embeddings cannot be kept in {self.cache} ({store.unwritable}); they will be encoded again next "

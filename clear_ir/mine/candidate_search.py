@@ -18,7 +18,7 @@ Search = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 #: Fewer candidates than these are searched exactly: that takes no time.
 MIN_INDEXED = 20_000
-#: Rows whose exact window is compared with that of the index. Half of them set its effort, the others judge it.
+#: Rows whose exact window is compared with that of the index.
 COMPARED = 256
 
 
@@ -103,21 +103,24 @@ def _exact(candidates: Vectors, vectors: np.ndarray, depth: int) -> tuple[np.nda
 def _fit_effort(
     index: ApproximateIndex, anchors: Vectors, candidates: Vectors, settings: MiningSettings, pool: str
 ) -> IndexRecall:
-    """Search more until the recall is as wanted on some rows, and measure it on others."""
+    """Search more until the recall is as wanted, and measure it."""
     rows = np.unique(np.linspace(0, len(anchors) - 1, COMPARED).astype(np.int64))
-    setting, judging = (anchors.select(some)[:] for some in (rows[::2], rows[1::2] if len(rows) > 1 else rows))
-    depth = settings.range_max
+    vectors, depth = anchors.select(rows)[:], settings.range_max
+    exact = _exact(candidates, vectors, depth)[1]
 
-    def recall(vectors: np.ndarray, exact: np.ndarray, begin: int) -> float:
+    def recalls() -> tuple[float, float]:
         found = index.top_k(vectors, depth)[1]
-        shared = [len(np.intersect1d(a[begin:], b[begin:])) for a, b in zip(exact, found, strict=True)]
-        return float(np.mean(shared)) / (depth - begin)
+        window, best = (_mean_shared(exact[:, begin:], found[:, begin:]) for begin in (settings.range_min, 0))
+        return window, best
 
-    exact = _exact(candidates, setting, depth)[1]
-    while recall(setting, exact, settings.range_min) < settings.index_recall and index.effort < index.most_effort:
+    window, best = recalls()
+    while window < settings.index_recall and index.effort < index.most_effort:
         index.effort = min(2 * index.effort, index.most_effort)
-    exact = _exact(candidates, judging, depth)[1]
-    window, best = (recall(judging, exact, begin) for begin in (settings.range_min, 0))
-    return IndexRecall(
-        settings.index, pool, len(candidates), index.effort, len(judging), window, best, settings.index_recall
-    )
+        window, best = recalls()
+    wanted = settings.index_recall
+    return IndexRecall(settings.index, pool, len(candidates), index.effort, len(rows), window, best, wanted)
+
+
+def _mean_shared(exact: np.ndarray, found: np.ndarray) -> float:
+    """The share of the columns of each row that the other array has in that row, as a mean over rows."""
+    return float(np.mean([np.isin(one, other).mean() for one, other in zip(exact, found, strict=True)]))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clear_ir.encode.search import rank_all
+from clear_ir.encode.search import rank_all, top_k
 from clear_ir.mine.candidate_search import IndexRecall, open_search
 from clear_ir.mine.fitting import fit_window
 from clear_ir.mine.rank_windows import ChosenNegatives, order_candidates, pick_in_windows, pick_nearest, score_limits
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Rows ranked at once if a cross-encoder scores the candidates, which takes much longer: so that the bar moves.
 RESCORED_AT_ONCE = 64
+#: How many times as deep each further ranking of a row without enough negatives is. To sort all candidates takes long.
+DEEPER = 8
 
 
 @dataclass
@@ -153,8 +156,8 @@ class Chooser:
         size = RESCORED_AT_ONCE if self.rescorer else ANCHORS_AT_ONCE
         for begin in range(0, len(rows), size):
             block = slice(begin, begin + size)
-            # The ranking ends where the window does. Excluded candidates take no rank, so they come on top. The few
-            # rows without enough negatives in it get a ranking of all candidates below.
+            # The ranking ends where the window does. Excluded candidates take no rank, so they come on top. Rows
+            # without enough negatives in it get a deeper one below, in the end of all candidates.
             depth = settings.range_max + max(map(len, excluded[block]))
             if self.rescorer:  # It removes more: as many ranks behind the window as there are before it.
                 depth += settings.range_min
@@ -166,9 +169,23 @@ class Chooser:
             else:
                 chosen = pick_in_windows(*ranking)
                 side.put(rows[block], chosen, widened=False)
-                incomplete = np.flatnonzero(~chosen.complete)
-                rankings = rank_all(vectors[incomplete], candidates.matrix, candidates.rows)
-                for i, (all_scores, all_columns) in zip(begin + incomplete, rankings, strict=True):
-                    nearest = pick_nearest(all_scores, all_columns, excluded[i], float(limits[i]), settings)
-                    side.put(rows[i, None], nearest, widened=True)
+                incomplete = begin + np.flatnonzero(~chosen.complete)
+                while len(incomplete):
+                    # At least DEEPER times as deep as window and excluded candidates: then all that is left out is
+                    # farther from the window than what is before it, and than what is ranked behind it.
+                    depth = depth * DEEPER if depth * DEEPER**2 < len(candidates) else len(candidates)
+                    for i, ranked in zip(
+                        incomplete, _rank(anchors.select(incomplete)[:], candidates, depth), strict=True
+                    ):
+                        nearest = pick_nearest(*ranked, excluded[i], float(limits[i]), settings)
+                        side.put(rows[i, None], nearest, widened=True)
+                    incomplete = incomplete[~side.complete[rows[incomplete]] & (depth < len(candidates))]
             self.bar.update(len(rows[block]))
+
+
+def _rank(vectors: np.ndarray, candidates: Vectors, depth: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Scores and columns of the best candidates for each vector."""
+    if depth >= len(candidates):
+        return rank_all(vectors, candidates.matrix, candidates.rows)
+    blocks = top_k(vectors, candidates.matrix, depth, order=candidates.rows)
+    return (ranked for block in blocks for ranked in zip(*block, strict=True))

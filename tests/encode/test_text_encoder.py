@@ -1,4 +1,5 @@
 import importlib.util
+import itertools
 import json
 import os
 import tracemalloc
@@ -107,6 +108,30 @@ def test_a_new_place_to_encode_is_one_object(tmp_path):
     assert count > 2, "mining encodes there too"
     mine_hard_negatives(encoder, rows, settings)
     assert len(place.encoded) == count, "the second time mining finds its texts in the cache"
+
+
+def test_what_an_interrupted_run_has_encoded_is_not_encoded_again(tmp_path):
+    texts = [f"{text} {i}" for i, text in enumerate(TEXTS * 3)]
+
+    class Interrupted(InProcess):
+        def encode(self, *args):
+            batches = super().encode(*args)
+            yield from itertools.islice(batches, 2)
+            raise KeyboardInterrupt
+
+    model = make_encoder(double=False)
+    with pytest.raises(KeyboardInterrupt):
+        quiet(model, backend=Interrupted(2), cache=tmp_path).encode(texts, "passage")
+    encoded = []
+
+    class Counting(InProcess):
+        def encode(self, model, texts, side, precision):
+            encoded.extend(texts)
+            return super().encode(model, texts, side, precision)
+
+    vectors = quiet(model, backend=Counting(2), cache=tmp_path).encode(texts, "passage")
+    assert len(encoded) == len(texts) - 4
+    np.testing.assert_allclose(vectors, quiet(model).encode(texts, "passage"), atol=1e-6)
 
 
 def test_precision_is_used_and_has_its_own_entries(tmp_path):

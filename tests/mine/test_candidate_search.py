@@ -26,45 +26,37 @@ def small_pools(monkeypatch):
     monkeypatch.setattr(candidate_search, "MIN_INDEXED", 100)
 
 
-def unit(count, seed):
-    vectors = np.random.default_rng(seed).standard_normal((count, 64), dtype=np.float32)
+def unit(count, seed, dim=64):
+    vectors = np.random.default_rng(seed).standard_normal((count, dim), dtype=np.float32)
     return Vectors(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def exact_windows(anchors, candidates):
-    [(_, columns)] = top_k(anchors.matrix, candidates.matrix, 30, len(anchors), candidates.rows)
-    return columns[:, 10:]
-
-
-@pytest.mark.parametrize("index", ["ivf", "hnsw"])
-def test_the_recall_is_that_of_the_window_on_rows_that_did_not_set_the_effort(index):
-    anchors, candidates = unit(60, 0), unit(3000, 1).select(np.random.default_rng(2).permutation(3000)[:2500])
-    settings = MiningSettings(index=index, index_recall=0.9, **WINDOW)
+@pytest.mark.parametrize(("index", "dim", "wanted"), [("ivf", 8, 0.8), ("hnsw", 64, 0.95)])
+def test_the_recall_is_that_of_the_window_and_no_more_is_searched_than_it_takes(index, dim, wanted):
+    anchors = unit(60, 0, dim)
+    candidates = unit(3000, 1, dim).select(np.random.default_rng(2).permutation(3000)[:2500])
+    settings = MiningSettings(index=index, index_recall=wanted, **WINDOW)
     search, recall = open_search(anchors, candidates, settings, "passages")
-    found = search(anchors.matrix, 30)[1][:, 10:]
-    exact = exact_windows(anchors, candidates)
-    by_row = np.array([len(set(a) & set(b)) / 20 for a, b in zip(exact, found, strict=True)])
-    assert recall.window == pytest.approx(by_row[1::2].mean())
-    assert by_row[::2].mean() >= 0.9
-    assert (recall.rows, recall.candidates, recall.index) == (30, 2500, index)
-    assert recall.window <= recall.best <= 1
-    # Half as much would not have been enough.
-    search.__self__.effort = recall.effort // 2
+    [(_, exact)] = top_k(anchors.matrix, candidates.matrix, 30, 60, candidates.rows)
+
+    def shared(begin):
+        found = search(anchors.matrix, 30)[1]
+        return np.mean([len(set(a[begin:]) & set(b[begin:])) for a, b in zip(exact, found, strict=True)]) / (30 - begin)
+
+    assert recall.window == pytest.approx(shared(10))
+    assert recall.best == pytest.approx(shared(0))
+    assert wanted <= recall.window < recall.best < 1
+    assert (recall.rows, recall.candidates, recall.index) == (60, 2500, index)
     assert recall.effort > 1
-    half = search(anchors.matrix[::2], 30)[1][:, 10:]
-    assert np.mean([len(set(a) & set(b)) / 20 for a, b in zip(exact[::2], half, strict=True)]) < 0.9
-
-
-def test_one_row_is_compared_with_itself():
-    _, recall = open_search(unit(1, 0), unit(500, 1), MiningSettings(index="ivf", **WINDOW), "passages")
-    assert recall.rows == 1
+    search.__self__.effort = recall.effort // 2
+    assert shared(10) < wanted
 
 
 def test_low_recall_is_said(monkeypatch):
     monkeypatch.setattr(candidate_search.ApproximateIndex, "top_k", lambda self, queries, k: (None, ranks_reversed(k)))
 
     def ranks_reversed(k):
-        return np.tile(np.arange(k), (30, 1))
+        return np.tile(np.arange(k), (60, 1))
 
     anchors, candidates = unit(60, 0), unit(500, 1)
     _, recall = open_search(anchors, candidates, MiningSettings(index="hnsw", **WINDOW), "passages")

@@ -6,6 +6,7 @@ from datasets import Dataset
 from pydantic import ValidationError
 from sentence_transformers.util import mine_hard_negatives as st_mine
 from tiny import WORDS, make_encoder, quiet
+from tqdm import tqdm
 
 from clear_ir.data.files import InputError
 from clear_ir.data.rows import ParallelRow
@@ -14,6 +15,7 @@ from clear_ir.encode import search
 from clear_ir.mine import candidate_search, choosing
 from clear_ir.mine.hard_negatives import mine_hard_negatives
 from clear_ir.mine.settings import MiningSettings
+from clear_ir.mine.vectors import Vectors
 
 
 def make_rows(count=20, langs=("sw",)):
@@ -156,6 +158,38 @@ def test_margins_hold_and_are_counted():
         for i in (1, 2):
             negative = vector(record["anchor"]) @ vector(record[f"negative_{i}"])
             assert negative <= min(positive - 0.02, positive * 0.99) + 1e-5
+
+
+def test_rows_without_enough_in_the_window_rank_no_more_than_they_need(monkeypatch):
+    rng = np.random.default_rng(0)
+    vectors = Vectors(rng.standard_normal((30, 8)).astype(np.float32))
+    pool = Vectors(rng.standard_normal((4000, 8)).astype(np.float32)).select(rng.permutation(4000)[:3000])
+    excluded = [[int(column)] for column in rng.integers(0, 3000, 30)]
+    settings = MiningSettings(num_negatives=3, range_min=4, range_max=9, absolute_margin=0.0)
+    # From none to all of the candidates score too high.
+    ranks = np.geomspace(1, 3000, 30).astype(int)
+    positives = np.sort(vectors.matrix @ pool[:].T, axis=1)[np.arange(30), -ranks]
+
+    def mined():
+        side = choosing.SideNegatives.empty(positives, 3)
+        choosing.Chooser(settings, 0, tqdm(disable=True), []).fill(side, np.arange(30), vectors, pool, excluded, "")
+        return side
+
+    depths = []
+    rank = choosing._rank
+    monkeypatch.setattr(choosing, "_rank", lambda *given: depths.append((len(given[0]), given[2])) or rank(*given))
+    side = mined()
+    assert [depth for _, depth in depths] == [80, 3000]
+    assert 0 < depths[1][0] < depths[0][0] < 30
+    monkeypatch.setattr(choosing, "DEEPER", 3000)
+    at_once = mined()
+    assert depths[2:] == [(depths[0][0], 3000)]
+    for name, values in vars(side).items():
+        if name != "scores":
+            np.testing.assert_array_equal(values, vars(at_once)[name])
+    np.testing.assert_allclose(side.scores, at_once.scores, atol=1e-5)
+    assert side.widened.any()
+    assert not side.complete.all()
 
 
 @pytest.mark.parametrize("margin", [None, 0.03])
