@@ -46,6 +46,12 @@ def evaluate(
         str | None, typer.Option(help="Name of the model in tables. Default: the name of its folder.")
     ] = None,
     split: Split = None,
+    truncate_dim: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Cut embeddings to so many numbers, such as one of --matryoshka-dims of clear-ir train."
+        ),
+    ] = None,
     recipe: Recipe = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Make empty documents, and judgments of what is missing, an error.")
@@ -55,16 +61,18 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a model in every direction of a collection, and with pools in several languages."""
+    from clear_ir.encode.architecture import cut_embeddings
     from clear_ir.encode.model_loading import load_encoder
     from clear_ir.recipes.recipe import load_recipe
 
     encoding = load_recipe(recipe, flags).encode
-    name = name or Path(model).name
+    name = name or Path(model).name + (f", {truncate_dim} numbers" if truncate_dim else "")
 
     def load() -> TextEncoder:
         from clear_ir.encode.text_encoder import TextEncoder
 
-        return TextEncoder.from_settings(load_encoder(model, trust_remote_code), encoding)
+        encoder = cut_embeddings(load_encoder(model, trust_remote_code), truncate_dim)
+        return TextEncoder.from_settings(encoder, encoding)
 
     if mteb and data is None:
         from clear_ir.data.output_files import hold_output
@@ -94,7 +102,7 @@ def evaluate(
         collection = read_collection(data, split or default_split(data), strict)
         encoder = load()
         results = evaluate_model(encoder, collection, name)
-        results.origin = origin_of(model, data, trust_remote_code)
+        results.origin = origin_of(model, data, trust_remote_code, truncate_dim)
         log = Path(model) / "train_log.jsonl"
         write_results(out, results, overwrite, log if log.exists() else None)
     if as_json:
@@ -105,7 +113,8 @@ def evaluate(
     _print_tables(results)
     if encoder.cache:
         typer.echo(f"The embeddings are cached in {encoder.cache} for later runs; --no-cache switches this off.")
-    used = {"data": data, "split": split, "recipe": recipe, "trust_remote_code": trust_remote_code}
+    used = {"data": data, "split": split, "truncate_dim": truncate_dim}
+    used |= {"recipe": recipe, "trust_remote_code": trust_remote_code}
     print_result(f"Results: {out}", after_evaluate(out, used))
 
 

@@ -163,10 +163,11 @@ def _training_of(made: dict[str, Any]) -> dict[str, Any]:
     return {"base": made["model"], "made_by": how, "recipe": {"train": settings}}
 
 
-def origin_of(model: str, data: Path, trust_remote_code: bool) -> dict[str, Any]:
+def origin_of(model: str, data: Path, trust_remote_code: bool, truncate_dim: int | None = None) -> dict[str, Any]:
     """What `clear-ir evaluate` was told, to be kept with the results: the commands after it name it."""
     origin = {"model": model, "data": str(data)} | _made_of(model)
-    return origin | ({"trust_remote_code": True} if trust_remote_code else {})
+    cut = {"truncate_dim": truncate_dim} if truncate_dim else {}
+    return origin | cut | ({"trust_remote_code": True} if trust_remote_code else {})
 
 
 def after_evaluate(out: Path, used: Mapping[str, object]) -> str:
@@ -174,7 +175,7 @@ def after_evaluate(out: Path, used: Mapping[str, object]) -> str:
 
     Args:
         out: The results folder.
-        used: The options that the base is evaluated with: `data`, `split`, `recipe`, `trust_remote_code`.
+        used: The options that the base is evaluated with: `data`, `split`, `recipe` and others.
     """
     results = _read_document(out)
     origin, name = results["origin"], results["model_name"]
@@ -184,6 +185,7 @@ def after_evaluate(out: Path, used: Mapping[str, object]) -> str:
         if other["dataset_revision"] == results["dataset_revision"]
         and other["scores"].keys() == results["scores"].keys()
         and other["model_name"] != name
+        and other["origin"].get("truncate_dim") == origin.get("truncate_dim")
     ]
     if base := origin.get("base"):
         for folder, other in beside:

@@ -96,6 +96,7 @@ def _print_corpus(counts: dict[str, Any], name: str) -> None:
 
 def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
     """Say what was trained on, what the loss came to, and whether the encoder became better."""
+    from clear_ir.train.dimensions import describe_dimensions
     from clear_ir.train.verdict import describe_verdict
 
     plan = log[0]
@@ -120,3 +121,5 @@ def _print_log(log: list[dict[str, Any]], settings: TrainingSettings) -> None:
     typer.echo(f"Loss from {losses[0]:.3f} to {losses[-1]:.3f} in {counted(log[-1]['step'], 'step')}.")
     for sentence in describe_verdict(plan["dev"], settings.loss, settings.max_english_loss):
         typer.echo(sentence)
+    if "dimensions" in plan:
+        typer.echo(describe_dimensions(plan["dimensions"]))

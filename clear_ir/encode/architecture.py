@@ -97,6 +97,31 @@ def limit_length(model: SentenceTransformer, max_seq_length: int | None) -> None
             )
 
 
+def cut_embeddings(model: SentenceTransformer, dim: int | None) -> SentenceTransformer:
+    """Set the dimension to which embeddings are cut.
+
+    Args:
+        model: The encoder.
+        dim: The dimension; None keeps the encoder's own.
+
+    Returns:
+        The encoder itself.
+
+    Raises:
+        InputError: If the encoder has fewer.
+    """
+    own = model.get_embedding_dimension()
+    if dim is not None and own is not None and dim > own:
+        raise InputError(
+            f"truncate_dim is {dim}, but the encoder's embeddings have {own} numbers; give fewer.",
+            "truncate_dim",
+            begins_with_setting=True,
+        )
+    if dim is not None:
+        model.truncate_dim = dim
+    return model
+
+
 def _cutting(model: SentenceTransformer) -> list[Any]:
     """The parts of an encoder that cut texts."""
     from sentence_transformers.base.modules import Router

@@ -19,7 +19,7 @@ from clear_ir.encode.search import rank_passages, search_top_k
 from clear_ir.encode.text_encoder import TextEncoder
 from clear_ir.evaluate.measures import DEPTH, Ranks, score_rankings, score_run
 from clear_ir.evaluate.results import DirectionResult, Results
-from clear_ir.evaluate.space import describe_space, map_texts
+from clear_ir.evaluate.space import describe_space, map_texts, unit
 
 
 class Embeddings:
@@ -64,6 +64,18 @@ class Embeddings:
         other = copy.copy(self)
         other.query_vectors, other.passage_vectors = query_vectors, passage_vectors
         return other
+
+    def cut(self, dim: int, cosine: bool) -> Embeddings:
+        """The same texts with the first numbers of their vectors alone.
+
+        Args:
+            dim: How many numbers.
+            cosine: Whether the encoder compares by cosine, so that vectors have length 1.
+        """
+        sides = [vectors[:, :dim] for vectors in (self.query_vectors, self.passage_vectors)]
+        if cosine:
+            sides = [unit(vectors).astype(np.float32) for vectors in sides]
+        return self.moved(*sides)
 
     def evaluate(self, direction: Direction, depth: int = DEPTH, only: Container[str] | None = None) -> DirectionResult:
         """Search and score one direction.

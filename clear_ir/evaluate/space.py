@@ -27,7 +27,7 @@ def alignment(first: np.ndarray, second: np.ndarray) -> float:
     Returns:
         From 0, where all pairs coincide, to 4.
     """
-    return float(np.mean(np.sum((_unit(first) - _unit(second)) ** 2, axis=1)))
+    return float(np.mean(np.sum((unit(first) - unit(second)) ** 2, axis=1)))
 
 
 def uniformity(vectors: np.ndarray) -> float:
@@ -39,9 +39,9 @@ def uniformity(vectors: np.ndarray) -> float:
     Returns:
         0 where all texts coincide. Lower is more evenly spread.
     """
-    unit = _unit(vectors)
-    squared = np.clip(2 - 2 * (unit @ unit.T), 0, 4)
-    return float(np.log(np.mean(np.exp(-2 * squared[np.triu_indices(len(unit), k=1)]))))
+    directions = unit(vectors)
+    squared = np.clip(2 - 2 * (directions @ directions.T), 0, 4)
+    return float(np.log(np.mean(np.exp(-2 * squared[np.triu_indices(len(directions), k=1)]))))
 
 
 def describe_space(texts: Sequence[Text], vectors: np.ndarray) -> dict[str, dict[str, Any]]:
@@ -89,8 +89,8 @@ def map_texts(texts: Sequence[Text], vectors: np.ndarray) -> dict[str, Any]:
         return {}
     chosen = _even_sample(shared, MOST_ON_MAP)
     points = [(key, lang) for lang in langs for key in chosen]
-    unit = _unit(vectors[[row_of[lang][key] for key, lang in points]])
-    centred = unit - unit.mean(axis=0)
+    directions = unit(vectors[[row_of[lang][key] for key, lang in points]])
+    centred = directions - directions.mean(axis=0)
     _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
     # The sign of an axis is arbitrary. The largest coordinate is made positive, so that every run draws the same map.
     axes = axes[:2] * np.sign(axes[:2][np.arange(2), np.abs(axes[:2]).argmax(axis=1)])[:, None]
@@ -120,8 +120,12 @@ def _even_sample(items: list[Item], most: int) -> list[Item]:
     return [items[int(i)] for i in np.linspace(0, len(items) - 1, most).round()]
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """The vectors scaled to length 1, in double precision."""
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """The vectors scaled to length 1, in double precision.
+
+    Args:
+        vectors: Shape (num_vectors, dim).
+    """
     vectors = np.asarray(vectors, dtype=np.float64)
     lengths: np.ndarray = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-12))

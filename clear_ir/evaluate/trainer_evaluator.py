@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ class CrossLingualEvaluator(BaseEvaluator):
             whose passages stay those of the base.
         cache: Folder of embeddings for the texts that `base` encodes, see
             `clear_ir.encode.text_encoder.TextEncoder`; None for none.
+        dims: Dimensions to which embeddings may be cut, for `means_by_dim`.
 
     Raises:
         ValueError: If `max_english_loss` or `fixed_passages` comes without `base`, or the collection has no q-en.p-en.
@@ -55,6 +56,7 @@ class CrossLingualEvaluator(BaseEvaluator):
         base: SentenceTransformer | None = None,
         fixed_passages: bool = False,
         cache: Path | None = None,
+        dims: Sequence[int] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self.collection = collection
@@ -66,7 +68,11 @@ class CrossLingualEvaluator(BaseEvaluator):
             raise ValueError("fixed_passages needs base, the encoder that encodes them")
         self._fixed_passages = fixed_passages
         self._passage_vectors: np.ndarray | None = None
-        self._base_results = self._results(TextEncoder(base, self.backend, cache=cache)) if base is not None else {}
+        self.dims = list(dims)
+        embeddings = self._embed(TextEncoder(base, self.backend, cache=cache)) if base is not None else None
+        self._base_results = embeddings.evaluate_all() if embeddings else {}
+        #: The primary metric of the base by dimension. Empty without base.
+        self.base_by_dim = self._by_dim(embeddings, base) if embeddings and base else {}
         self._base_scores = base_scores = _means(self._base_results)
         #: nDCG@10 of the base by direction, and their `mean` as the primary metric takes it. Empty without base.
         self.base_metrics = {"mean": self._mean(base_scores), **base_scores} if base_scores else {}
@@ -121,24 +127,38 @@ class CrossLingualEvaluator(BaseEvaluator):
             return {}
         questions = {text.id: text.parallel_id for text in self.collection.queries.values() if text.parallel_id}
         before, after = (
-            QuestionScores(results, questions, MAIN_MEASURE)
-            for results in (self._base_results, self._results(self._quiet(model)))
+            QuestionScores(results, questions, MAIN_MEASURE) for results in (self._base_results, self._results(model))
         )
         changes = dict(zip(self._base_results, (after.bootstrap() - before.bootstrap()).T, strict=True))
         ends = {name: interval(drawn) for name, drawn in {"mean": self._mean(changes), **changes}.items()}
         return {name: (round(low, 4), round(high, 4)) for name, (low, high) in ends.items()}
 
     def _scores(self, model: SentenceTransformer) -> dict[str, float]:
-        return _means(self._results(self._quiet(model)))
+        return _means(self._results(model))
+
+    def means_by_dim(self, model: SentenceTransformer) -> dict[int, float]:
+        """The primary metric of an encoder with its embeddings cut to each of `dims`; no veto counts.
+
+        Args:
+            model: The encoder.
+        """
+        return self._by_dim(self._embed(self._quiet(model)), model)
+
+    def _by_dim(self, embeddings: Embeddings, model: SentenceTransformer) -> dict[int, float]:
+        cosine = model.similarity_fn_name == "cosine"
+        return {dim: self._mean(_means(embeddings.cut(dim, cosine).evaluate_all())) for dim in self.dims}
 
     def _quiet(self, model: SentenceTransformer) -> TextEncoder:
         return TextEncoder(model, self.backend, show_progress=False)
 
-    def _results(self, encoder: TextEncoder) -> dict[str, DirectionResult]:
+    def _results(self, model: SentenceTransformer) -> dict[str, DirectionResult]:
+        return self._embed(self._quiet(model)).evaluate_all()
+
+    def _embed(self, encoder: TextEncoder) -> Embeddings:
         embeddings = Embeddings(encoder, self.collection, self.collection.directions, self._passage_vectors)
         if self._fixed_passages:
             self._passage_vectors = embeddings.passage_vectors
-        return embeddings.evaluate_all()
+        return embeddings
 
 
 def _means(results: Mapping[str, DirectionResult]) -> dict[str, float]:

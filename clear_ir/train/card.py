@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clear_ir.data.training_rows import TrainingRows, language_of
 from clear_ir.encode.model_card import Adaptation, Verdict, count_by_language
+from clear_ir.train.dimensions import describe_dimensions
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.translated_rows import translated_by
 from clear_ir.train.verdict import describe_kept, why_base_is_kept
@@ -21,7 +22,7 @@ def describe_training(
     rows: TrainingRows,
     settings: TrainingSettings,
     plan: Mapping[str, Any],
-    citation: str,
+    citations: Sequence[str],
     with_samples: bool,
 ) -> Adaptation:
     """Describe a run for the card of its model.
@@ -31,7 +32,7 @@ def describe_training(
         rows: All rows, with those that were held out.
         settings: The settings, as fitted to the rows.
         plan: The first entry of the training log.
-        citation: BibTeX of the loss.
+        citations: BibTeX of the losses.
         with_samples: Show the first rows.
 
     Returns:
@@ -48,7 +49,7 @@ def describe_training(
         translated=translated_by(rows.records),
         verdict=_verdict(plan["dev"], settings.max_english_loss),
         samples=[{c: row[c] for c in rows.columns} for row in rows.records[:NUM_SAMPLES]] if with_samples else [],
-        citations=[citation],
+        citations=citations,
     )
 
 
@@ -65,6 +66,11 @@ def _method(settings: TrainingSettings, plan: Mapping[str, Any]) -> list[str]:
         sentences.append(plan["adapter"])
         merged = settings.merge_lora or settings.side == "queries"
         sentences.append("It is in the weights now." if merged else "This folder holds it, and names the base.")
+    if settings.matryoshka_dims:
+        dims = ", ".join(map(str, sorted(settings.matryoshka_dims, reverse=True)))
+        sentences.append(f"Embeddings may be cut to {dims} numbers (`truncate_dim`): the loss is the sum over these.")
+    if "dimensions" in plan:
+        sentences.append(describe_dimensions(plan["dimensions"]))
     if "scale" in plan:
         sentences.append(f"Scores are multiplied by {plan['scale']:g}, with which the base fits the English rows best.")
     if "distil_pairs" in plan:

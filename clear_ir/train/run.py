@@ -50,10 +50,11 @@ from clear_ir.loss.dropout import fast_dropout
 from clear_ir.train.base_embeddings import embed_english, has_known_base
 from clear_ir.train.card import describe_training
 from clear_ir.train.corpus import PassageSource, candidate_passages
+from clear_ir.train.dimensions import citations_of, measure_dimensions
 from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.fixed_passages import FixedPassages, embed_passages
 from clear_ir.train.keeping import keep_best
-from clear_ir.train.processes import first_does, join_processes, num_processes
+from clear_ir.train.processes import check_agreed, first_does, join_processes, num_processes, refuse_sharding
 from clear_ir.train.scale import fit_scale
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.starting_model import load_distilled, load_to_train
@@ -138,14 +139,14 @@ def train_model(  # noqa: PLR0913, keyword arguments
     if source.corpus is not None and settings.side == "both":
         raise InputError("A corpus gives fixed passages; set side to queries, or leave the corpus out.", "side")
     refuse_exported(model_name)
-    _check_reporting(settings)
+    _check_surroundings(settings)
     process = join_processes()
     data = split_rows(rows, settings)
     settings = data.settings
     corpus, counts = candidate_passages(source.corpus, rows) if source.corpus is not None else ([], None)
     folder = RunFolder(out, _recipe(model_name, rows, settings, translations, corpus))
     with no_weight_bars(), ExitStack() as held:
-        first_does(lambda: held.enter_context(folder.open(resume, overwrite)))
+        _open_together(folder, held, resume, overwrite)
         for note in data.notes if process.is_main_process else []:
             logger.warning(note)
         torch.manual_seed(settings.seed)
@@ -184,14 +185,17 @@ def train_model(  # noqa: PLR0913, keyword arguments
             **_notes_on_the_data(data, counts),
             **scale,
             "dev": keep_best(trainer, model, evaluator, partial(trained, model_name), partial(trained, last)),
+            **measure_dimensions(evaluator, model),  # of what is kept
         }
-        made = describe_training(model_name, rows, settings, log[0], cast("Any", trainer.loss).citation, with_samples)
+        citations = citations_of(cast("Any", trainer.loss))
+        made = describe_training(model_name, rows, settings, log[0], citations, with_samples)
         first_does(lambda: _write_model(_to_write(model, base, settings), folder, log, made))
     return log
 
 
-def _check_reporting(settings: TrainingSettings) -> None:
-    """Refuse to report to a library that is not installed."""
+def _check_surroundings(settings: TrainingSettings) -> None:
+    """Refuse to report to a library that is not installed, and an encoder that is spread over processes."""
+    refuse_sharding()
     if settings.report_to is not None and importlib.util.find_spec(settings.report_to) is None:
         raise InputError(
             f"report_to is {settings.report_to}, but it is not installed; run: pip install {settings.report_to}",
@@ -202,6 +206,20 @@ def _check_reporting(settings: TrainingSettings) -> None:
 def _load_trained(model_name: str, settings: TrainingSettings, trust_remote_code: bool) -> SentenceTransformer:
     """An encoder with the weights that are trained."""
     return load_to_train(model_name, settings, trust_remote_code)[0]
+
+
+def _open_together(folder: RunFolder, held: ExitStack, resume: bool, overwrite: bool) -> None:
+    """Let the first process open the folder of the run, and see that all processes are in the same run."""
+    check_agreed(
+        folder.recipe,
+        "The processes have other settings, models or rows; give all machines the same command and files.",
+    )
+    first_does(lambda: held.enter_context(folder.open(resume, overwrite)))
+    check_agreed(
+        folder.path.is_dir(),
+        f"Not all machines see the folder {folder.path}; give an output folder on a disk that they share.",
+        "out",
+    )
 
 
 def _check_guard(model_name: str, model: SentenceTransformer, data: TrainingData, read: set[str]) -> None:

@@ -107,6 +107,10 @@ class TrainingSettings(Settings):
     """Use only the first of the rows' negatives: this many passages and this many queries. None: use all. It is
     lowered, with a notice, if the rows have fewer."""
 
+    matryoshka_dims: list[int] | None = None
+    """Dimensions to which embeddings may be cut, such as 384, 128, 64. The loss is the sum over them and the encoder's
+    own, and at the end the dev questions judge each. None: embeddings are trained whole."""
+
     distil_steps: int = Field(0, ge=0)
     """Optimizer steps of distillation before training. It draws target-language texts to their English originals: the
     rows' queries, and more translations if they are given. 0: no distillation."""
@@ -226,6 +230,13 @@ class TrainingSettings(Settings):
         if value is None or value == "auto" or (str(value).isdecimal() and int(value) > 0):
             return value if value is None or value == "auto" else int(value)
         raise ValueError("give a count of at least 1, or auto")
+
+    @field_validator("matryoshka_dims")
+    @classmethod
+    def _positive(cls, value: list[int] | None) -> list[int] | None:
+        if value is not None and (not value or min(value) < 1):
+            raise ValueError("give dimensions of at least 1")
+        return value
 
     @model_validator(mode="after")
     def _fits_lora(self) -> TrainingSettings:

@@ -12,6 +12,7 @@ from clear_ir.encode.adapters import add_lora, has_adapters, train_adapters
 from clear_ir.encode.architecture import limit_length
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.two_encoders import side_of
+from clear_ir.train.dimensions import chosen_dims
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,12 +36,13 @@ def load_to_train(
         The encoder to train, and the encoder before training. If queries are not trained alone, they are one object.
 
     Raises:
-        InputError: If the encoder cannot have the adapter, or has none to merge.
+        InputError: If the encoder cannot have the adapter, has none to merge, or has fewer dimensions than asked for.
     """
     base = load_encoder(model_name, trust_remote_code)
     alone = settings.side == "queries"
     model = copy.deepcopy(side_of(base, "query")) if alone else base
     limit_length(model, settings.max_seq_length)
+    chosen_dims(model, settings.matryoshka_dims)  # refuses before anything is computed
     if settings.lora_r:
         alpha = settings.lora_alpha or 2 * settings.lora_r
         add_lora(model, settings.lora_r, alpha, settings.lora_dropout, settings.lora_target_modules)

@@ -21,6 +21,7 @@ from clear_ir.data.training_rows import TrainingRows, collect_held_out, holds_pa
 from clear_ir.loss.vocabulary import table_parameters, used_vocabulary
 from clear_ir.train.arguments import column_arguments, column_prompts, evaluation_arguments, make_arguments
 from clear_ir.train.dev_curve import DevCurve
+from clear_ir.train.dimensions import at_dimensions, chosen_dims
 from clear_ir.train.fitting import fit_settings
 from clear_ir.train.passage_languages import TranslatedRows, translate_rows
 from clear_ir.train.processes import num_processes
@@ -252,7 +253,7 @@ def make_evaluator(
 
     Args:
         data: Training data with the dev questions.
-        settings: `max_english_loss` and `side`.
+        settings: `max_english_loss`, `side` and `matryoshka_dims`.
         base: The encoder before any training. Its English score is the one to compare with.
         cache: Folder of embeddings for what the base encodes; None for none.
 
@@ -263,8 +264,14 @@ def make_evaluator(
 
     if data.dev is None:
         return None
-    limit, fixed = settings.max_english_loss, settings.side == "queries"
-    return CrossLingualEvaluator(data.dev, max_english_loss=limit, base=base, fixed_passages=fixed, cache=cache)
+    return CrossLingualEvaluator(
+        data.dev,
+        max_english_loss=settings.max_english_loss,
+        base=base,
+        fixed_passages=settings.side == "queries",
+        cache=cache,
+        dims=chosen_dims(base, settings.matryoshka_dims),
+    )
 
 
 def make_trainer(
@@ -326,11 +333,12 @@ def make_trainer(
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     same = data.translated.shared_keys(model) if data.translated and not passages else None
+    loss = make_loss(model, settings, data.num_negatives, data.languages, base_embeddings, passages, same)
     trainer = ExactTrainer(
         model=model,
         args=arguments,
         train_dataset=rows,
-        loss=make_loss(model, settings, data.num_negatives, data.languages, base_embeddings, passages, same),
+        loss=at_dimensions(loss, model, settings.matryoshka_dims),
         evaluator=evaluator,
         data_collator=passages.collator(model, data.passage_columns, columns["prompts"]) if passages else None,
     )

@@ -1,7 +1,8 @@
-"""`torchrun ... clear-ir train`: two processes train what one trains with the same rows in each step."""
+"""`torchrun ... clear-ir train`: several processes train what one trains with the same rows in each step."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,9 +14,15 @@ from safetensors.torch import load_file
 from tiny import WORDS, make_training_rows
 
 from clear_ir.data.output_files import write_jsonl
+from clear_ir.train.processes import SHARDING
 
 ONE = [sys.executable, "-m", "clear_ir"]
-TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "clear_ir"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+ON_ONE_MACHINE = [*TORCHRUN, "--standalone", "--nproc_per_node", "2"]
+TWO = [*ON_ONE_MACHINE, "-m", "clear_ir"]
+#: On a machine without GPUs, too: `accelerate launch --cpu` starts a single process.
+FOUR = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "4"]
+FOUR += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "clear_ir"]
 # Five epochs of five steps, with batches that differ from epoch to epoch.
 FLAGS = "--epochs 5 --learning-rate 1e-3 --precision fp32 --dev-share 0 --set eval_steps=3"
 
@@ -67,21 +74,120 @@ def by_one(tmp_path_factory, tiny_folder, rows):
     return out
 
 
-@pytest.mark.parametrize("cached", ["--plain", "--cached"])
-def test_two_processes_train_what_one_trains(tmp_path, tiny_folder, rows, by_one, cached):
-    done = train(TWO, tiny_folder, rows, tmp_path / "m", 4, cached)
-    assert done.returncode == 0, done.stderr[-2000:]
-    plan, expected = log_of(tmp_path / "m")[0], log_of(by_one)[0]
-    assert plan == expected, "an epoch has the same rows and batches"
-    assert len(losses(by_one)) == 25
-    assert losses(tmp_path / "m") == pytest.approx(losses(by_one), rel=1e-4)
-    base = weights(tiny_folder)
-    moved = (weights(by_one) - base).norm()
+def check_trained_alike(out, one, base, processes):
+    """What several processes trained is what one trained."""
+    assert log_of(out)[0] == log_of(one)[0], "an epoch has the same rows and batches"
+    assert len(losses(one)) == 25
+    assert losses(out) == pytest.approx(losses(one), rel=1e-4)
+    moved = (weights(one) - weights(base)).norm()
     assert moved > 0.1, "nothing was trained, so the test shows nothing"
-    assert (weights(tmp_path / "m") - weights(by_one)).norm() < 1e-3 * moved
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
-    assert done.stdout.count("An epoch: 5 batches of") == 1, "the first process speaks for both"
-    assert "# 2 processes: 8 rows per step\n" in (tmp_path / "m" / "recipe.yaml").read_text()
+    assert (weights(out) - weights(one)).norm() < 1e-3 * moved
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert f"# {processes} processes: 8 rows per step\n" in (out / "recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("launcher", "processes", "cached"), [(TWO, 2, "--plain"), (TWO, 2, "--cached"), (FOUR, 4, "--cached")]
+)
+def test_several_processes_train_what_one_trains(tmp_path, tiny_folder, rows, by_one, launcher, processes, cached):
+    done = train(launcher, tiny_folder, rows, tmp_path / "m", 8 // processes, cached)
+    assert done.returncode == 0, done.stderr[-2000:]
+    check_trained_alike(tmp_path / "m", by_one, tiny_folder, processes)
+    assert done.stdout.count("An epoch: 5 batches of") == 1, "the first process speaks for all"
+
+
+def on_two_machines(tmp_path, tiny_folder, rows, outs):
+    """Two torchrun agents, each as on a machine of its own, and what they came to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = ["--nnodes", "2", "--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", str(port)]
+    agents = [
+        subprocess.Popen(
+            command([*TORCHRUN, *where, "--node_rank", str(rank), "-m", "clear_ir"], tiny_folder, rows[rank], out, 4),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank, out in enumerate(outs)
+    ]
+    said = [agent.communicate(timeout=300) for agent in agents]
+    return [agent.returncode for agent in agents], said
+
+
+def test_two_machines_train_what_one_process_trains(tmp_path, tiny_folder, rows, by_one):
+    codes, said = on_two_machines(tmp_path, tiny_folder, [rows, rows], [tmp_path / "m"] * 2)
+    assert codes == [0, 0], said
+    check_trained_alike(tmp_path / "m", by_one, tiny_folder, 2)
+    assert "An epoch: 5 batches of" in said[0][0]
+    assert said[1][0] == "", "the first process speaks for all machines"
+
+
+@pytest.mark.parametrize("kind", ["other rows", "no shared disk"])
+def test_machines_that_do_not_fit_together_are_refused(tmp_path, tiny_folder, rows, kind):
+    write_jsonl(tmp_path / "other.jsonl", make_training_rows().records)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "m.partial").write_text("not seen as a folder")
+    outs = [tmp_path / "m", tmp_path / ("disk/m" if kind == "no shared disk" else "m")]
+    files = [rows, tmp_path / "other.jsonl" if kind == "other rows" else rows]
+    codes, said = on_two_machines(tmp_path, tiny_folder, files, outs)
+    assert codes == [1, 1]
+    sentence = {"other rows": "clear-ir: The processes have other settings", "no shared disk": "clear-ir: Not all mach"}
+    assert [stderr.count(sentence[kind]) for _, stderr in said] == [1, 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "other.jsonl"], "nothing is left"
+
+
+def test_what_one_process_cannot_read_ends_all_with_one_sentence(tmp_path, tiny_folder, rows):
+    # The second process looks for its rows elsewhere.
+    (tmp_path / "elsewhere.py").write_text(
+        "import os, sys\n"
+        "from clear_ir.cli import main\n"
+        "if os.environ['RANK'] == '1':\n"
+        "    sys.argv[sys.argv.index('--rows') + 1] = 'gone.jsonl'\n"
+        "main()\n"
+    )
+    done = train([*ON_ONE_MACHINE, tmp_path / "elsewhere.py"], tiny_folder, rows, tmp_path / "m", 4)
+    assert done.returncode == 1
+    assert done.stderr.count("gone.jsonl") == 1
+    assert "clear-ir: gone.jsonl does not exist; check the path." in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere.py"]
+
+
+def test_the_others_wait_for_the_first_longer_than_for_gradients(tmp_path):
+    (tmp_path / "wait.py").write_text(
+        "import sys, time\n"
+        "from datetime import timedelta\n"
+        "import torch.distributed as together\n"
+        "from clear_ir.train.processes import first_does, leave_processes, num_processes\n"
+        "together.init_process_group('gloo', timeout=timedelta(seconds=2))\n"
+        "assert num_processes() == 2\n"
+        "if sys.argv[1] == 'patiently':\n"
+        "    assert first_does(lambda: time.sleep(5) or 7) == 7\n"
+        "else:\n"
+        "    time.sleep(5 * (1 - together.get_rank()))\n"
+        "    together.barrier()\n"
+        "leave_processes()\n"
+    )
+
+    def ends_well(how):
+        run = [*ON_ONE_MACHINE, str(tmp_path / "wait.py"), how]
+        return subprocess.run(run, env=environment(), capture_output=True, check=False, timeout=120).returncode == 0
+
+    assert ends_well("patiently")
+    assert not ends_well("as for gradients"), "nobody was waited for, so the test shows nothing"
+
+
+def test_an_adapter_is_trained_by_two_as_by_one(tmp_path, tiny_folder, rows):
+    pytest.importorskip("peft", reason="the extra lora is not installed")
+    flags = ["--lora-r", "4", "--max-steps", "10"]
+    for name, launcher, batch_size in (("one", ONE, 8), ("two", TWO, 4)):
+        done = train(launcher, tiny_folder, rows, tmp_path / name, batch_size, *flags)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
+    assert all(weight.abs().max() > 1e-2 for name, weight in one.items() if "lora_B" in name), "it begins with 0"
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-4)
 
 
 def test_killed_in_a_later_epoch_two_processes_go_on_with_its_batches(tmp_path, tiny_folder, rows, by_one):
@@ -144,3 +250,15 @@ def test_two_processes_train_the_queries_alone_as_one_does(tmp_path, tiny_folder
     assert (two - one).norm() < 1e-3 * moved
     passages = weights(tmp_path / "two" / "document_0_Transformer")
     assert torch.equal(passages, weights(tiny_folder))
+
+
+@pytest.mark.parametrize(("variable", "name"), SHARDING.items())
+def test_an_encoder_that_is_spread_over_processes_is_refused_with_a_way_out(
+    tmp_path, tiny_folder, rows, run, monkeypatch, variable, name
+):
+    monkeypatch.setenv(variable, "true")
+    code, _, said = run("train", "--model", tiny_folder, "--rows", rows, "--out", tmp_path / "m")
+    assert code == 2
+    assert f"does not spread an encoder over processes by {name}" in said
+    assert "(--lora-r)" in said
+    assert not list(tmp_path.iterdir())
