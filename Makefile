@@ -59,6 +59,7 @@ bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=
 	$(BIN)/python -m benchmarks.mining_speed --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.mining_memory
 	$(BIN)/python -m benchmarks.encoding_speed --afriqa $(AFRIQA)
+	$(BIN)/python -m benchmarks.ray_overhead --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.mteb_speed --xquad $(XQUAD)
 	$(BIN)/python -m benchmarks.baselines --xquad $(XQUAD) --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.tables
@@ -66,9 +67,10 @@ bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=
 pictures: $(VENV)/.dev  ## Take the docs' pictures of report and demo, in Chromium, after make quickstart
 	$(BIN)/python -m benchmarks.pictures
 
-soak: $(VENV)/.dev  ## Kill commands 100 times and damage 200 inputs of each kind; half an hour on two cores
+soak: $(VENV)/.dev  ## Kill commands and workers of Ray, damage 200 inputs of each kind; 40 minutes on two cores
 	$(BIN)/python tests/soak.py --kills 100 --inputs 200
 	PYTHONPATH=tests $(BIN)/python tests/translation_soak.py --kills 100
+	PYTHONPATH=tests $(BIN)/python tests/ray_soak.py --kills 20
 	$(BIN)/python -m benchmarks.tables
 
 study: $(VENV)/.dev  ## Run what is left of the study: make study AFRIQA=DIR XQUAD=DIR E5=DIR; hours

@@ -428,6 +428,41 @@ def translation_kills_table() -> str:
     )
 
 
+def ray_kills_table() -> str:
+    data = load("ray-kills")["soak"]
+    titles = {
+        "worker": "a worker",
+        "machine": "all processes of a machine",
+        "command": "the command, which is started again",
+    }
+    rows = [
+        [title, str(data["kills"].get(kind, 0)), str(data["in_a_batch"].get(kind, 0)) if kind != "command" else ""]
+        for kind, title in titles.items()
+    ]
+    rows.append(["all", str(sum(data["kills"].values())), str(sum(data["in_a_batch"].values()))])
+    return (
+        f"{Table(['killed', 'kills', 'in the middle of a batch'], rows).markdown()}\n"
+        f"{data['equal']} of {data['episodes']} runs ended with the rows of one process, byte for byte. After kills of "
+        f"the command {data['damaged_files']} files of its cache were cut short."
+    )
+
+
+def ray_overhead_table() -> str:
+    data = load("ray-overhead")
+    rows = [
+        [name, f"{data['median'][name]:.1f}", f"{processor:.2f}"]
+        for name, processor in data["median_processor"].items()
+    ]
+    equal = "equal bit for bit" if data["equal_bit_for_bit"] else "not equal bit for bit"
+    return (
+        f"{Table(['encoding', 'seconds', 'processor seconds'], rows).markdown()}\n"
+        f"{data['texts']} passages by all-MiniLM-L6-v2, one thread, {taken(len(data['seconds']['Ray']))}, on "
+        f"{data['machine']}, where {data['load']:.0f} other processes wanted to run. So look at the processor seconds, "
+        f"of all processes and Ray's own too. The vectors are {equal}. Starting Ray, and a worker that imports the "
+        "libraries and gets the encoder, comes once and is not counted."
+    )
+
+
 def bad_inputs_table() -> str:
     data = load("reliability")["bad_inputs"]
     rows = [
@@ -487,6 +522,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "atlas": atlas_table,
     "kills": kills_table,
     "translation-kills": translation_kills_table,
+    "ray-kills": ray_kills_table,
+    "ray-overhead": ray_overhead_table,
     "bad-inputs": bad_inputs_table,
     "terms": terms_table,
     **{f"settings-{stage}": partial(settings_table, model) for stage, model in STAGES.items()},

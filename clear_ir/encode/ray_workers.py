@@ -144,7 +144,9 @@ def connect(address: str | None) -> None:
         raise InputError(f"Ray cannot be {where}: {reason_of(error)}", "ray_address" if address else "ray") from error
     device, num_workers = _workers()
     kind = "GPU" if device == "cuda" else "core"
-    logger.warning("ray: %d workers, one a %s, on %d machines", num_workers, kind, len(ray.nodes()))
+    logger.warning(
+        "ray: %d workers, one a %s, on %d machines", num_workers, kind, sum(node["Alive"] for node in ray.nodes())
+    )
 
 
 def _workers() -> tuple[str, int]:
@@ -202,8 +204,8 @@ def _next_result(running: dict[Any, tuple[Any, ...]]) -> tuple[tuple[Any, ...], 
         raise InputError(f"A worker of Ray failed: {reason_of(error.cause)}", "ray") from error
     except ray.exceptions.RayError as error:
         raise InputError(
-            f"A batch was given up after its worker died {MAX_RETRIES + 1} times; if memory ran out, use a smaller "
-            f"batch size. Ray says: {reason_of(error)}",
+            f"A batch was given up after {MAX_RETRIES} retries; if memory ran out, use a smaller batch size. Ray says: "
+            f"{reason_of(error)}",
             "batch_size",
         ) from error
     return running.pop(done), result
@@ -217,6 +219,7 @@ def _encoder(key: str, sent: list[Any]) -> SentenceTransformer:
     import ray
 
     if key not in _encoders:
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # each core has a worker
         _encoders.clear()
         model: SentenceTransformer = ray.get(sent[0])
         _encoders[key] = model.to("cuda") if ray.get_gpu_ids() else model
