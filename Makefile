@@ -57,7 +57,7 @@ bench: $(VENV)/.bench  ## Measure speed and memory: make bench AFRIQA=DIR XQUAD=
 	$(BIN)/python -m benchmarks.search_speed
 	$(if $(E5),$(BIN)/python -m benchmarks.demo_speed --encoder $(E5))
 	$(BIN)/python -m benchmarks.mining_speed --afriqa $(AFRIQA)
-	$(BIN)/python -m benchmarks.mining_memory
+	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.encoding_speed --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.ray_overhead --afriqa $(AFRIQA)
 	$(BIN)/python -m benchmarks.mteb_speed --xquad $(XQUAD)

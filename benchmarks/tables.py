@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmarks import choosing, generated
+from benchmarks import choosing, generated, scale_tables
 from clear_ir.cli.datasets import data_sets_table
 from clear_ir.cli.recipe import recipes_table
 from clear_ir.data.settings import Settings, describe_settings
@@ -220,20 +220,6 @@ def mining_table() -> str:
     return (
         f"{Table(['work', 'rows', 'clear-ir, s', 'sentence-transformers, s', 'ratio'], rows).markdown()}\n"
         f"Ratio: seconds of sentence-transformers divided by those of clear-ir. {runs}. On {data['machine']}."
-    )
-
-
-def memory_table() -> str:
-    data = load("mining-memory")
-    rows = [
-        [work, f"{of['seconds']:.0f}", f"{of['peak_mib']:.0f}", f"{of['peak_mib_without_files']:.0f}"]
-        for work, of in data["works"].items()
-    ]
-    head = ["work", "seconds", "peak MiB", "without mapped files"]
-    return (
-        f"{Table(head, rows).markdown()}\n"
-        f"{data['rows']:,} rows, {data['passages']:,} passages, {data['dim']} dimensions: their embeddings alone are "
-        f"{data['passage_embeddings_mib']:.0f} MiB. One run each, on {data['machine']}."
     )
 
 
@@ -503,7 +489,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "search-speed": search_table,
     "demo-speed": demo_table,
     "mining-speed": mining_table,
-    "mining-memory": memory_table,
+    "scale-parts": scale_tables.parts_table,
+    "scale-indexes": scale_tables.indexes_table,
+    "scale-estimate": scale_tables.estimate_table,
     "encoding-speed": encoding_table,
     "alignment-afriqa": partial(alignment_table, "AfriQA"),
     "alignment-xquad": partial(alignment_table, "XQuAD"),

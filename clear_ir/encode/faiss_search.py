@@ -77,7 +77,7 @@ class ApproximateIndex:
 
     Args:
         kind: ivf: passages in lists by their nearest centre, of which a query searches some. hnsw: a graph, in which a
-            query goes from passage to passage. It takes longer to build, and finds more in the same time.
+            query goes from passage to passage.
         passages: Shape (num_passages, dim), float32.
         order: As in `clear_ir.encode.search.top_k`.
 
