@@ -141,11 +141,14 @@ def connect(address: str | None) -> None:
         ray.init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **options)
     except Exception as error:  # of many types
         where = f"reached at {address}" if address else "started on this machine"
-        raise InputError(f"Ray cannot be {where}: {reason_of(error)}", "ray_address" if address else "ray") from error
+        reason = reason_of(error).rstrip(".")
+        if isinstance(error, ConnectionError) and not error.errno:  # something answers at the address
+            reason += "; if the cluster asks for a token, set RAY_AUTH_MODE=token"
+        raise InputError(f"Ray cannot be {where}: {reason}.", "ray_address" if address else "ray") from error
     device, num_workers = _workers()
     kind = "GPU" if device == "cuda" else "core"
     logger.warning(
-        "ray: %d workers, one a %s, on %d machines", num_workers, kind, sum(node["Alive"] for node in ray.nodes())
+        "ray: workers: %d, one for each %s; machines: %d", num_workers, kind, sum(node["Alive"] for node in ray.nodes())
     )
 
 
