@@ -3,8 +3,9 @@
 import random
 
 import torch
-from tiny import WORDS
+from tiny import WORDS, make_encoder
 
+from clear_ir import CachedCLEARLoss, CLEARLoss
 from clear_ir.loss.packing import text_keys
 
 ROWS = 7
@@ -40,3 +41,17 @@ def value_and_gradient(loss, encoder, texts, seed=3):
     gradient = torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
     assert gradient.norm() > 1e-3, "the gradient vanished, so the comparison shows nothing"
     return value.item(), gradient
+
+
+def sharded_cases():
+    """Texts, loss, its options, and whether only used rows of the table are trained: what FSDP2 is tested with."""
+    texts = make_texts(2, rows=8)
+    # Of the first of two processes' texts so few are distinct that it has fewer mini-batches than the second.
+    few = [[column[0]] * 4 + column[4:] for column in texts]
+    return {
+        "plain": (texts, CLEARLoss, {"gamma": 0.1}, False),
+        "guard": (texts, CLEARLoss, {"gamma": 0.1, "guard": 1.0, "distil": 1.0}, False),
+        "fixed": (texts, CLEARLoss, fixed_passages(make_encoder(), texts), False),
+        "used": (texts, CLEARLoss, {"gamma": 0.1}, True),
+        "few": (few, CachedCLEARLoss, {"mini_batch_num_tokens": 120}, False),
+    }

@@ -29,6 +29,7 @@ from clear_ir.loss.frozen_base import FrozenBase
 from clear_ir.loss.frozen_passages import FrozenPassages
 from clear_ir.loss.packing import Group, PackedColumns, pack_columns, text_keys
 from clear_ir.loss.same_passages import SamePassages
+from clear_ir.loss.sharding import as_many_everywhere, is_sharded
 from clear_ir.loss.term_log import TermMeans
 from clear_ir.loss.terms import Batch, Rows, Weights, clear_terms
 from clear_ir.loss.token_budget import NUM_TOKENS, for_device
@@ -238,15 +239,20 @@ class CLEARLoss(nn.Module):
         """Embed each group in mini-batches of rows of similar length, so that little padding is embedded."""
         model = model or self.model
         return [
-            torch.cat([model(part)["sentence_embedding"] for part in parts]) for parts in self._mini_batches(packed)
+            torch.cat([model(part)["sentence_embedding"] for part in parts])
+            for parts in self._mini_batches(packed, model)
         ]
 
-    def _mini_batches(self, packed: PackedColumns) -> list[list[dict[str, Any]]]:
+    def _mini_batches(self, packed: PackedColumns, model: nn.Module | None = None) -> list[list[dict[str, Any]]]:
         """The mini-batches of each group. A group that is not merged is one mini-batch."""
-        return [
+        parts = [
             group.mini_batches(*self._mini_batch_limits(group)) if group.merged else [group.features]
             for group in packed.groups
         ]
+        if is_sharded(model or self.model):
+            device = next(self.model.parameters()).device
+            parts = [as_many_everywhere(of_group, device) for of_group in parts]
+        return parts
 
     def _mini_batch_limits(self, group: Group) -> tuple[int, int | None]:
         """Number of texts and of tokens per mini-batch. If tokens are given, the number of texts is ignored."""

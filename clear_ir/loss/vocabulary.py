@@ -16,6 +16,8 @@ from sentence_transformers.sentence_transformer.modules import Router
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from clear_ir.loss.sharding import gathered
+
 #: Texts that are tokenized at once.
 _TEXTS_AT_ONCE = 1024
 
@@ -125,7 +127,7 @@ class UsedRows(nn.Module):
     @torch.no_grad()
     def _whole(self) -> Tensor:
         """The whole table, with the rows as they are now."""
-        self.whole[self.used] = self.weight.to(self.whole.dtype)
+        self.whole[self.used] = gathered(self.weight).to(self.whole.dtype)
         return self.whole
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
