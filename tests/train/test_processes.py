@@ -185,9 +185,10 @@ def test_an_adapter_is_trained_by_two_as_by_one(tmp_path, tiny_folder, rows):
         done = train(launcher, tiny_folder, rows, tmp_path / name, batch_size, *flags)
         assert done.returncode == 0, done.stderr[-2000:]
     one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
-    assert all(weight.abs().max() > 1e-2 for name, weight in one.items() if "lora_B" in name), "it begins with 0"
-    for name, weight in one.items():
-        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-4)
+    # These begin with 0, so they are what was learned.
+    learned, again = (torch.cat([part[n].flatten() for n in sorted(part) if "lora_B" in n]) for part in (one, two))
+    assert learned.norm() > 0.1
+    assert (again - learned).norm() < 1e-3 * learned.norm()
 
 
 def test_killed_in_a_later_epoch_two_processes_go_on_with_its_batches(tmp_path, tiny_folder, rows, by_one):
