@@ -6,12 +6,14 @@
 drawn uniformly over the time that the command takes undisturbed: to a worker; to all processes of the second machine,
 which another one replaces within two seconds; or to the command, which is then started again. After some of the latter
 the end of a file of its cache is cut off. At the end the training rows must be those of one process without Ray, byte
-for byte. The results are in benchmarks/results/ray-kills.json.
+for byte. The results are in benchmarks/results/ray-kills.json, written after each run; a soak that was stopped goes on
+from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import random
@@ -30,7 +32,8 @@ from clear_ir.data.output_files import write_json, write_jsonl
 
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "ray-kills.json"
 PRELOAD = "torch ray clear_ir.cli.app clear_ir.encode.text_encoder clear_ir.mine.hard_negatives clear_ir.recipes.recipe"
-KINDS = ("worker", "machine", "command")
+#: How often each is drawn.
+KINDS = {"worker": 2, "machine": 2, "command": 1}
 NUM_ROWS = 1000
 
 
@@ -101,16 +104,16 @@ class RaySoak:
         assert (self.folder / "there.jsonl").read_bytes() == self.expected
 
     def episode(self, tally: Tally, max_kills: int) -> None:
-        """Kill up to three times while the command runs, starting it again if it was killed; look at what it made."""
+        """Kill up to five times while the command runs, starting it again if it was killed; look at what it made."""
         draw = random.Random(f"{tally.seed} {tally.episodes}")
         folder = self.folder / f"episode-{tally.episodes}"
         folder.mkdir()
         command = self.start(folder / "out.jsonl", folder / "cache")
-        for _ in range(min(max_kills, draw.randint(1, 3))):
+        for _ in range(min(max_kills, draw.randint(1, 5))):
             command.join(draw.uniform(0, self.seconds))
             if not command.is_alive():
                 break
-            kind = draw.choice(KINDS)
+            [kind] = draw.choices(list(KINDS), KINDS.values())
             if self.kill(kind, command, draw, tally):
                 tally.kills[kind] += 1
             if kind == "command":
@@ -133,9 +136,9 @@ class RaySoak:
             time.sleep(draw.uniform(0, 2))
             self.machines.add_second()
             return True
-        workers = self.machines.workers()
-        if not workers:
-            return False
+        while not (workers := self.machines.workers()):  # they come some seconds after the command
+            if not command.is_alive():
+                return False
         worker = draw.choice(sorted(workers, key=lambda each: each.pid))
         tally.in_a_batch[kind] += workers[worker] == "ray::_encode"
         worker.kill()
@@ -158,6 +161,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     tally = Tally(given.seed)
+    if given.out.exists() and (saved := json.loads(given.out.read_text())["soak"])["seed"] == given.seed:
+        tally = Tally(**{key: Counter(value) if isinstance(value, dict) else value for key, value in saved.items()})
     machines = TwoMachines()
     try:
         with TemporaryDirectory() as place:
