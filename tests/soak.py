@@ -202,7 +202,10 @@ class Soak:
         assert not (found := differences(self.expected(name), out)), f"{name} left other files: {found}"
         left = {path.name for path in folder.iterdir()} - {"out", "earlier"}
         # The folder of a finished run, if the kill came just before it was removed. The next run removes it.
-        assert left <= ({"out.partial"} if name == "train" else set()), f"{name} left {left}"
+        beside = {"train": {"out.partial"}, "mine": {"out.mining.json"}}
+        assert left <= beside.get(name, set()), f"{name} left {left}"
+        if name == "mine":
+            assert not differences(self.calm / "mine.mining.json", folder / "out.mining.json")
         tally.finished[name] += 1
         shutil.rmtree(folder)
 
