@@ -42,14 +42,18 @@ class DevCurve(TrainerCallback):
             return
         scores = checkpoint_scores(metrics)
         line = f"Step {state.global_step}/{state.max_steps}: {describe_scores(scores, self.evaluator.base_metrics)}"
+        if args.load_best_model_at_end:  # else too few questions choose, and none is rejected either
+            line += self._fate(state, metrics, scores["mean"])
+        show_line(f"{line}.")
+
+    def _fate(self, state: Any, metrics: Mapping[str, float], mean: float) -> str:
+        if metrics.get("eval_vetoed"):
+            return "; rejected: it loses too much in English or within languages"
         # The trainer compares right after this call, and by the same rule.
         best = state.best_metric if state.best_metric is not None else float("-inf")
-        if metrics.get("eval_vetoed"):
-            line += "; rejected: it loses too much in English or within languages"
-        elif args.load_best_model_at_end and metrics[primary] > best:
-            is_better = scores["mean"] >= self.evaluator.base_metrics["mean"]
-            line += "; kept so far" if is_better else "; not as good as before training"
-        show_line(f"{line}.")
+        if metrics[f"eval_{self.evaluator.primary}"] <= best:
+            return ""
+        return "; kept so far" if mean >= self.evaluator.base_metrics["mean"] else "; not as good as before training"
 
 
 def describe_scores(scores: Mapping[str, float], base: Mapping[str, float]) -> str:

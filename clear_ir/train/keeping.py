@@ -14,7 +14,7 @@ from clear_ir.encode.adapters import has_adapters
 from clear_ir.encode.mixed_weights import merge_encoders
 from clear_ir.train.arguments import chooses_checkpoint
 from clear_ir.train.dev_curve import describe_scores, show_line
-from clear_ir.train.verdict import checkpoint_scores, judge_run
+from clear_ir.train.verdict import checkpoint_scores, describe_kept, judge_run
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
@@ -79,8 +79,8 @@ def _try_mixtures(
         mixtures.append({"share": share, "rejected": rejected, **scores})
         if not rejected and scores["mean"] > kept["mean"]:
             kept, best = scores, (share, mixture)
-        line = f"{share:.0%} of step {verdict['last_step']}, the rest as before training: "
-        line += describe_scores(scores, evaluator.base_metrics)
+        weights = describe_kept({"kept_step": verdict["last_step"], "share": share})
+        line = f"{weights}: {describe_scores(scores, evaluator.base_metrics)}"
         show_line(f"{line}{'; rejected' if rejected else ''}.")
     tried = {**verdict, "mixtures": mixtures}
     if best is None:

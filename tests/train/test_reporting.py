@@ -13,6 +13,7 @@ from transformers.integrations import integration_utils
 
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.train.dev_curve import describe_scores
+from clear_ir.train.keeping import SHARES
 from clear_ir.train.run import train_model
 
 
@@ -79,7 +80,7 @@ def test_a_library_that_is_not_installed_is_refused_before_anything(run, tmp_pat
 
 
 def lines_of(err):
-    return [line.rstrip(".") for line in re.split(r"[\r\n]+", err) if re.match(r"nDCG@10|Step \d", line)]
+    return [line.rstrip(".") for line in re.split(r"[\r\n]+", err) if re.match(r"nDCG@10|Step \d|\d+ % of", line)]
 
 
 def test_a_line_for_each_evaluation_says_what_is_kept(log_of, capsys, monkeypatch):
@@ -92,7 +93,12 @@ def test_a_line_for_each_evaluation_says_what_is_kept(log_of, capsys, monkeypatc
     english, swahili = "q-en.p-en", "q-sw.p-en"
     assert head.endswith(f"Before training: English {100 * base[english]:.1f}, Swahili {100 * base[swahili]:.1f}")
     evaluations = [entry for entry in log if "eval_cross_lingual_nDCG@10" in entry]
-    assert len(lines) == len(evaluations) == 4
+    assert len(evaluations) == 4
+    mixtures = [
+        f"{100 * share:.0f} % of step 8 and {100 - 100 * share:.0f} % of the base: English " for share in SHARES
+    ]
+    assert [line.startswith(begin) for line, begin in zip(lines[4:], mixtures, strict=True)] == [True] * 4
+    lines = lines[:4]
     best = float("-inf")
     for line, entry in zip(lines, evaluations, strict=True):
         scores = [(entry[f"eval_{name}_nDCG@10"], base[name]) for name in (english, swahili)]
@@ -112,9 +118,14 @@ def test_few_questions_choose_nothing(log_of, capsys):
 
 
 def test_a_veto_is_said(log_of, capsys, monkeypatch):
+    monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 2)
     monkeypatch.setattr("clear_ir.evaluate.trainer_evaluator.keeps_english", lambda *_: False)
     log_of()
-    assert all("; rejected: it loses too much" in line for line in lines_of(capsys.readouterr().err)[1:])
+    lines = lines_of(capsys.readouterr().err)[1:]
+    steps, mixtures = lines[: -len(SHARES)], lines[-len(SHARES) :]
+    assert steps
+    assert all("; rejected: it loses too much" in line for line in steps)
+    assert all(" % of the base: " in line and line.endswith("; rejected") for line in mixtures)
 
 
 def test_scores_are_means_over_the_directions_of_a_language():
