@@ -94,9 +94,9 @@ class ApproximateIndex:
         lists = min(max(1, count // PER_LIST), round(4 * math.sqrt(count)))
         layout = f"IVF{lists},SQfp16" if kind == "ivf" else f"HNSW{LINKS}_SQfp16"
         self._index = self._faiss.index_factory(passages.shape[1], layout, self._faiss.METRIC_INNER_PRODUCT)
-        if kind == "ivf":
-            sample = np.linspace(0, count - 1, min(count, lists * PER_LIST)).astype(np.int64)
-            self._index.train(passages[sample if order is None else order[sample]])
+        # A graph learns nothing from it, but older versions of FAISS ask for it.
+        sample = np.linspace(0, count - 1, min(count, lists * PER_LIST)).astype(np.int64)
+        self._index.train(passages[sample if order is None else order[sample]])
         for _, block in passage_blocks(passages, order, PASSAGES_AT_ONCE):
             self._index.add(np.ascontiguousarray(block))
         self.effort, self.most_effort = 1, max(1, lists // 4) if kind == "ivf" else MOST_KEPT
