@@ -13,7 +13,7 @@ from clear_ir.prepare.prepared import Prepared
 from clear_ir.prepare.registry import DataSet, data_sets, register
 
 #: Modules that loaders share; every other module of the folder is a loader.
-SHARED = {"data_check", "languages", "prepared", "registry", "release", "shared_options", "source"}
+SHARED = {"data_check", "encoding", "languages", "prepared", "registry", "release", "shared_options", "source"}
 
 
 def toy(**changes):
