@@ -17,4 +17,5 @@ def test_damaged_inputs(name, shared, tmp_path):
     outcomes = check_reader(name, shared, tmp_path, count)
     assert outcomes.total() == count
     assert outcomes["refused"] >= count / 10, "so few inputs were refused that nothing is shown"
-    assert outcomes["still valid"] >= count / 20, "perhaps the input was never valid"
+    # Few kinds of damage leave a Parquet file valid, and its bytes differ with the versions of libraries.
+    assert outcomes["still valid"] >= count / 50, "perhaps the input was never valid"
