@@ -56,7 +56,8 @@ def keep_best(
     mixture = None
     # Between two adapters lies none whose product lies between theirs.
     if chosen and evaluator.max_english_loss is not None and not has_adapters(model):
-        verdict, mixture = _try_mixtures(evaluator, load_untrained(), load_last(), verdict)
+        show = show_line if trainer.is_world_process_zero() else lambda line: None
+        verdict, mixture = _try_mixtures(evaluator, load_untrained(), load_last(), verdict, show)
     if verdict["kept_step"] == 0:
         model.load_state_dict(load_untrained().state_dict())
         return verdict
@@ -68,7 +69,11 @@ def keep_best(
 
 
 def _try_mixtures(
-    evaluator: CrossLingualEvaluator, base: SentenceTransformer, last: SentenceTransformer, verdict: Mapping[str, Any]
+    evaluator: CrossLingualEvaluator,
+    base: SentenceTransformer,
+    last: SentenceTransformer,
+    verdict: Mapping[str, Any],
+    show: Callable[[str], None],
 ) -> tuple[dict[str, Any], SentenceTransformer | None]:
     """The verdict with the mixtures, and the best of them if it is better than what is kept so far."""
     kept, best, mixtures = verdict["kept"], None, []
@@ -81,7 +86,7 @@ def _try_mixtures(
             kept, best = scores, (share, mixture)
         weights = describe_kept({"kept_step": verdict["last_step"], "share": share})
         line = f"{weights}: {describe_scores(scores, evaluator.base_metrics)}"
-        show_line(f"{line}{'; rejected' if rejected else ''}.")
+        show(f"{line}{'; rejected' if rejected else ''}.")
     tried = {**verdict, "mixtures": mixtures}
     if best is None:
         return tried, None
