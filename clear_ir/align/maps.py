@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clear_ir.evaluate.space import unit
+
 #: Shorter differences between the means of languages, relative to the longest, are numerical noise.
 SHORTEST = 1e-6
 
@@ -69,13 +71,6 @@ def map_vectors(of_side: AffineMap | None, vectors: np.ndarray) -> np.ndarray:
         vectors: Shape (num_vectors, dim).
     """
     return vectors if of_side is None else of_side(vectors).astype(np.float32)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """The vectors scaled to length 1, in float64. A vector of zeros stays."""
-    vectors = np.asarray(vectors, np.float64)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0))
 
 
 def language_directions(*means: Mapping[str, np.ndarray]) -> np.ndarray:

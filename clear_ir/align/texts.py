@@ -9,11 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
-from clear_ir.align.maps import unit
 from clear_ir.data.files import InputError
 from clear_ir.data.languages import is_english
 from clear_ir.data.rows import LabelledText, Translation
 from clear_ir.encode.text_encoder import TextEncoder
+from clear_ir.evaluate.space import unit
 
 #: A language with fewer texts has no mean that can be trusted.
 FEWEST_TEXTS = 20

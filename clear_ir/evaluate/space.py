@@ -121,11 +121,11 @@ def _even_sample(items: list[Item], most: int) -> list[Item]:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """The vectors scaled to length 1, in double precision.
+    """The vectors scaled to length 1, in float64. A vector of zeros stays.
 
     Args:
         vectors: Shape (num_vectors, dim).
     """
-    vectors = np.asarray(vectors, dtype=np.float64)
-    lengths: np.ndarray = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12))
+    vectors = np.asarray(vectors, np.float64)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0))

@@ -13,7 +13,7 @@ from words import collection, records, rows
 from clear_ir.align.alignment import AlignmentTexts, align_model
 from clear_ir.align.dev_scores import DevQuestions
 from clear_ir.align.fitting import METHODS, choose_maps, refit
-from clear_ir.align.maps import SideMaps, fit_projection, fit_ridge, language_directions, unit
+from clear_ir.align.maps import SideMaps, fit_projection, fit_ridge, language_directions
 from clear_ir.align.model_folder import add_maps, check_alignable, read_alignment
 from clear_ir.align.settings import AlignSettings
 from clear_ir.align.texts import encode_for_fitting
@@ -26,6 +26,7 @@ from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.evaluate.evaluation import evaluate_model
+from clear_ir.evaluate.space import unit
 from clear_ir.train.run import train_model
 
 PAIRS = [Translation(row["anchor"], row["cross_anchor"], row["lang"]) for row in records()]

@@ -12,8 +12,8 @@ from clear_ir.align.maps import (
     fit_ridge,
     fit_shift,
     language_directions,
-    unit,
 )
+from clear_ir.evaluate.space import unit
 
 DIM = 6
 
