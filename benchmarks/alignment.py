@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.machine import measured_with
 from clear_ir.align.by_language import fit_by_language
 from clear_ir.align.dev_scores import DevQuestions, DevScores
-from clear_ir.align.fitting import choose_maps, refit
+from clear_ir.align.fitting import Fold, choose_maps, refit
 from clear_ir.align.maps import SideMaps
 from clear_ir.align.settings import AlignSettings
 from clear_ir.align.texts import FittingVectors, encode_for_fitting
@@ -77,8 +77,9 @@ def measure(
     assert test.collection is not None
     start = time.process_time()
     of_dev, dev_questions = fitting(dev), DevQuestions(encoder, dev.collection)
-    choice = choose_maps(of_dev, dev_questions, AlignSettings())
-    labelled = fit_by_language(of_dev, dev_questions, AlignSettings())
+    folds = [Fold(of_dev, dev_questions)]
+    choice = choose_maps(of_dev, folds, AlignSettings())
+    labelled = fit_by_language(of_dev, folds, AlignSettings())
     assert labelled is not None
     seconds = {"choosing": time.process_time() - start}
     vectors = fitting(test)
@@ -87,7 +88,7 @@ def measure(
     }
     start = time.process_time()
     maps = {fit.method: refit(fit, vectors) for fit in choice.tried}
-    by_language = fit_by_language(vectors, dev_questions, AlignSettings(strength=labelled.strength))
+    by_language = fit_by_language(vectors, folds, AlignSettings(strength=labelled.strength))
     assert by_language is not None
     seconds["fitting all"] = time.process_time() - start
     rows = [

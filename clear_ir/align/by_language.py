@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from clear_ir.align.dev_scores import DevQuestions, DevScores
-from clear_ir.align.fitting import STRENGTHS
+from clear_ir.align.dev_scores import DevScores
+from clear_ir.align.fitting import STRENGTHS, Fold
 from clear_ir.align.maps import AffineMap, fit_ridge
 from clear_ir.align.settings import AlignSettings
 from clear_ir.align.texts import FEWEST_TEXTS, FittingVectors
@@ -28,7 +29,7 @@ class MapsByLanguage:
     scores: DevScores
 
 
-def fit_by_language(vectors: FittingVectors, dev: DevQuestions, settings: AlignSettings) -> MapsByLanguage | None:
+def fit_by_language(vectors: FittingVectors, folds: Sequence[Fold], settings: AlignSettings) -> MapsByLanguage | None:
     """Fit a ridge map of the queries of each language towards the English ones.
 
     Nothing has to hold English queries in place, since they are not moved. So these maps may go further than one map
@@ -36,20 +37,27 @@ def fit_by_language(vectors: FittingVectors, dev: DevQuestions, settings: AlignS
 
     Args:
         vectors: To fit on.
-        dev: To choose the strength by, the same for all languages.
+        folds: To choose the strength by, the same for all languages.
         settings: `strength`; None tries several.
 
     Returns:
         The maps of the languages with enough pairs; None if there is no such language.
     """
+    tried = [
+        (DevScores.mean([fold.dev.score_by_language(_fit(fold.vectors, strength)) for fold in folds]), strength)
+        for strength in (STRENGTHS if settings.strength is None else (settings.strength,))
+    ]
+    scores, strength = max(tried, key=lambda fit: fit[0].cross_lingual)
+    maps = _fit(vectors, strength)
+    return MapsByLanguage(strength, maps, scores) if maps else None
+
+
+def _fit(vectors: FittingVectors, strength: float) -> dict[str, AffineMap]:
+    """The maps of the languages with enough pairs."""
     langs = np.array(vectors.langs)
     rows_of = {lang: np.flatnonzero(langs == lang) for lang in sorted(set(vectors.langs))}
-    rows_of = {lang: rows for lang, rows in rows_of.items() if len(rows) >= FEWEST_TEXTS}
-    tried = []
-    for strength in STRENGTHS if settings.strength is None else (settings.strength,):
-        maps = {
-            lang: fit_ridge(vectors.translations[rows], vectors.english[rows], strength)
-            for lang, rows in rows_of.items()
-        }
-        tried.append(MapsByLanguage(strength, maps, dev.score_by_language(maps)))
-    return max(tried, key=lambda fit: fit.scores.cross_lingual) if rows_of else None
+    return {
+        lang: fit_ridge(vectors.translations[rows], vectors.english[rows], strength)
+        for lang, rows in rows_of.items()
+        if len(rows) >= FEWEST_TEXTS
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,42 @@ class DevScores:
     complete: float | None
     own_first: float | None
     directions: dict[str, float]
+
+    @classmethod
+    def of(cls, directions: dict[str, float], complete: Sequence[float], own_first: Sequence[float]) -> DevScores:
+        """The scores that follow from those of the directions and of the mixed pools.
+
+        Args:
+            directions: nDCG@10 by direction.
+            complete: Mean Complete@10 of each pool.
+            own_first: Of each pool with such queries, the share of those whose own language comes first.
+        """
+        return cls(
+            directions.get(ENGLISH_DIRECTION),
+            mean_within_languages(directions),
+            mean_cross_lingual(directions),
+            min(directions.values()),
+            float(np.mean(complete)) if complete else None,
+            float(np.mean(own_first)) if own_first else None,
+            directions,
+        )
+
+    @classmethod
+    def mean(cls, parts: Sequence[DevScores]) -> DevScores:
+        """The scores of questions that are judged in several parts of about the same size.
+
+        Args:
+            parts: The scores of each part; a direction that only some have counts in these.
+        """
+        of_direction: dict[str, list[float]] = {}
+        for part in parts:
+            for direction, score in part.directions.items():
+                of_direction.setdefault(direction, []).append(score)
+        return cls.of(
+            {direction: float(np.mean(scores)) for direction, scores in of_direction.items()},
+            [part.complete for part in parts if part.complete is not None],
+            [part.own_first for part in parts if part.own_first is not None],
+        )
 
     @property
     def aim(self) -> float:
@@ -113,12 +149,4 @@ class DevQuestions:
         mixed = [moved.evaluate(direction, CUTOFF, [MAIN_MIXED_MEASURE, OWN_FIRST]) for direction in self.mixed]
         complete = [pool.mean(MAIN_MIXED_MEASURE) for pool in mixed]
         own_first = [pool.mean(OWN_FIRST) for pool in mixed if len(pool.values(OWN_FIRST))]
-        return DevScores(
-            scores.get(ENGLISH_DIRECTION),
-            mean_within_languages(scores),
-            mean_cross_lingual(scores),
-            min(scores.values()),
-            float(np.mean(complete)) if complete else None,
-            float(np.mean(own_first)) if own_first else None,
-            scores,
-        )
+        return DevScores.of(scores, complete, own_first)

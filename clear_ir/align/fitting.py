@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,9 +24,22 @@ from clear_ir.data.files import InputError
 #: Strengths that are tried.
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 #: Weights of English queries that are tried.
-ENGLISH_WEIGHTS = (0.2, 0.5, 1.0)
+ENGLISH_WEIGHTS = (0.5, 1.0, 2.0)
 #: Numbers of directions that are tried, at most.
 MOST_DIRECTIONS = 8
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Texts to fit on, and questions on others to choose by.
+
+    Args:
+        vectors: To fit on.
+        dev: To choose by.
+    """
+
+    vectors: FittingVectors
+    dev: DevQuestions
 
 
 @dataclass(frozen=True)
@@ -148,13 +161,16 @@ BEGIN_WITH = {"project+map": "project"}
 
 
 def choose_maps(
-    vectors: FittingVectors, dev: DevQuestions, settings: AlignSettings, report: Callable[[str], None] | None = None
+    vectors: FittingVectors,
+    folds: Sequence[Fold],
+    settings: AlignSettings,
+    report: Callable[[str], None] | None = None,
 ) -> Choice:
-    """Fit the maps of the method that the settings name, or of all, and choose the best by the dev questions.
+    """Choose the method, or the settings of the one that is named, by the dev questions, and fit the maps.
 
     Args:
-        vectors: To fit on.
-        dev: To choose by.
+        vectors: What the maps are fitted on in the end.
+        folds: To choose by: the mean over them counts.
         settings: Method and limits. What they leave open is tried.
         report: Called with the name of each method before it is tried.
 
@@ -164,9 +180,10 @@ def choose_maps(
     Raises:
         InputError: If the method cannot be fitted on the texts.
     """
-    base = Fitted("base", {}, SideMaps(), dev.score(SideMaps()))
+    base = Fitted("base", {}, SideMaps(), DevScores.mean([fold.dev.score(SideMaps()) for fold in folds]))
     named = [*METHODS] if settings.method == "auto" else [settings.method]
-    reasons = {name: reason for name in named if (reason := _why_not(name, vectors))}
+    of_each = ", in each part of the rows" if len(folds) > 1 else ""
+    reasons = {name: reason for name in named for fold in folds if (reason := _why_not(name, fold.vectors, of_each))}
     if settings.method in reasons:
         raise InputError(f"The method {settings.method} cannot be fitted: {reasons[settings.method]}.", "rows")
     best_of: dict[str, Fitted] = {}
@@ -178,8 +195,8 @@ def choose_maps(
                 report(part)
             begin = best_of.get(BEGIN_WITH.get(part, ""))
             fixed = settings.model_copy(update={"directions": begin.chosen["directions"]}) if begin else settings
-            fits = [Fitted(part, chosen, maps, dev.score(maps)) for chosen, maps in METHODS[part](vectors, fixed)]
-            best_of[part] = _best(fits, base, settings.max_loss)
+            best = _best(_try(part, folds, fixed), base, settings.max_loss)
+            best_of[part] = replace(best, maps=refit(best, vectors))
     tried = [best_of[name] for name in named if name in best_of]
     notes = [f"{name} was not tried: {reason}." for name, reason in reasons.items()]
     if vectors.few:
@@ -188,6 +205,19 @@ def choose_maps(
     aim = base.scores.aim
     better = [fit for fit in tried if fit.scores.aim > aim and fit.scores.keeps(base.scores, settings.max_loss)]
     return Choice(base, tried, _best(better, base, settings.max_loss) if better else base, notes)
+
+
+def _try(method: str, folds: Sequence[Fold], settings: AlignSettings) -> list[Fitted]:
+    """A method with all settings that can be fitted in each fold, with the mean scores and the maps of the last."""
+    tried: dict[tuple[tuple[str, float], ...], list[tuple[SideMaps, DevScores]]] = {}
+    for fold in folds:
+        for chosen, maps in METHODS[method](fold.vectors, settings):
+            tried.setdefault(tuple(chosen.items()), []).append((maps, fold.dev.score(maps)))
+    return [
+        Fitted(method, dict(chosen), fits[-1][0], DevScores.mean([scores for _, scores in fits]))
+        for chosen, fits in tried.items()
+        if len(fits) == len(folds)
+    ]
 
 
 def refit(fitted: Fitted, vectors: FittingVectors) -> SideMaps:
@@ -201,13 +231,13 @@ def refit(fitted: Fitted, vectors: FittingVectors) -> SideMaps:
     return maps
 
 
-def _why_not(name: str, vectors: FittingVectors) -> str:
+def _why_not(name: str, vectors: FittingVectors, of_each: str) -> str:
     """Why a method cannot be fitted; empty if it can."""
     if name in NEED_PAIRS and not len(vectors.english):
         return "it needs texts with their English translations"
     if name in NEED_MEANS:
         if "en" not in vectors.means or len(vectors.means) < 2:
-            return f"it needs {FEWEST_TEXTS} texts or more in English and in another language"
+            return f"it needs {FEWEST_TEXTS} texts or more in English and in another language{of_each}"
         if not len(language_directions(vectors.means)):
             return "the means of the languages do not differ"
     return ""

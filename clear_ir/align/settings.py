@@ -14,7 +14,7 @@ Method = Literal["auto", "project", "shift", "map", "map-both", "procrustes", "p
 class AlignSettings(Settings):
     """Which map is fitted, and how it is chosen."""
 
-    groups: ClassVar[dict[str, str]] = {"method": "Maps", "dev_share": "Choosing"}
+    groups: ClassVar[dict[str, str]] = {"method": "Maps", "folds": "Choosing"}
 
     method: Method = "auto"
     """The map. project: removes from queries and passages the directions in which the means of the languages differ.
@@ -29,9 +29,10 @@ class AlignSettings(Settings):
     english_weight: float | None = Field(None, ge=0)
     """Weight of the English texts, which map leaves where they are, relative to the others. None: the dev questions
     decide."""
-    dev_share: float = Field(0.1, gt=0, lt=1)
-    """Share of the rows that is held out to choose by. It is not used where a dev collection is given."""
-    max_loss: float = Field(0.3, ge=0)
+    folds: int = Field(2, ge=2)
+    """Into how many parts the rows are split. Each part is held out once to choose by, while maps are fitted on the
+    others; in the end they are fitted on all rows. It is not used where a dev collection is given."""
+    max_loss: float = Field(0.2, ge=0)
     """How much English and the monolingual mean may lose against the base, in points of nDCG@10 x 100."""
     seed: int = 0
-    """Chooses the rows that are held out."""
+    """Chooses the rows of each part."""

@@ -52,7 +52,9 @@ def align(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Collection to choose by: a dev split, not the test split. Default: a share of the rows."),
+        typer.Option(
+            help="Collection to choose by: a dev split, not the test split. Default: the rows, part by part."
+        ),
     ] = None,
     split: Split = None,
     apply: Annotated[

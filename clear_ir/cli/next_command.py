@@ -90,7 +90,7 @@ def after_align(out: Path, rows: Path | None, data: Path | None, used: Mapping[s
     Args:
         out: The model folder.
         rows: The rows that were fitted on; None if there were none.
-        data: The dev collection; None if a share of the rows was held out.
+        data: The dev collection; None if the rows themselves chose.
         used: Further options: `recipe`, `trust_remote_code`.
     """
     return after_train(out, rows, used) if rows else after_merge(out, data, used)

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clear_ir.align.alignment import AlignmentTexts
-from clear_ir.align.dev_scores import OWN_FIRST, DevQuestions
+from clear_ir.align.alignment import AlignmentTexts, encode_folds
+from clear_ir.align.dev_scores import OWN_FIRST
 from clear_ir.align.fitting import choose_maps
 from clear_ir.align.maps import map_vectors
 from clear_ir.align.model_folder import check_alignable
 from clear_ir.align.settings import AlignSettings
-from clear_ir.align.texts import encode_for_fitting
 from clear_ir.data.collection import Collection
 from clear_ir.data.directions import ENGLISH_DIRECTION, Direction
 from clear_ir.data.files import InputError
@@ -165,9 +164,8 @@ def _aligned_score(
         return None, NO_ROWS
     try:
         check_alignable(encoder.model)
-        pairs, passages, dev = AlignmentTexts(rows).split(AlignSettings())
-        vectors = encode_for_fitting(encoder, pairs, (), passages)
-        best = choose_maps(vectors, DevQuestions(encoder, dev), AlignSettings()).best
+        settings = AlignSettings()
+        best = choose_maps(*encode_folds(encoder, AlignmentTexts(rows), settings), settings).best
     except InputError as error:
         return None, str(error)
     moved = embeddings.moved(

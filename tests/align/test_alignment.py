@@ -1,6 +1,7 @@
 """Fitting and choosing on a tiny encoder, the written folder, and vectors that are moved without encoding."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from sentence_transformers.base.modules import Normalize
 from tiny import make_encoder, quiet
 from words import collection, records, rows
 
-from clear_ir.align.alignment import AlignmentTexts, align_model
+from clear_ir.align.alignment import AlignmentTexts, align_model, encode_folds
 from clear_ir.align.dev_scores import DevQuestions
-from clear_ir.align.fitting import METHODS, choose_maps, refit
+from clear_ir.align.fitting import METHODS, STRENGTHS, Fold, choose_maps, refit
 from clear_ir.align.maps import SideMaps, fit_projection, fit_ridge, language_directions
 from clear_ir.align.model_folder import add_maps, check_alignable, read_alignment
 from clear_ir.align.settings import AlignSettings
@@ -21,7 +22,6 @@ from clear_ir.data.collection_files import write_collection
 from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import LabelledText, Translation
-from clear_ir.data.splits import hold_out
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.settings import EncodingSettings
@@ -46,6 +46,10 @@ def vectors(encoder):
 @pytest.fixture(scope="module")
 def dev(encoder):
     return DevQuestions(encoder, collection())
+
+
+def choose(vectors, dev, settings):
+    return choose_maps(vectors, [Fold(vectors, dev)], settings)
 
 
 def align(folder, out, method="auto", dev=None, **changes):
@@ -98,7 +102,7 @@ def test_dev_scores_are_those_of_an_evaluation(encoder, vectors):
 
 
 def test_auto_takes_the_best_that_keeps_english(vectors, dev):
-    choice = choose_maps(vectors, dev, AlignSettings(max_loss=5))
+    choice = choose(vectors, dev, AlignSettings(max_loss=5))
     assert [fit.method for fit in choice.tried] == list(METHODS)
     assert choice.best.scores.aim > choice.base.scores.aim + 0.1, "something is learned"
     for fit in choice.tried:
@@ -109,17 +113,59 @@ def test_auto_takes_the_best_that_keeps_english(vectors, dev):
         assert keeps == fit.scores.keeps(choice.base.scores, 5)
         assert not keeps or fit.scores.aim <= choice.best.scores.aim
     assert choice.base.scores.english > next(f for f in choice.tried if f.method == "procrustes").scores.english + 0.05
-    free = choose_maps(vectors, dev, AlignSettings(max_loss=100))
+    free = choose(vectors, dev, AlignSettings(max_loss=100))
     assert free.best.scores.aim == max(fit.scores.aim for fit in free.tried)
 
 
+def test_each_part_of_the_rows_is_held_out_once(encoder):
+    """Against folds that are put together by hand; in the end the map is fitted on all rows."""
+    texts, settings = AlignmentTexts(rows()), AlignSettings(method="map", english_weight=1.0)
+    vectors, folds = encode_folds(encoder, texts, settings)
+    passages = [{row["positive"] for row in records() if row["anchor"] in asked} for asked in map(questions_of, folds)]
+    assert passages[0].isdisjoint(passages[1])
+    assert passages[0] | passages[1] == {row["positive"] for row in records()}
+    assert len(vectors.english) == len(PAIRS) == sum(len(fold.vectors.english) for fold in folds)
+    for fold in folds:
+        kept = [pair for pair in PAIRS if pair.english not in questions_of(fold)]
+        expected = encode_for_fitting(encoder, kept)
+        np.testing.assert_array_equal(fold.vectors.translations, expected.translations)
+        np.testing.assert_allclose(fold.vectors.means["en"], expected.means["en"], atol=1e-12)
+    [fit] = choose_maps(vectors, folds, settings).tried
+    scores = {}
+    for strength in STRENGTHS:
+        fixed = settings.model_copy(update={"strength": strength})
+        [one, other] = [choose(fold.vectors, fold.dev, fixed).tried[0].scores for fold in folds]
+        scores[strength] = (one.cross_lingual + other.cross_lingual) / 2
+        if strength == fit.chosen["strength"]:
+            assert fit.scores.cross_lingual == pytest.approx(scores[strength])
+            assert fit.scores.english == pytest.approx((one.english + other.english) / 2)
+            for direction, score in fit.scores.directions.items():
+                assert score == pytest.approx((one.directions[direction] + other.directions[direction]) / 2)
+            assert fit.scores.worst == min(fit.scores.directions.values())
+    assert len(set(scores.values())) > 1
+    np.testing.assert_array_equal(fit.maps.query.matrix, refit(fit, vectors).query.matrix)
+    assert not np.array_equal(fit.maps.query.matrix, refit(fit, folds[0].vectors).query.matrix)
+
+
+def questions_of(fold):
+    return {query.text for query in fold.dev.collection.queries.values() if query.lang == "en"}
+
+
+def test_too_few_rows_to_split_are_refused(encoder, tmp_path, tiny_folder):
+    few = replace(rows(), records=[row for row in records() if row["positive"] == records()[0]["positive"]])
+    with pytest.raises(InputError, match="too few passages and questions to split them into 2 parts; give more rows"):
+        encode_folds(encoder, AlignmentTexts(few), AlignSettings())
+    with pytest.raises(InputError, match="nothing to choose by; give a dev collection"):
+        encode_folds(encoder, AlignmentTexts(None, PAIRS), AlignSettings())
+
+
 def test_settings_are_used_as_they_are(vectors, dev):
-    [fit] = choose_maps(vectors, dev, AlignSettings(method="map", strength=0.5, english_weight=2.0)).tried
+    [fit] = choose(vectors, dev, AlignSettings(method="map", strength=0.5, english_weight=2.0)).tried
     assert fit.chosen == {"strength": 0.5, "english_weight": 2.0}
-    [fit] = choose_maps(vectors, dev, AlignSettings(method="project", directions=1)).tried
+    [fit] = choose(vectors, dev, AlignSettings(method="project", directions=1)).tried
     assert np.linalg.matrix_rank(fit.maps.query.matrix) == 31
     with pytest.raises(InputError, match="directions is 3, but the means of 3 languages differ in 2; give fewer"):
-        choose_maps(vectors, dev, AlignSettings(method="project", directions=3))
+        choose(vectors, dev, AlignSettings(method="project", directions=3))
 
 
 def test_what_a_ridge_map_of_each_method_is_fitted_on(encoder, dev):
@@ -138,7 +184,7 @@ def test_what_a_ridge_map_of_each_method_is_fitted_on(encoder, dev):
         ("map", np.asarray, False), ("map-both", np.asarray, True), ("project+map", project.unscaled, True),
     ):  # fmt: skip
         fixed = settings | ({"directions": 1} if method == "project+map" else {})
-        [fit] = choose_maps(vectors, dev, AlignSettings(method=method, **fixed)).tried
+        [fit] = choose(vectors, dev, AlignSettings(method=method, **fixed)).tried
         assert fit.chosen == fixed
         ridge = expected(first, passages)
         whole = ridge.after(project) if method == "project+map" else ridge
@@ -150,15 +196,15 @@ def test_what_a_ridge_map_of_each_method_is_fitted_on(encoder, dev):
 
 def test_what_cannot_be_fitted_is_said(encoder, dev):
     few = encode_for_fitting(encoder, PAIRS[:5])
-    choice = choose_maps(few, dev, AlignSettings())
+    choice = choose(few, dev, AlignSettings())
     assert [fit.method for fit in choice.tried] == ["map", "map-both", "procrustes"]
     assert "project was not tried: it needs 20 texts or more in English and in another language." in choice.notes
     assert "Languages with fewer than 20 texts have no mean of their own: en 5, sw 5." in choice.notes
     with pytest.raises(InputError, match="The method shift cannot be fitted: it needs 20 texts or more in English"):
-        choose_maps(few, dev, AlignSettings(method="shift"))
+        choose(few, dev, AlignSettings(method="shift"))
     texts = [LabelledText(pair.english, "en") for pair in PAIRS] + [LabelledText(p.translation, p.lang) for p in PAIRS]
     unpaired = encode_for_fitting(encoder, [], texts)
-    assert [fit.method for fit in choose_maps(unpaired, dev, AlignSettings()).tried] == ["project", "shift"]
+    assert [fit.method for fit in choose(unpaired, dev, AlignSettings()).tried] == ["project", "shift"]
     with pytest.raises(InputError, match="no direction across languages"):
         DevQuestions(encoder, collection(["en"], ["en"]))
 
@@ -274,13 +320,10 @@ def test_queries_whose_language_is_known_are_moved_by_its_own_map(run, files, ti
     code, said, err = run(*apply, "--lang", "swa")
     assert code == 0, err
     assert said.startswith("3 vectors moved by the map of sw: ")
-    # The map is that of the Swahili pairs alone, those that were not held out.
+    # The map is that of the Swahili pairs alone, all of them.
     document, _, by_language = read_alignment(out)
     assert document["by_language"]["langs"] == ["de", "sw"]
     pairs = [pair for pair in PAIRS if pair.lang == "sw"]
-    kept = hold_out(records(), 0.1, 0, lambda row: (row["positive"], row["anchor"]))[0]
-    english = {row["anchor"] for row in kept if row["lang"] == "sw"}
-    pairs = [pair for pair in pairs if pair.english in english]
     sources, targets = (
         unit(base.encode([getattr(pair, side) for pair in pairs], "query")) for side in ("translation", "english")
     )
@@ -343,10 +386,10 @@ def test_bad_vectors_are_refused_and_nothing_is_written(run, files, tiny_folder)
 
 def test_no_folder_where_no_map_is_better(run, files, tiny_folder):
     """Of rows whose queries are English already, no map can learn anything."""
-    same = [row | {"cross_anchor": row["anchor"], "lang": "sw"} for row in records(["sw"])]
+    same = [row | {"cross_anchor": row["anchor"], "lang": "sw"} for row in records(["sw"])[:40]]
     write_jsonl(files / "same.jsonl", same)
     out = files / "aligned"
-    common = ("--model", tiny_folder, "--rows", files / "same.jsonl", "--no-cache", "--dev-share", "0.5")
+    common = ("--model", tiny_folder, "--rows", files / "same.jsonl", "--no-cache")
     code, said, err = run("align", *common, "--out", out)
     assert code == 0, err
     assert "No map makes the encoder better by the dev questions, so no folder was made" in said

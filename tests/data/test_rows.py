@@ -4,7 +4,7 @@ from datasets import Dataset
 from clear_ir.data.files import InputError, read_jsonl
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import ParallelRow, read_parallel_rows, read_translations, write_parallel_rows
-from clear_ir.data.splits import hold_out
+from clear_ir.data.splits import cross_folds, hold_out
 from clear_ir.data.training_rows import columns_of, read_training_rows, training_columns
 
 
@@ -139,6 +139,22 @@ def test_hold_out_keeps_connected_rows_together():
         assert held
         for place in (0, 1):
             assert {row[place].strip() for row in train}.isdisjoint({row[place].strip() for row in held})
+
+
+def test_folds_hold_out_every_group_once_and_keep_connected_rows_together():
+    rows = [(f"g{i % 11}", f"q{i}") for i in range(44)]
+    folds = cross_folds(rows, 3, 0, lambda row: row, most=100)
+    assert sorted(row for _, held in folds for row in held) == sorted(rows)
+    for kept, held in folds:
+        assert sorted(kept + held) == sorted(rows)
+        assert {group for group, _ in held}.isdisjoint({group for group, _ in kept})
+    assert sorted(len(held) for _, held in folds) == [12, 16, 16]
+    assert cross_folds(rows, 3, 1, lambda row: row, most=100) != folds
+    # With a limit fewer are asked, whole groups, and none of the others is fitted on.
+    for (kept, held), (all_kept, all_held) in zip(cross_folds(rows, 3, 0, lambda row: row, most=5), folds, strict=True):
+        assert kept == all_kept
+        assert len(held) == 8
+        assert set(held) < set(all_held)
 
 
 def test_a_mapped_column_wins_over_one_that_has_our_name(tmp_path):
