@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 
-#: Shares of the last step that are tried; the rest is the encoder before training.
+#: Shares of the last step that are tried first; the rest is the encoder before training.
 SHARES = (0.8, 0.6, 0.4, 0.2)
+#: How far from the best of them two more are tried.
+STEP = 0.1
 
 
 def keep_best(
@@ -77,7 +79,8 @@ def _try_mixtures(
 ) -> tuple[dict[str, Any], SentenceTransformer | None]:
     """The verdict with the mixtures, and the best of them if it is better than what is kept so far."""
     kept, best, mixtures = verdict["kept"], None, []
-    for share in SHARES:
+    shares = list(SHARES)
+    for share in shares:
         mixture = merge_encoders(base, last, share)
         metrics = {f"eval_{name}": value for name, value in evaluator(mixture).items()}
         scores, rejected = checkpoint_scores(metrics), bool(metrics["eval_vetoed"])
@@ -87,6 +90,11 @@ def _try_mixtures(
         weights = describe_kept({"kept_step": verdict["last_step"], "share": share})
         line = f"{weights}: {describe_scores(scores, evaluator.base_metrics)}"
         show(f"{line}{'; rejected' if rejected else ''}.")
+        if len(mixtures) == len(SHARES):  # the list grows while it is gone through
+            if best:
+                shares += [round(best[0] + STEP, 1), round(best[0] - STEP, 1)]
+            elif all(mixture["rejected"] for mixture in mixtures):
+                shares += [STEP]
     tried = {**verdict, "mixtures": mixtures}
     if best is None:
         return tried, None

@@ -44,6 +44,7 @@ def test_a_mixture_is_kept_where_the_last_step_costs_too_much(tmp_path, good, mo
     assert (free["kept_step"], free.get("share")) == (20, None), "nothing is rejected, and the last step is the best"
     base, last = load_encoder(str(good)), side_of(load_encoder(str(tmp_path / "free")), "query")
     judge = make_evaluator(split_rows(make_training_rows(60), chosen), chosen, base)
+    assert len(free["mixtures"]) == len(SHARES), "none is better than the last step, so none beside it is tried"
     for mixture, share in zip(free["mixtures"], SHARES, strict=True):
         assert (mixture["share"], mixture["rejected"]) == (share, False)
         scores = judge(merge_encoders(base, last, share))
@@ -53,14 +54,21 @@ def test_a_mixture_is_kept_where_the_last_step_costs_too_much(tmp_path, good, mo
     english = free["base"]["q-en.p-en"]
     limit = 100 * (english - free["mixtures"][2]["q-en.p-en"])
     allowed = [m for m in free["mixtures"] if 100 * (english - m["q-en.p-en"]) <= limit]
-    expected = max(allowed, key=lambda mixture: mixture["mean"])
-    assert expected["mean"] > free["base"]["mean"]
+    best = max(allowed, key=lambda mixture: mixture["mean"])
+    assert best["mean"] > free["base"]["mean"]
     assert 100 * (english - free["last"]["q-en.p-en"]) > limit, "the last step must lose more than is allowed"
 
     kept, _ = train(good, tmp_path / "kept", max_english_loss=limit)
+    shares = [mixture["share"] for mixture in kept["mixtures"]]
+    assert shares == pytest.approx([*SHARES, best["share"] + 0.1, best["share"] - 0.1])
+    expected = max((m for m in kept["mixtures"] if not m["rejected"]), key=lambda mixture: mixture["mean"])
+    for mixture in kept["mixtures"][len(SHARES) :]:
+        scores = judge(merge_encoders(base, last, mixture["share"]))
+        assert mixture["rejected"] == (100 * (english - scores["q-en.p-en_nDCG@10"]) > limit)
+        assert mixture["mean"] == pytest.approx(scores[judge.primary])
     assert (kept["all_vetoed"], kept["kept_step"], kept["share"]) == (True, 20, expected["share"])
     assert kept["kept"] == pytest.approx({name: expected[name] for name in free["base"]})
-    assert [m["rejected"] for m in kept["mixtures"]] == [m not in allowed for m in free["mixtures"]]
+    assert [m["rejected"] for m in kept["mixtures"][: len(SHARES)]] == [m not in allowed for m in free["mixtures"]]
     model, mixed = load_encoder(str(tmp_path / "kept")), merge_encoders(base, last, expected["share"])
     for name, tensor in side_of(model, "query").state_dict().items():
         torch.testing.assert_close(tensor, mixed.state_dict()[name])

@@ -94,10 +94,9 @@ def test_a_line_for_each_evaluation_says_what_is_kept(log_of, capsys, monkeypatc
     assert head.endswith(f"Before training: English {100 * base[english]:.1f}, Swahili {100 * base[swahili]:.1f}")
     evaluations = [entry for entry in log if "eval_cross_lingual_nDCG@10" in entry]
     assert len(evaluations) == 4
-    mixtures = [
-        f"{100 * share:.0f} % of step 8 and {100 - 100 * share:.0f} % of the base: English " for share in SHARES
-    ]
-    assert [line.startswith(begin) for line, begin in zip(lines[4:], mixtures, strict=True)] == [True] * 4
+    shares = [100 * mixture["share"] for mixture in log[0]["dev"]["mixtures"]]
+    mixtures = [f"{share:.0f} % of step 8 and {100 - share:.0f} % of the base: English " for share in shares]
+    assert [line.startswith(begin) for line, begin in zip(lines[4:], mixtures, strict=True)] == [True] * len(shares)
     lines = lines[:4]
     best = float("-inf")
     for line, entry in zip(lines, evaluations, strict=True):
@@ -122,8 +121,9 @@ def test_a_veto_is_said(log_of, capsys, monkeypatch):
     monkeypatch.setattr("clear_ir.evaluate.trainer_evaluator.keeps_english", lambda *_: False)
     log_of()
     lines = lines_of(capsys.readouterr().err)[1:]
-    steps, mixtures = lines[: -len(SHARES)], lines[-len(SHARES) :]
+    steps, mixtures = lines[: -len(SHARES) - 1], lines[-len(SHARES) - 1 :]
     assert steps
+    assert "10 % of step" in mixtures[-1], "where all are rejected, one nearer to the base is tried"
     assert all("; rejected: it loses too much" in line for line in steps)
     assert all(" % of the base: " in line and line.endswith("; rejected") for line in mixtures)
 
