@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from datasets import Dataset
 from tiny import WORDS, make_encoder, quiet
 
 from clear_ir.data.collection import Collection, Text, make_collection
-from clear_ir.data.files import InputError
+from clear_ir.data.files import InputError, read_jsonl
 from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.evaluate.evaluation import evaluate_directions
 from clear_ir.evaluate.mteb import as_mteb_model, as_mteb_task, direction_of, evaluate_mteb, select_tasks
+from clear_ir.prepare.belebele import load_belebele
 from clear_ir.prepare.xquad import load_xquad
 from clear_ir.report.tables import mteb_table
 
@@ -163,6 +165,35 @@ def test_the_official_xquad_task_equals_ours_on_distinct_questions(minilm, xquad
     for lang in ("en", "de"):  # these are indeed the official task's texts
         length = sum(len(row["text"]) for row in tables[f"{lang}-queries"])
         assert length == stats[lang]["queries_text_statistics"]["total_text_length"]
+
+
+def test_the_official_belebele_task_equals_ours_on_real_texts(minilm, shared_data, embeddings, monkeypatch):
+    """The class that mteb ships, its loader fed with the local files, which have the names of mteb/belebele."""
+    folder = shared_data / "belebele"
+
+    def load(name, **_):
+        return {"test": Dataset.from_list([record for _, record in read_jsonl(folder / f"{name}.jsonl")])}
+
+    monkeypatch.setattr(belebele_retrieval, "load_dataset", load)
+    ours = load_belebele(folder, ["de"]).collection
+    results = evaluate_directions(quiet(minilm, cache=embeddings), ours)
+    task, loaded = (select_tasks(["BelebeleRetrieval"], ["en", "de"])[0] for _ in range(2))
+    loaded.load_data()  # mteb unloads what it evaluates
+    theirs, _ = per_query(task, as_mteb_model(quiet(minilm, cache=embeddings), "minilm"))
+    assert len(theirs) == 4
+    for subset, found in theirs.items():
+        direction = direction_of("BelebeleRetrieval", subset)
+        ids = defaultdict(list)
+        for query in ours.queries.values():
+            if query.lang == direction.query_lang:
+                ids[query.text].append(query.id)
+        per_question = results[str(direction)].per_query
+        texts = loaded.queries[subset]["test"]
+        # mteb makes one question of equal ones, with the passages of all as answers.
+        expected = {q: per_question[ids[texts[q]][0]]["nDCG@10"] for q in found if len(ids[texts[q]]) == 1}
+        assert len(expected) > 880
+        assert {query: found[query] for query in expected} == pytest.approx(expected, abs=1e-6)
+        assert 0.1 < sum(expected.values()) / len(expected) < 1
 
 
 def _distinct(xquad):
