@@ -52,9 +52,7 @@ def align(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Collection to choose by: a dev split, not the test split. Default: the rows, part by part."
-        ),
+        typer.Option(help="Collection to choose by: a dev split, not the test split. Default: the rows, part by part."),
     ] = None,
     split: Split = None,
     apply: Annotated[
