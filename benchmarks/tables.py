@@ -268,8 +268,8 @@ def transfer_table() -> str:
         f"{Table(['method', *directions, 'Complete@10', 'own language first'], rows).markdown()}\n"
         f"nDCG@10 x 100 on {data['questions']} questions and {data['passages']} passages a language; * p < .05 (paired "
         "permutation test, Holm). The last two are of the pool with both languages, in per cent, the mean of English "
-        f"and German questions. multilingual-e5-small ({data['note']}) was adapted on {data['rows']:,} rows of XQuAD in "
-        f"{len(data['langs'])} languages."
+        f"and German questions. multilingual-e5-small ({data['note']}) was adapted on {data['rows']:,} rows of XQuAD, "
+        f"{', '.join(data['langs'])}."
     )
 
 

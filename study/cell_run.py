@@ -149,7 +149,7 @@ def training_settings(cell: Cell, experiment: Experiment) -> TrainingSettings:
     steps = plan.dev_steps if cell.stage == "dev" else plan.max_steps
     if steps is None:
         raise InputError(f"The data set {cell.data} has no dev_steps in the matrix; add them.")
-    changes = {"max_steps": steps * objective.times_the_steps, **objective.training}
+    changes = {"max_steps": round(steps * objective.times_the_steps), **objective.training}
     if "learning_rate" not in changes:
         changes["learning_rate"] = cell.learning_rate or chosen_learning_rate(experiment, cell.objective)
     return TrainingSettings(**{**experiment.matrix.train, **changes, "seed": cell.seed})

@@ -35,7 +35,7 @@ class Objective(BaseModel):
 
     like: str | None = None
     distil_on: Literal["queries", "ntrex", "queries and ntrex"] | None = None
-    times_the_steps: int = Field(1, ge=1)
+    times_the_steps: float = Field(1, gt=0)
     costs_like: str | None = None
     align: Method | None = None
     align_after: Method | None = None
