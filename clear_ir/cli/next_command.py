@@ -125,7 +125,7 @@ def _made_of(model: str) -> dict[str, Any]:
 
     from clear_ir.align.model_folder import ALIGN_FILE
     from clear_ir.merge.interpolation import MERGE_FILE
-    from clear_ir.train.run import RECIPE_FILE
+    from clear_ir.train.run_folder import RECIPE_FILE
 
     readers: tuple[tuple[str, Callable[[str], Any], Callable[[Any], dict[str, Any]]], ...] = (
         (MERGE_FILE, json.loads, _merge_of),

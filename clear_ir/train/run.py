@@ -1,8 +1,4 @@
-"""A run of training: rows in, a model folder out.
-
-During the run, checkpoints and recipe are in the folder `OUT.partial`, from which the run can be resumed. The folder
-`OUT` appears when the model is complete.
-"""
+"""A run of training: rows in, a model folder out."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -23,10 +19,7 @@ import yaml
 
 from clear_ir.data.files import InputError, hash_of
 from clear_ir.data.output_files import (
-    beside,
     discard,
-    hold_output,
-    new_folder,
     put_in_place,
     write_json,
     write_jsonl,
@@ -55,6 +48,7 @@ from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.fixed_passages import FixedPassages, embed_passages
 from clear_ir.train.keeping import keep_best
 from clear_ir.train.processes import check_agreed, first_does, join_processes, num_processes, refuse_sharding
+from clear_ir.train.run_folder import RECIPE_FILE, RunFolder
 from clear_ir.train.scale import fit_scale
 from clear_ir.train.settings import TrainingSettings
 from clear_ir.train.starting_model import load_distilled, load_to_train
@@ -68,15 +62,11 @@ from clear_ir.train.trainer import (
 from clear_ir.train.verdict import describe_cut, measure_cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 
     from clear_ir.mine.pools import CorpusCounts
 
 
-#: The file that marks a model folder as made by `clear-ir train`.
-RECIPE_FILE = "recipe.yaml"
 LOG_FILE = "train_log.jsonl"
 #: What `precision: auto` came to, in the folder of the run.
 PRECISION_FILE = "precision.json"
@@ -320,93 +310,6 @@ def _recipe(
         lines.append(f"# {count} processes: {count * settings.batch_size} rows per step")
     document = {"model": model_name, "train": settings.model_dump()}
     return "\n".join([*lines, yaml.safe_dump(document, sort_keys=False)])
-
-
-class RunFolder:
-    """The folder of an unfinished run, `OUT.partial`.
-
-    Args:
-        out: The model folder to make.
-        recipe: The recipe of the run, as YAML.
-    """
-
-    def __init__(self, out: Path, recipe: str) -> None:
-        self.out, self.recipe = out, recipe
-        self.path = beside(out, "partial")
-        self.checkpoints = self.path / "checkpoints"
-        #: The distilled encoder.
-        self.distilled = self.path / "distilled"
-
-    @contextmanager
-    def open(self, resume: bool, overwrite: bool) -> Iterator[None]:
-        """Begin a run, or continue an interrupted one that has the same recipe. No other run may write there meanwhile.
-
-        If the block fails, the folder is removed, unless there is something to resume from.
-
-        Args:
-            resume: Continue an interrupted run.
-            overwrite: Replace an earlier model and an interrupted run.
-
-        Raises:
-            InputError: If the output folder is taken, there is no run to resume, or its recipe is another one.
-        """
-        finished = (self.out / RECIPE_FILE).exists() and not (self.path / RECIPE_FILE).exists()
-        if resume and finished and not overwrite:
-            raise InputError(
-                f"The run in {self.out} is finished, so there is nothing to resume; use the model, or give another "
-                "output folder.",
-                "out",
-            )
-        with hold_output(self.out, RECIPE_FILE, overwrite):
-            self._begin(resume, overwrite)
-            try:
-                yield
-            except BaseException:
-                if not self.resumable:
-                    shutil.rmtree(self.path, ignore_errors=True)
-                raise
-
-    def _begin(self, resume: bool, overwrite: bool) -> None:
-        saved = self.path / RECIPE_FILE
-        if not resume:
-            if self.resumable and not overwrite:
-                raise InputError(
-                    f"An interrupted run is in {self.path}; resume it, or overwrite it to start again.",
-                    "resume",
-                    "overwrite",
-                )
-            with new_folder(self.path, RECIPE_FILE, overwrite=True) as folder:
-                write_text(folder / RECIPE_FILE, self.recipe)
-        elif not saved.exists():
-            raise InputError(f"There is no interrupted run in {self.path} to resume; start a new one.")
-        elif saved.read_text(encoding="utf-8") != self.recipe:
-            raise InputError(
-                f"The interrupted run in {self.path} has other settings or rows (see {saved.name} there); use the same "
-                "to resume it."
-            )
-
-    @property
-    def resumable(self) -> bool:
-        """Whether an interrupted run left something to resume from."""
-        return self.last_checkpoint() is not None or self.distilled.exists()
-
-    def last_checkpoint(self) -> Path | None:
-        """The last complete checkpoint, if there is one."""
-        # The trainer writes its state last. A checkpoint without it is incomplete: the run was killed while writing. Of
-        # several processes, each has written the state of its random numbers at some time before or after that.
-        states = self.checkpoints.glob("checkpoint-*/trainer_state.json")
-        written = [path.parent for path in states if _is_json(path)]
-        complete = [path for path in written if len(list(path.glob("rng_state*.pth"))) >= num_processes()]
-        return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
-
-
-def _is_json(path: Path) -> bool:
-    """Whether a file holds JSON to its end: one that was being written when its process was killed does not."""
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return False
-    return True
 
 
 def _to_write(model: SentenceTransformer, base: SentenceTransformer, settings: TrainingSettings) -> SentenceTransformer:

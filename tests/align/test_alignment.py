@@ -23,6 +23,7 @@ from clear_ir.data.files import InputError
 from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.rows import LabelledText, Translation
 from clear_ir.encode.architecture import routers
+from clear_ir.encode.backends import InProcess
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.evaluate.evaluation import evaluate_model
@@ -117,10 +118,21 @@ def test_auto_takes_the_best_that_keeps_english(vectors, dev):
     assert free.best.scores.aim == max(fit.scores.aim for fit in free.tried)
 
 
-def test_each_part_of_the_rows_is_held_out_once(encoder):
+def test_each_part_of_the_rows_is_held_out_once(encoder, monkeypatch):
     """Against folds that are put together by hand; in the end the map is fitted on all rows."""
     texts, settings = AlignmentTexts(rows()), AlignSettings(method="map", english_weight=1.0)
+    encoded, encode = [], InProcess.encode
+
+    def watch(self, model, missing, side, precision):
+        encoded.extend((text, side) for text in missing)
+        return encode(self, model, missing, side, precision)
+
+    monkeypatch.setattr(InProcess, "encode", watch)
     vectors, folds = encode_folds(encoder, texts, settings)
+    assert encoder.cache is None
+    assert len(encoded) == len(set(encoded)) > len(PAIRS), (
+        "what folds have in common is encoded once, without a cache too"
+    )
     passages = [{row["positive"] for row in records() if row["anchor"] in asked} for asked in map(questions_of, folds)]
     assert passages[0].isdisjoint(passages[1])
     assert passages[0] | passages[1] == {row["positive"] for row in records()}

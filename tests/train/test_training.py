@@ -28,7 +28,8 @@ from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.recipes.recipe import load_recipe
 from clear_ir.train.arguments import column_prompts, training_arguments
 from clear_ir.train.batches import LanguageBatchSampler
-from clear_ir.train.run import RunFolder, train_model
+from clear_ir.train.run import train_model
+from clear_ir.train.run_folder import RunFolder
 from clear_ir.train.settings import LOSSES
 from clear_ir.train.trainer import (
     make_evaluator,
