@@ -7,6 +7,7 @@ recovers what English lost in the adaptation, and costs some of the gain across 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from clear_ir.data.files import InputError
@@ -16,6 +17,7 @@ from clear_ir.encode.two_encoders import join_encoders, side_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
 WISE_FT = """
 @inproceedings{wortsman-2022-robust,
@@ -51,8 +53,6 @@ def merge_encoders(base: SentenceTransformer, model: SentenceTransformer, weight
 
 
 def _interpolate(base: SentenceTransformer, model: SentenceTransformer, weight: float) -> SentenceTransformer:
-    import torch
-
     base_tensors, model_tensors = base.state_dict(), model.state_dict()
     if in_one_only := sorted(base_tensors.keys() ^ model_tensors.keys()):
         raise InputError(
@@ -65,12 +65,27 @@ def _interpolate(base: SentenceTransformer, model: SentenceTransformer, weight: 
                 f"{tuple(tensor.shape)} in the other; merge a model with its base."
             )
     merged = copy.deepcopy(model)
+    set_between(merged, base_tensors, model_tensors, weight)
+    return merged
+
+
+def set_between(
+    encoder: SentenceTransformer, base: Mapping[str, Tensor], model: Mapping[str, Tensor], weight: float
+) -> None:
+    """Give an encoder weights that are interpolated between two others.
+
+    Args:
+        encoder: The encoder. Its tensors are changed in place, those of floating-point numbers.
+        base: The tensors at weight 0, by name.
+        model: The tensors at weight 1, with the same names and shapes. None may be one of the encoder's.
+        weight: See `merge_encoders`.
+    """
+    import torch
+
     with torch.no_grad():
-        for name, tensor in merged.state_dict().items():
+        for name, tensor in encoder.state_dict().items():
             if tensor.is_floating_point():
                 # In float64, so that half precision is rounded once, at the end, and not after each operation. On the
                 # CPU, since Apple's GPUs have no float64.
-                start, end = base_tensors[name].cpu().double(), model_tensors[name].cpu().double()
-                between = torch.lerp(start, end, weight)
+                between = torch.lerp(base[name].cpu().double(), model[name].cpu().double(), weight)
                 tensor.copy_(between.to(tensor.device))
-    return merged

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from clear_ir.encode.adapters import has_adapters
-from clear_ir.encode.mixed_weights import merge_encoders
+from clear_ir.encode.mixed_weights import set_between
 from clear_ir.train.arguments import chooses_checkpoint
 from clear_ir.train.dev_curve import describe_scores, show_line
 from clear_ir.train.verdict import checkpoint_scores, describe_kept, judge_run
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+    from torch import Tensor
 
     from clear_ir.evaluate.trainer_evaluator import CrossLingualEvaluator
 
@@ -55,16 +56,17 @@ def keep_best(
     verdict = judge_run(evaluator, trainer.state.log_history, best or trainer.state.global_step, chosen)
     if not verdict:
         return {}
-    mixture = None
     # Between two adapters lies none whose product lies between theirs.
     if chosen and evaluator.max_english_loss is not None and not has_adapters(model):
         show = show_line if trainer.is_world_process_zero() else lambda line: None
-        verdict, mixture = _try_mixtures(evaluator, load_untrained(), load_last(), verdict, show)
+        base, mixture = load_untrained().state_dict(), load_last()
+        last = {name: tensor.clone() for name, tensor in mixture.state_dict().items()}
+        verdict = _try_mixtures(evaluator, mixture, base, last, verdict, show)
+        if "share" in verdict:
+            set_between(model, base, last, verdict["share"])
     if verdict["kept_step"] == 0:
         model.load_state_dict(load_untrained().state_dict())
         return verdict
-    if mixture is not None:
-        model.load_state_dict(mixture.state_dict())
     # As JSON has them.
     verdict["intervals"] = {name: list(ends) for name, ends in evaluator.intervals(model).items()}
     return verdict
@@ -72,30 +74,33 @@ def keep_best(
 
 def _try_mixtures(
     evaluator: CrossLingualEvaluator,
-    base: SentenceTransformer,
-    last: SentenceTransformer,
+    mixture: SentenceTransformer,
+    base: Mapping[str, Tensor],
+    last: Mapping[str, Tensor],
     verdict: Mapping[str, Any],
     show: Callable[[str], None],
-) -> tuple[dict[str, Any], SentenceTransformer | None]:
-    """The verdict with the mixtures, and the best of them if it is better than what is kept so far."""
-    kept, best, mixtures = verdict["kept"], None, []
+) -> dict[str, Any]:
+    """The verdict with the mixtures, and with the best of them if it is better than what is kept so far.
+
+    The encoder `mixture` is given the weights of each in turn. A new encoder for each would fill the memory: an encoder
+    and its model card refer to each other, so Python frees them late.
+    """
+    tried = {**verdict, "mixtures": []}
+    mixtures: list[dict[str, Any]] = tried["mixtures"]
     shares = list(SHARES)
     for share in shares:
-        mixture = merge_encoders(base, last, share)
+        set_between(mixture, base, last, share)
         metrics = {f"eval_{name}": value for name, value in evaluator(mixture).items()}
         scores, rejected = checkpoint_scores(metrics), bool(metrics["eval_vetoed"])
         mixtures.append({"share": share, "rejected": rejected, **scores})
-        if not rejected and scores["mean"] > kept["mean"]:
-            kept, best = scores, (share, mixture)
+        if not rejected and scores["mean"] > tried["kept"]["mean"]:
+            tried |= {"kept": scores, "kept_step": verdict["last_step"], "share": share}
         weights = describe_kept({"kept_step": verdict["last_step"], "share": share})
         line = f"{weights}: {describe_scores(scores, evaluator.base_metrics)}"
         show(f"{line}{'; rejected' if rejected else ''}.")
         if len(mixtures) == len(SHARES):  # the list grows while it is gone through
-            if best:
-                shares += [round(best[0] + STEP, 1), round(best[0] - STEP, 1)]
-            elif all(mixture["rejected"] for mixture in mixtures):
+            if "share" in tried:
+                shares += [round(tried["share"] + STEP, 1), round(tried["share"] - STEP, 1)]
+            elif all(other["rejected"] for other in mixtures):
                 shares += [STEP]
-    tried = {**verdict, "mixtures": mixtures}
-    if best is None:
-        return tried, None
-    return {**tried, "kept": kept, "kept_step": verdict["last_step"], "share": best[0]}, best[1]
+    return tried
