@@ -97,6 +97,7 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
         rows = read_training_rows(rows_file)
         objective = matrix.objective(cell.objective)
         settings = training_settings(cell, experiment) if objective.trains else None
+        is_resumed = _is_resumable(folders.runs / cell.folder_name)
         precision = settings.precision if settings else precision
         trained, log = _adapted_encoder(cell, rows, settings, matrix, folders)
         dev = log[0].get("dev") if log else None
@@ -106,10 +107,11 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
             "rows": len(rows.records),
             "losses": [round(entry["loss"], 4) for entry in log if "loss" in entry],
             **({"kept": {name: dev[name] for name in KEPT if name in dev}} if dev else {}),
-            "train_seconds": round(time.monotonic() - begun, 1),
-            # What other work on the machine changes less than the seconds of a clock.
-            "train_processor_seconds": round(time.process_time() - processor_begun, 1),
         }
+        if not is_resumed:  # else a part of it took place before
+            entry["train_seconds"] = round(time.monotonic() - begun, 1)
+            # What other work on the machine changes less than the seconds of a clock.
+            entry["train_processor_seconds"] = round(time.process_time() - processor_begun, 1)
         # What is not trained on both sides has no base to be merged with.
         both = settings is not None and settings.side == "both" and not (objective.align or objective.align_after)
         weights = matrix.merging_weights if both and matrix.merging_weights else [1.0]
@@ -227,10 +229,14 @@ def _align(start: str, rows: TrainingRows, method: Method, folder: Path) -> str:
 def _train(start: str, rows: TrainingRows, settings: TrainingSettings, folder: Path) -> list[dict[str, Any]]:
     """Train an encoder into a folder; gives the training log."""
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped while it evaluated
-    checkpoints = folder.with_name(folder.name + ".partial").glob("checkpoints/checkpoint-*/trainer_state.json")
-    resumable = any(checkpoints)
+    resumable = _is_resumable(folder)
     source = PassageSource(cache=default_cache())
     return train_model(start, rows, settings, folder, resume=resumable, overwrite=not resumable, passages=source)
+
+
+def _is_resumable(folder: Path) -> bool:
+    """Whether a run of training into a folder was stopped and has a checkpoint to go on from."""
+    return any(folder.with_name(f"{folder.name}.partial").glob("checkpoints/checkpoint-*/trainer_state.json"))
 
 
 def _distilled_encoder(

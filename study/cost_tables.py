@@ -97,10 +97,11 @@ def _as_trained(scores: ModelScores) -> list[str]:
 
 
 def _minutes(experiment: Experiment, data: str, objective: str) -> float:
-    """Mean minutes of one processor for training; 0 for the base. Runs on a GPU do not count."""
+    """Mean minutes of one processor for training; 0 for the base. Runs on a GPU, and resumed ones, do not count."""
     results, cell = experiment.results, Cell("test", data, objective)
     runs = [results.read(run) for run in (replace(cell, seed=seed) for seed in SEEDS) if results.has(run)]
-    seconds = [float(run.get("train_processor_seconds", 0.0)) for run in runs if not has_gpu(run["machine"])]
+    cost = "train_processor_seconds"
+    seconds = [float(run[cost]) for run in runs if cost in run and not has_gpu(run["machine"])]
     if seconds:
         return mean(seconds) / 60
     alike = experiment.matrix.objectives[objective].costs_like if objective != BASE else None

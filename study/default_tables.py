@@ -134,5 +134,6 @@ def _time_ratio(experiment: Experiment, model: DefaultModel) -> str:
     fastest = []
     for objective in (experiment.matrix.default, "infonce-both"):
         cells = [Cell("test", model.data, objective + model.length, seed) for seed in SEEDS]
-        fastest.append(min(results.read(cell)["train_seconds"] for cell in cells if results.has(cell)))
+        runs = [results.read(cell) for cell in cells if results.has(cell)]
+        fastest.append(min(run["train_seconds"] for run in runs if "train_seconds" in run))
     return f"x {fastest[0] / fastest[1]:.1f}"
