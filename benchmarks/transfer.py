@@ -16,10 +16,11 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from benchmarks.machine import measured_with
 from clear_ir.align.alignment import AlignmentTexts, align_model
+from clear_ir.align.dev_scores import OWN_FIRST
 from clear_ir.align.settings import AlignSettings
 from clear_ir.compare.comparison import compare_results
 from clear_ir.data.output_files import write_json
-from clear_ir.data.training_rows import TrainingRows, read_training_rows
+from clear_ir.data.training_rows import read_training_rows
 from clear_ir.encode.cache import default_cache
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.settings import EncodingSettings
@@ -35,7 +36,7 @@ from clear_ir.train.settings import TrainingSettings
 OUT = Path(__file__).parent / "results" / "transfer.json"
 LANG = "de"
 #: Of the pool with the passages of both languages.
-POOL_MEASURES = (MAIN_MIXED_MEASURE, "own_language_first")
+POOL_MEASURES = (MAIN_MIXED_MEASURE, OWN_FIRST)
 
 
 def main() -> None:
@@ -68,7 +69,7 @@ def main() -> None:
         {
             "note": given.note,
             "rows": len(rows.records),
-            "langs": _langs(rows),
+            "langs": sorted({record["lang"] for record in rows.records}),
             "questions": base.num_questions,
             "passages": next(iter(base.directions.values())).num_passages,
             "differences": [vars(difference) for difference in compare_results(base, others, MAIN_MEASURE)],
@@ -84,10 +85,6 @@ def main() -> None:
         },
     )
     print(f"Wrote {OUT}")
-
-
-def _langs(rows: TrainingRows) -> list[str]:
-    return sorted({record["lang"] for record in rows.records})
 
 
 if __name__ == "__main__":

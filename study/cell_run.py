@@ -38,6 +38,7 @@ from clear_ir.prepare.xquad import load_xquad
 from clear_ir.train.corpus import PassageSource
 from clear_ir.train.distillation import distil_model
 from clear_ir.train.run import train_model
+from clear_ir.train.run_folder import RunFolder
 from clear_ir.train.settings import TrainingSettings
 from study.cells import BASE, Cell
 from study.choices import chosen_learning_rate, chosen_weight
@@ -97,7 +98,7 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
         rows = read_training_rows(rows_file)
         objective = matrix.objective(cell.objective)
         settings = training_settings(cell, experiment) if objective.trains else None
-        is_resumed = _is_resumable(folders.runs / cell.folder_name)
+        is_resumed = RunFolder(folders.runs / cell.folder_name, "").resumable
         precision = settings.precision if settings else precision
         trained, log = _adapted_encoder(cell, rows, settings, matrix, folders)
         dev = log[0].get("dev") if log else None
@@ -229,14 +230,9 @@ def _align(start: str, rows: TrainingRows, method: Method, folder: Path) -> str:
 def _train(start: str, rows: TrainingRows, settings: TrainingSettings, folder: Path) -> list[dict[str, Any]]:
     """Train an encoder into a folder; gives the training log."""
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped while it evaluated
-    resumable = _is_resumable(folder)
+    resumable = RunFolder(folder, "").resumable
     source = PassageSource(cache=default_cache())
     return train_model(start, rows, settings, folder, resume=resumable, overwrite=not resumable, passages=source)
-
-
-def _is_resumable(folder: Path) -> bool:
-    """Whether a run of training into a folder was stopped and has a checkpoint to go on from."""
-    return any(folder.with_name(f"{folder.name}.partial").glob("checkpoints/checkpoint-*/trainer_state.json"))
 
 
 def _distilled_encoder(

@@ -129,11 +129,16 @@ def _model_named(scores: ModelScores, name: str) -> str:
 
 
 def _time_ratio(experiment: Experiment, model: DefaultModel) -> str:
-    """Seconds of training against infonce-both; of each the fastest seed, the one that was disturbed least."""
+    """Seconds of training against infonce-both; of each the fastest seed, the one that was disturbed least.
+
+    Empty where all seeds of one were resumed, so that their times are not known.
+    """
     results = experiment.results
     fastest = []
     for objective in (experiment.matrix.default, "infonce-both"):
         cells = [Cell("test", model.data, objective + model.length, seed) for seed in SEEDS]
         runs = [results.read(cell) for cell in cells if results.has(cell)]
-        fastest.append(min(run["train_seconds"] for run in runs if "train_seconds" in run))
-    return f"x {fastest[0] / fastest[1]:.1f}"
+        fastest += (
+            [min(seconds)] if (seconds := [run["train_seconds"] for run in runs if "train_seconds" in run]) else []
+        )
+    return f"x {fastest[0] / fastest[1]:.1f}" if len(fastest) == 2 else ""

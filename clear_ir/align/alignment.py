@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,12 +49,12 @@ class AlignmentTexts:
     texts: Sequence[LabelledText] = ()
     dev: Collection | None = None
 
-    @property
+    @cached_property
     def pairs(self) -> list[Translation]:
         """What maps are fitted on in the end: the queries of all rows with their translations, and more pairs."""
         return self._pairs(self.rows.records if self.rows else [])
 
-    @property
+    @cached_property
     def passages(self) -> list[str]:
         """The English passages of all rows."""
         return [row["positive"] for row in self.rows.records] if self.rows else []

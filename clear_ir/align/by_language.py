@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,13 +44,14 @@ def fit_by_language(vectors: FittingVectors, folds: Sequence[Fold], settings: Al
     Returns:
         The maps of the languages with enough pairs; None if there is no such language.
     """
+    if max(Counter(vectors.langs).values(), default=0) < FEWEST_TEXTS:
+        return None
     tried = [
         (DevScores.mean([fold.dev.score_by_language(_fit(fold.vectors, strength)) for fold in folds]), strength)
         for strength in (STRENGTHS if settings.strength is None else (settings.strength,))
     ]
     scores, strength = max(tried, key=lambda fit: fit[0].cross_lingual)
-    maps = _fit(vectors, strength)
-    return MapsByLanguage(strength, maps, scores) if maps else None
+    return MapsByLanguage(strength, _fit(vectors, strength), scores)
 
 
 def _fit(vectors: FittingVectors, strength: float) -> dict[str, AffineMap]:

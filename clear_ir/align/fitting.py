@@ -208,15 +208,18 @@ def choose_maps(
 
 
 def _try(method: str, folds: Sequence[Fold], settings: AlignSettings) -> list[Fitted]:
-    """A method with all settings that can be fitted in each fold, with the mean scores and the maps of the last."""
-    tried: dict[tuple[tuple[str, float], ...], list[tuple[SideMaps, DevScores]]] = {}
+    """A method with all settings that can be fitted in each fold, and the mean scores.
+
+    The maps of the folds are not kept: those of a large encoder, for all settings, would fill the memory.
+    """
+    tried: dict[tuple[tuple[str, float], ...], list[DevScores]] = {}
     for fold in folds:
         for chosen, maps in METHODS[method](fold.vectors, settings):
-            tried.setdefault(tuple(chosen.items()), []).append((maps, fold.dev.score(maps)))
+            tried.setdefault(tuple(chosen.items()), []).append(fold.dev.score(maps))
     return [
-        Fitted(method, dict(chosen), fits[-1][0], DevScores.mean([scores for _, scores in fits]))
-        for chosen, fits in tried.items()
-        if len(fits) == len(folds)
+        Fitted(method, dict(chosen), SideMaps(), DevScores.mean(scores))
+        for chosen, scores in tried.items()
+        if len(scores) == len(folds)
     ]
 
 

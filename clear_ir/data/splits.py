@@ -53,13 +53,13 @@ def cross_folds(
     """
     groups, names = _groups(rows, seed, keys_of)
     sizes = Counter(groups)
+    labelled = list(zip(rows, groups, strict=True))
     folds = []
     for fold in range(count):
         own = names[fold::count]
         begins = itertools.accumulate((sizes[name] for name in own), initial=0)
         held = {name for name, begin in zip(own, begins, strict=False) if begin < most}
         others = set(names) - set(own)
-        labelled = list(zip(rows, groups, strict=True))
         folds.append(([row for row, of in labelled if of in others], [row for row, of in labelled if of in held]))
     return folds
 
