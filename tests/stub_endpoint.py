@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import time
@@ -124,7 +125,8 @@ def _respond(
     handler: BaseHTTPRequestHandler, stub: Stub, answers: dict[str, Any], fault: str | None, texts: list[str]
 ) -> None:
     if fault and fault[:3].isdigit():
-        headers = {"429 seconds": "0.05", "429 date": formatdate(time.time() + 1, usegmt=True), "429 long": "4000"}
+        date = formatdate(math.ceil(time.time() + 0.2), usegmt=True)  # it has whole seconds
+        headers = {"429 seconds": "0.05", "429 date": date, "429 long": "4000"}
         return _send(handler, int(fault[:3]), {"error": {"message": f"no: {fault}"}}, headers.get(fault))
     if fault in ("slow", "drip"):
         return _drip(handler) if fault == "drip" else time.sleep(0.6)

@@ -144,11 +144,10 @@ class Slow(TranslationStore):
 def test_a_slow_disk_does_not_hold_up_the_translator(tmp_path):
     store = Slow(tmp_path)
     made = {f"text {i}": Kept(f"Text {i}") for i in range(300)}
-    begin = time.monotonic()
     with Keeper(store, TARGET) as keeper:
         for text, kept in made.items():
             keeper.add(text, kept)
-    assert time.monotonic() - begin < 300 * 0.02 / 2
+    assert len(store.sizes) < 150  # what was made while the disk was at work is written at once
     assert sum(store.sizes) == 300
     assert store.read(list(made), TARGET) == made
 
