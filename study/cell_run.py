@@ -182,7 +182,7 @@ def prepare_data(data: str, stage: StageName, matrix: Matrix, folders: Folders) 
     rows_file = folders.runs / f"{stage}-{data}.jsonl"
     if not rows_file.exists():
         encoder = TextEncoder(load_encoder(folders.start(matrix)), cache=default_cache())
-        mined = mine_hard_negatives(encoder, prepared.rows, matrix.mine)
+        mined = mine_hard_negatives(encoder, [row for row in prepared.rows if row.lang in plan.langs], matrix.mine)
         write_jsonl(rows_file, mined.records)
     return collection, rows_file
 

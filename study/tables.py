@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks import generated
+from study.alone_table import alone_table
 from study.cost_tables import cost_figure, cost_table, headline_table
 from study.default_tables import default_table, summary_table
 from study.dev_tables import dev_table, merging_figure, progress_table
@@ -54,6 +55,7 @@ def study_tables(plan: str, experiment: Experiment) -> dict[str, Callable[[], st
         tables[f"{data}-headline"] = partial(headline_table, experiment, data)
         tables[f"{data}-pools"] = partial(pool_table, experiment, data)
         tables[f"{data}-gains"] = partial(default_gains_table, experiment, data)
+        tables[f"{data}-alone"] = partial(alone_table, experiment, data)
         tables[f"{data}-by-language"] = partial(language_table, experiment, data)
     return {f"{PREFIX}{plan}-{name}": render for name, render in tables.items()}
 

@@ -11,11 +11,12 @@ from commands import kill_at
 
 from clear_ir.data.files import InputError
 from study import cell_run, run
+from study.alone_table import alone_table
 from study.cells import Cell
 from study.choices import chosen_learning_rate
 from study.cost_tables import cost_figure, cost_table
 from study.default_tables import default_table, summary_table
-from study.dev_tables import dev_table, merging_figure, progress_table
+from study.dev_tables import NOT_RUN, dev_table, merging_figure, progress_table
 from study.experiment import Experiment
 from study.gain_table import comparisons, gain_table
 from study.matrix import PLANS, parse_matrix, read_matrix
@@ -158,6 +159,38 @@ def test_means_over_seeds_are_those_of_the_questions(study):
     averaged = mean_over_seeds(experiment, both, "1")["q-ha.p-en"]
     assert averaged.mean("nDCG@10") == pytest.approx(expected)
     assert len(averaged.per_query) == 12
+
+
+def test_languages_alone_stand_beside_all_of_them(study):
+    directions = ["q-en.p-en", "q-ha.p-en", "q-zu.p-en"]
+    alone = {"title": "One", "dataset": "afriqa", "max_steps": 2}
+    data = {"all": {**alone, "langs": ["ha", "zu"]}, "all-ha": {**alone, "langs": ["ha"]}}
+    data["all-zu"] = {**alone, "langs": ["zu"]}
+    study.matrix["data"] = data
+    objectives = ["infonce", "clear + cross + guard", "align"]
+    study.matrix["stages"] = [{"name": "test", "data": list(data), "seeds": [0], "objectives": objectives}]
+    experiment = study.experiment()
+    assert alone_table(experiment, "all") == NOT_RUN
+    scores = {}
+    draw = np.random.default_rng(0)
+    for cell in experiment.cells:
+        experiment.results.add_questions("test", cell.data, "hash", {d: ["a", "b", "c"] for d in directions})
+        scores[cell] = {d: draw.integers(0, 10, 3) / 10 for d in directions}
+        lines = {d: " ".join(map(str, values)) for d, values in scores[cell].items()}
+        experiment.results.add(cell, "hash", {"scores": {"1": lines}})
+    rows = [[cell.strip() for cell in line.split("|")] for line in alone_table(experiment, "all").splitlines()]
+    assert rows[0][1:6] == ["method", "trained on", *directions]
+    assert rows[0][6] == "the language itself, over infonce"
+    by_name = {tuple(row[1:3]): row[3:] for row in rows[2:] if len(row) > 3}
+    assert len(by_name) == 1 + 3 * 3
+    for (name, lang), shown in by_name.items():
+        cell = Cell("test", f"all-{lang}" if lang not in ("", "all") else "all", name)
+        assert shown[:3] == [f"{100 * scores[cell][d].mean():.1f}" for d in directions]
+        if name == "clear + cross + guard" and lang != "all":
+            own = scores[cell][f"q-{lang}.p-en"] - scores[Cell("test", f"all-{lang}", "infonce")][f"q-{lang}.p-en"]
+            assert shown[3].startswith(f"{100 * own.mean():+.1f} (")
+        else:
+            assert shown[3] == ""
 
 
 def test_an_objective_takes_over_the_settings_of_the_one_that_it_is_like(study):
