@@ -13,6 +13,7 @@ from clear_ir.data.files import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
 #: The weights of an adapter in a model folder, as peft names the file.
 ADAPTER_FILE = "adapter_model.safetensors"
@@ -136,6 +137,30 @@ def read_adapters(model: SentenceTransformer, folder: Path) -> None:
     from safetensors.torch import load_file
 
     set_peft_model_state_dict(model.transformers_model, load_file(folder / ADAPTER_FILE))
+
+
+def adapter_ends(model: SentenceTransformer, folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The two ends of the training of an adapter that began without effect.
+
+    Between them the adapter's product grows in proportion: its second factor is 0 at the one end, and its first is the
+    same at both.
+
+    Args:
+        model: The encoder; it stays as it is.
+        folder: Where its adapter was saved after training.
+
+    Returns:
+        The adapter's tensors without effect and after training, by their names in the encoder.
+    """
+    own = _trained_tensors(model)
+    read_adapters(model, folder)
+    last = _trained_tensors(model)
+    model.load_state_dict(own, strict=False)
+    return {name: tensor * (".lora_B." not in name) for name, tensor in last.items()}, last
+
+
+def _trained_tensors(model: SentenceTransformer) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.named_parameters() if tensor.requires_grad}
 
 
 def describe_adapters(model: SentenceTransformer) -> dict[str, str]:

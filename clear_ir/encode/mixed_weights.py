@@ -75,7 +75,7 @@ def set_between(
     """Give an encoder weights that are interpolated between two others.
 
     Args:
-        encoder: The encoder. Its tensors are changed in place, those of floating-point numbers.
+        encoder: The encoder. Its tensors of these names are changed in place, if they have floating-point numbers.
         base: The tensors at weight 0, by name.
         model: The tensors at weight 1, with the same names and shapes. None may be one of the encoder's.
         weight: See `merge_encoders`.
@@ -83,7 +83,9 @@ def set_between(
     import torch
 
     with torch.no_grad():
-        for name, tensor in encoder.state_dict().items():
+        tensors = encoder.state_dict()
+        for name in model:
+            tensor = tensors[name]
             if tensor.is_floating_point():
                 # In float64, so that half precision is rounded once, at the end, and not after each operation. On the
                 # CPU, since Apple's GPUs have no float64.

@@ -8,9 +8,8 @@ most of what was gained, so it is often better than an early checkpoint that had
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from clear_ir.encode.adapters import has_adapters
 from clear_ir.encode.mixed_weights import set_between
 from clear_ir.train.arguments import chooses_checkpoint
 from clear_ir.train.dev_curve import describe_scores, show_line
@@ -28,12 +27,19 @@ SHARES = (0.8, 0.6, 0.4, 0.2)
 STEP = 0.1
 
 
+class Ends(NamedTuple):
+    """The tensors between which mixtures lie, by name: before training, and after the last step."""
+
+    base: Mapping[str, Tensor]
+    last: Mapping[str, Tensor]
+
+
 def keep_best(
     trainer: SentenceTransformerTrainer,
     model: SentenceTransformer,
     evaluator: CrossLingualEvaluator | None,
     load_untrained: Callable[[], SentenceTransformer],
-    load_last: Callable[[], SentenceTransformer],
+    read_ends: Callable[[], Ends] | None,
 ) -> dict[str, Any]:
     """Give a model the weights that the dev questions prefer, and say what they say of it.
 
@@ -42,7 +48,7 @@ def keep_best(
         model: Its model, with the weights of the best checkpoint; of the last one where too few dev questions choose.
         evaluator: Has the dev questions; None without any.
         load_untrained: Loads the model as it was before training.
-        load_last: Loads the model as it was after the last step.
+        read_ends: Gives the weights between which mixtures lie; None where there are no mixtures.
 
     Returns:
         What `clear_ir.train.verdict.judge_run` gives. Where mixtures were tried, also `mixtures`, each with its `share`
@@ -56,14 +62,15 @@ def keep_best(
     verdict = judge_run(evaluator, trainer.state.log_history, best or trainer.state.global_step, chosen)
     if not verdict:
         return {}
-    # Between two adapters lies none whose product lies between theirs.
-    if chosen and evaluator.max_english_loss is not None and not has_adapters(model):
+    if chosen and evaluator.max_english_loss is not None and read_ends:
         show = show_line if trainer.is_world_process_zero() else lambda line: None
-        base, mixture = load_untrained().state_dict(), load_last()
-        last = {name: tensor.clone() for name, tensor in mixture.state_dict().items()}
-        verdict = _try_mixtures(evaluator, mixture, base, last, verdict, show)
+        ends = read_ends()
+        kept = {name: model.state_dict()[name].clone() for name in ends.last}
+        verdict = _try_mixtures(evaluator, model, ends, verdict, show)
         if "share" in verdict:
-            set_between(model, base, last, verdict["share"])
+            set_between(model, *ends, verdict["share"])
+        else:
+            set_between(model, kept, kept, 1.0)
     if verdict["kept_step"] == 0:
         model.load_state_dict(load_untrained().state_dict())
         return verdict
@@ -74,23 +81,22 @@ def keep_best(
 
 def _try_mixtures(
     evaluator: CrossLingualEvaluator,
-    mixture: SentenceTransformer,
-    base: Mapping[str, Tensor],
-    last: Mapping[str, Tensor],
+    model: SentenceTransformer,
+    ends: Ends,
     verdict: Mapping[str, Any],
     show: Callable[[str], None],
 ) -> dict[str, Any]:
     """The verdict with the mixtures, and with the best of them if it is better than what is kept so far.
 
-    The encoder `mixture` is given the weights of each in turn. A new encoder for each would fill the memory: an encoder
-    and its model card refer to each other, so Python frees them late.
+    The model is given the weights of each in turn. A new encoder for each would fill the memory: an encoder and its
+    model card refer to each other, so Python frees them late.
     """
     tried = {**verdict, "mixtures": []}
     mixtures: list[dict[str, Any]] = tried["mixtures"]
     shares = list(SHARES)
     for share in shares:
-        set_between(mixture, base, last, share)
-        metrics = {f"eval_{name}": value for name, value in evaluator(mixture).items()}
+        set_between(model, *ends, share)
+        metrics = {f"eval_{name}": value for name, value in evaluator(model).items()}
         scores, rejected = checkpoint_scores(metrics), bool(metrics["eval_vetoed"])
         mixtures.append({"share": share, "rejected": rejected, **scores})
         if not rejected and scores["mean"] > tried["kept"]["mean"]:

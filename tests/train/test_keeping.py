@@ -30,45 +30,39 @@ def train(good, out, **changes):
         dev_share=0.3,
         max_steps=20,
         eval_steps=20,
-        learning_rate=1e-2,
         guard=0.0,
-        **changes,
+        **{"learning_rate": 1e-2, **changes},
     )
     log = train_model(str(good), make_training_rows(60), chosen, out)
     return log[0]["dev"], chosen
 
 
-def test_a_mixture_is_kept_where_the_last_step_costs_too_much(tmp_path, good, monkeypatch):
+@pytest.mark.parametrize("trained", [{}, {"lora_r": 8, "learning_rate": 1e-2}], ids=["all weights", "adapter"])
+def test_a_mixture_is_kept_where_the_last_step_costs_too_much(tmp_path, good, monkeypatch, trained):
+    if trained:
+        pytest.importorskip("peft", reason="the extra lora is not installed")
     monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 4)
-    free, chosen = train(good, tmp_path / "free", max_english_loss=100.0)
-    assert (free["kept_step"], free.get("share")) == (20, None), "nothing is rejected, and the last step is the best"
-    base, last = load_encoder(str(good)), side_of(load_encoder(str(tmp_path / "free")), "query")
+    dev, chosen = train(good, tmp_path / "last", **trained)
+    assert dev["kept_step"] == 20
+    base, last = load_encoder(str(good)), side_of(load_encoder(str(tmp_path / "last")), "query")
     judge = make_evaluator(split_rows(make_training_rows(60), chosen), chosen, base)
-    assert len(free["mixtures"]) == len(SHARES), "none is better than the last step, so none beside it is tried"
-    for mixture, share in zip(free["mixtures"], SHARES, strict=True):
-        assert (mixture["share"], mixture["rejected"]) == (share, False)
-        scores = judge(merge_encoders(base, last, share))
-        assert mixture["q-en.p-en"] == pytest.approx(scores["q-en.p-en_nDCG@10"])
-        assert mixture["mean"] == pytest.approx(scores[judge.primary])
+    scores = {share / 10: judge(merge_encoders(base, last, share / 10)) for share in range(1, 10)}
+    loss = {share: 100 * (dev["base"]["q-en.p-en"] - of["q-en.p-en_nDCG@10"]) for share, of in scores.items()}
+    limit = loss[0.4] + 0.01
+    assert 100 * (dev["base"]["q-en.p-en"] - dev["last"]["q-en.p-en"]) > limit, "the last step must lose too much"
+    assert scores[0.4][judge.primary] > dev["base"]["mean"]
 
-    english = free["base"]["q-en.p-en"]
-    limit = 100 * (english - free["mixtures"][2]["q-en.p-en"])
-    allowed = [m for m in free["mixtures"] if 100 * (english - m["q-en.p-en"]) <= limit]
-    best = max(allowed, key=lambda mixture: mixture["mean"])
-    assert best["mean"] > free["base"]["mean"]
-    assert 100 * (english - free["last"]["q-en.p-en"]) > limit, "the last step must lose more than is allowed"
-
-    kept, _ = train(good, tmp_path / "kept", max_english_loss=limit)
+    kept, _ = train(good, tmp_path / "kept", max_english_loss=limit, **trained)
     shares = [mixture["share"] for mixture in kept["mixtures"]]
-    assert shares == pytest.approx([*SHARES, best["share"] + 0.1, best["share"] - 0.1])
+    best = max((share for share in SHARES if loss[share] <= limit), key=lambda share: scores[share][judge.primary])
+    assert shares == pytest.approx([*SHARES, best + 0.1, best - 0.1])
+    for mixture in kept["mixtures"]:
+        assert mixture["rejected"] == (loss[mixture["share"]] > limit)
+        assert mixture["q-en.p-en"] == pytest.approx(scores[mixture["share"]]["q-en.p-en_nDCG@10"])
+        assert mixture["mean"] == pytest.approx(scores[mixture["share"]][judge.primary])
     expected = max((m for m in kept["mixtures"] if not m["rejected"]), key=lambda mixture: mixture["mean"])
-    for mixture in kept["mixtures"][len(SHARES) :]:
-        scores = judge(merge_encoders(base, last, mixture["share"]))
-        assert mixture["rejected"] == (100 * (english - scores["q-en.p-en_nDCG@10"]) > limit)
-        assert mixture["mean"] == pytest.approx(scores[judge.primary])
     assert (kept["all_vetoed"], kept["kept_step"], kept["share"]) == (True, 20, expected["share"])
-    assert kept["kept"] == pytest.approx({name: expected[name] for name in free["base"]})
-    assert [m["rejected"] for m in kept["mixtures"][: len(SHARES)]] == [m not in allowed for m in free["mixtures"]]
+    assert kept["kept"] == pytest.approx({name: expected[name] for name in kept["base"]})
     model, mixed = load_encoder(str(tmp_path / "kept")), merge_encoders(base, last, expected["share"])
     for name, tensor in side_of(model, "query").state_dict().items():
         torch.testing.assert_close(tensor, mixed.state_dict()[name])
@@ -79,6 +73,18 @@ def test_a_mixture_is_kept_where_the_last_step_costs_too_much(tmp_path, good, mo
     assert f"kept {part} {100 * expected['mean']:.1f}, last step 20 " in describe_verdict(kept, "infonce")[0]
     card = " ".join((tmp_path / "kept" / "README.md").read_text(encoding="utf-8").split())
     assert f"{part} was kept, chosen by them." in card
+
+
+def test_none_beside_is_tried_where_the_last_step_is_better(tmp_path, good, monkeypatch):
+    monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 4)
+    last, _ = train(good, tmp_path / "last")
+    free, _ = train(good, tmp_path / "free", max_english_loss=100.0)
+    assert (free["kept_step"], free.get("share")) == (20, None), "nothing is rejected, and the last step is the best"
+    assert [(mixture["share"], mixture["rejected"]) for mixture in free["mixtures"]] == [(s, False) for s in SHARES]
+    assert max(mixture["mean"] for mixture in free["mixtures"]) <= last["kept"]["mean"]
+    models = [load_encoder(str(tmp_path / name)).state_dict() for name in ("last", "free")]
+    for name, tensor in models[0].items():
+        assert torch.equal(tensor, models[1][name]), "the last step's weights are back after the mixtures"
 
 
 def test_without_a_limit_no_mixture_is_tried(tmp_path, good, monkeypatch):
