@@ -124,7 +124,7 @@ def run_cell(cell: Cell, experiment: Experiment, folders: Folders) -> None:
     of_base = cell.objective == BASE or not entry["settings"] or entry["settings"]["side"] == "queries"
     cache = default_cache() if of_base else None
     entry["scores"] = {w: _score_lines(model, collection, matrix, bf16, cache) for w, model in models.items()}
-    if cell.stage == "test" and collection.mixed_directions:
+    if collection.mixed_directions:
         entry["pools"] = {w: _pool_scores(model, collection, bf16, cache) for w, model in models.items()}
     entry |= {
         "seconds": round(time.monotonic() - begun, 1),

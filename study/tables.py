@@ -22,6 +22,7 @@ from study.objective_tables import language_table, objective_table, precision_ta
 from study.pair_table import pair_table
 from study.pool_table import pool_table
 from study.setting_tables import data_table, objective_settings_table, setting_table
+from study.variant_table import variant_table
 
 #: What the names of the study's tables begin with.
 PREFIX = "study-"
@@ -48,6 +49,7 @@ def study_tables(plan: str, experiment: Experiment) -> dict[str, Callable[[], st
         "pairs": partial(pair_table, experiment),
         "gains": partial(gain_table, experiment),
         "precision": partial(precision_table, experiment),
+        "variants": partial(variant_table, experiment),
     }
     for data in experiment.matrix.data:
         tables[data] = partial(objective_table, experiment, data)

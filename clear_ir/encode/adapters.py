@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,24 +139,32 @@ def read_adapters(model: SentenceTransformer, folder: Path) -> None:
     set_peft_model_state_dict(model.transformers_model, load_file(folder / ADAPTER_FILE))
 
 
-def adapter_ends(model: SentenceTransformer, folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The two ends of the training of an adapter that began without effect.
-
-    Between them the adapter's product grows in proportion: its second factor is 0 at the one end, and its first is the
-    same at both.
+def saved_adapter(model: SentenceTransformer, folder: Path) -> dict[str, Tensor]:
+    """The weights of an adapter that was saved in a folder.
 
     Args:
-        model: The encoder; it stays as it is.
-        folder: Where its adapter was saved after training.
+        model: The encoder that it belongs to, with an adapter of the same shape; it stays as it is.
+        folder: The folder.
 
     Returns:
-        The adapter's tensors without effect and after training, by their names in the encoder.
+        The tensors by their names in the encoder.
     """
     own = _trained_tensors(model)
     read_adapters(model, folder)
-    last = _trained_tensors(model)
+    saved = _trained_tensors(model)
     model.load_state_dict(own, strict=False)
-    return {name: tensor * (".lora_B." not in name) for name, tensor in last.items()}, last
+    return saved
+
+
+def without_effect(adapter: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same adapter before it had any effect: the second of its two factors is 0.
+
+    Between the two the effect grows in proportion, since the first factor is the same.
+
+    Args:
+        adapter: What `saved_adapter` gives.
+    """
+    return {name: tensor * (".lora_B." not in name) for name, tensor in adapter.items()}
 
 
 def _trained_tensors(model: SentenceTransformer) -> dict[str, Tensor]:

@@ -113,28 +113,32 @@ class CrossLingualEvaluator(BaseEvaluator):
             return mean_cross_lingual(scores)
         return sum(scores.values()) / len(scores)  # type: ignore[return-value]  # of arrays it is an array
 
-    def intervals(self, model: SentenceTransformer) -> dict[str, tuple[float, float]]:
+    def intervals(
+        self, model: SentenceTransformer, before: Mapping[str, DirectionResult] | None = None
+    ) -> dict[str, tuple[float, float]]:
         """How far the change from the base may really be, since it is known from a sample of questions.
 
         Args:
             model: The encoder.
+            before: What `results` gives for another encoder, to compare with that one. None: the base.
 
         Returns:
             By direction, and for the `mean` that `base_metrics` has, the 95 % interval of nDCG@10 less that of the
             base: a paired bootstrap over questions. Empty without base.
         """
-        if not self._base_results:
+        before = before or self._base_results
+        if not before:
             return {}
         questions = {text.id: text.parallel_id for text in self.collection.queries.values() if text.parallel_id}
-        before, after = (
-            QuestionScores(results, questions, MAIN_MEASURE) for results in (self._base_results, self._results(model))
+        drawn, drawn_before = (
+            QuestionScores(results, questions, MAIN_MEASURE).bootstrap() for results in (self.results(model), before)
         )
-        changes = dict(zip(self._base_results, (after.bootstrap() - before.bootstrap()).T, strict=True))
-        ends = {name: interval(drawn) for name, drawn in {"mean": self._mean(changes), **changes}.items()}
+        changes = dict(zip(before, (drawn - drawn_before).T, strict=True))
+        ends = {name: interval(change) for name, change in {"mean": self._mean(changes), **changes}.items()}
         return {name: (round(low, 4), round(high, 4)) for name, (low, high) in ends.items()}
 
     def _scores(self, model: SentenceTransformer) -> dict[str, float]:
-        return _means(self._results(model))
+        return _means(self.results(model))
 
     def means_by_dim(self, model: SentenceTransformer) -> dict[int, float]:
         """The primary metric of an encoder with its embeddings cut to each of `dims`; no veto counts.
@@ -151,7 +155,15 @@ class CrossLingualEvaluator(BaseEvaluator):
     def _quiet(self, model: SentenceTransformer) -> TextEncoder:
         return TextEncoder(model, self.backend, show_progress=False)
 
-    def _results(self, model: SentenceTransformer) -> dict[str, DirectionResult]:
+    def results(self, model: SentenceTransformer) -> dict[str, DirectionResult]:
+        """The scores of an encoder, question by question.
+
+        Args:
+            model: The encoder.
+
+        Returns:
+            By direction.
+        """
         return self._embed(self._quiet(model)).evaluate_all()
 
     def _embed(self, encoder: TextEncoder) -> Embeddings:

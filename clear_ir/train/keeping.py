@@ -1,15 +1,20 @@
-"""Which weights a run of training keeps, by the dev questions: those of a checkpoint, of a mixture, or of the base.
+"""Which weights a run of training keeps, by the dev questions: those of a step, of a mixture, or of the base.
 
-With `max_english_loss` the mixtures of the last step and the encoder before training are judged, too (see
-`clear_ir.encode.mixed_weights`). A mixture gives back most of what was lost in English and within languages and keeps
-most of what was gained, so it is often better than an early checkpoint that had not lost so much yet.
+The last step is kept unless an earlier one is better by more than chance: of ten checkpoints the best on some hundred
+questions is mostly the luckiest, and only at the last has the learning rate fallen to 0. With `max_english_loss` the
+mixtures of the last step and the encoder before training are judged, too (see `clear_ir.encode.mixed_weights`). A
+mixture gives back most of what was lost in English and within languages and keeps most of what was gained, so it is
+often better than an early checkpoint that had not lost so much yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from clear_ir.encode.adapters import has_adapters, saved_adapter, without_effect
 from clear_ir.encode.mixed_weights import set_between
 from clear_ir.train.arguments import chooses_checkpoint
 from clear_ir.train.dev_curve import describe_scores, show_line
@@ -26,34 +31,75 @@ SHARES = (0.8, 0.6, 0.4, 0.2)
 #: How far from the best of them two more are tried.
 STEP = 0.1
 
+Tensors = Mapping[str, "Tensor"]
 
-class Ends(NamedTuple):
-    """The tensors between which mixtures lie, by name: before training, and after the last step."""
 
-    base: Mapping[str, Tensor]
-    last: Mapping[str, Tensor]
+@dataclass(frozen=True)
+class RunWeights:
+    """The weights among which a run can choose.
+
+    Args:
+        model: The trainer's model, with the weights of the best checkpoint; of the last step where too few dev
+            questions choose.
+        name: The encoder that training began with.
+        load: Loads an encoder with the weights that are trained, by its name or folder.
+        last: The checkpoint of the last step; None without checkpoints.
+        new_adapter: Whether an adapter is trained that had no effect before training.
+    """
+
+    model: SentenceTransformer
+    name: str
+    load: Callable[[str], SentenceTransformer]
+    last: Path | None
+    new_adapter: bool
+
+    def set(self, tensors: Tensors) -> None:
+        """Give the model these weights; those without a name here stay."""
+        set_between(self.model, tensors, tensors, 1.0)
+
+    def now(self, names: Tensors) -> dict[str, Tensor]:
+        """A copy of the model's weights of these names."""
+        tensors = self.model.state_dict()
+        return {name: tensors[name].clone() for name in names}
+
+    def of_base(self) -> Tensors:
+        """All weights before training."""
+        return self.load(self.name).state_dict()
+
+    def of_last_step(self) -> Tensors:
+        """The weights after the last step: those of the adapter, where one is trained alone."""
+        assert self.last is not None
+        return saved_adapter(self.model, self.last) if self._adapts else self.load(str(self.last)).state_dict()
+
+    def before_training(self, last: Tensors) -> Tensors | None:
+        """What mixtures are made of with `of_last_step`; None where nothing useful lies between the two.
+
+        Between two adapters lies none whose product lies between theirs, unless one has no effect, as a new one.
+        """
+        if not self._adapts:
+            return self.of_base()
+        return without_effect(last) if self.new_adapter else None
+
+    @property
+    def _adapts(self) -> bool:
+        return has_adapters(self.model)
 
 
 def keep_best(
-    trainer: SentenceTransformerTrainer,
-    model: SentenceTransformer,
-    evaluator: CrossLingualEvaluator | None,
-    load_untrained: Callable[[], SentenceTransformer],
-    read_ends: Callable[[], Ends] | None,
+    trainer: SentenceTransformerTrainer, weights: RunWeights, evaluator: CrossLingualEvaluator | None
 ) -> dict[str, Any]:
     """Give a model the weights that the dev questions prefer, and say what they say of it.
 
     Args:
         trainer: The trainer, at the end.
-        model: Its model, with the weights of the best checkpoint; of the last one where too few dev questions choose.
+        weights: The model, and what it may be given.
         evaluator: Has the dev questions; None without any.
-        load_untrained: Loads the model as it was before training.
-        read_ends: Gives the weights between which mixtures lie; None where there are no mixtures.
 
     Returns:
-        What `clear_ir.train.verdict.judge_run` gives. Where mixtures were tried, also `mixtures`, each with its `share`
-        of the last step, whether it was `rejected`, and its scores; and where one is kept, its `share`. Unless the base
-        is kept, also `intervals`, see `CrossLingualEvaluator.intervals`. Empty without dev questions.
+        What `clear_ir.train.verdict.judge_run` gives. Where an earlier checkpoint scored higher than the last step,
+        which was preferred, also `higher`: its `step` and `mean`. Where mixtures were tried, also `mixtures`, each with
+        its `share` of the last step, whether it was `rejected`, and its scores; and where one is kept, its `share`.
+        Unless the base is kept, also `intervals`, see `CrossLingualEvaluator.intervals`. Empty without dev questions.
     """
     if evaluator is None:
         return {}
@@ -62,27 +108,48 @@ def keep_best(
     verdict = judge_run(evaluator, trainer.state.log_history, best or trainer.state.global_step, chosen)
     if not verdict:
         return {}
-    if chosen and evaluator.max_english_loss is not None and read_ends:
-        show = show_line if trainer.is_world_process_zero() else lambda line: None
-        ends = read_ends()
-        kept = {name: model.state_dict()[name].clone() for name in ends.last}
-        verdict = _try_mixtures(evaluator, model, ends, verdict, show)
-        if "share" in verdict:
-            set_between(model, *ends, verdict["share"])
-        else:
-            set_between(model, kept, kept, 1.0)
+    is_beaten = 0 < verdict["kept_step"] < verdict["last_step"] and not verdict["last_vetoed"]
+    mixes = evaluator.max_english_loss is not None
+    if chosen and weights.last and (is_beaten or mixes):
+        last = weights.of_last_step()
+        if is_beaten:
+            verdict |= _prefer_last(evaluator, weights, last, verdict)
+        base = weights.before_training(last) if mixes else None
+        if base is not None:
+            show = show_line if trainer.is_world_process_zero() else lambda line: None
+            kept = weights.now(last)
+            verdict = _try_mixtures(evaluator, weights.model, base, last, verdict, show)
+            if "share" in verdict:
+                set_between(weights.model, base, last, verdict["share"])
+            else:
+                weights.set(kept)
     if verdict["kept_step"] == 0:
-        model.load_state_dict(load_untrained().state_dict())
+        weights.set(weights.of_base())
         return verdict
     # As JSON has them.
-    verdict["intervals"] = {name: list(ends) for name, ends in evaluator.intervals(model).items()}
+    verdict["intervals"] = {name: list(ends) for name, ends in evaluator.intervals(weights.model).items()}
     return verdict
+
+
+def _prefer_last(
+    evaluator: CrossLingualEvaluator, weights: RunWeights, last: Tensors, verdict: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What changes in the verdict if the last step is kept: nothing if the best checkpoint is clearly better."""
+    best, results = weights.now(last), evaluator.results(weights.model)
+    weights.set(last)
+    _, high = evaluator.intervals(weights.model, before=results)["mean"]
+    if high < 0:
+        weights.set(best)
+        return {}
+    higher = {"step": verdict["kept_step"], "mean": verdict["kept"]["mean"]}
+    return {"kept_step": verdict["last_step"], "kept": verdict["last"], "higher": higher}
 
 
 def _try_mixtures(
     evaluator: CrossLingualEvaluator,
     model: SentenceTransformer,
-    ends: Ends,
+    base: Tensors,
+    last: Tensors,
     verdict: Mapping[str, Any],
     show: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -95,7 +162,7 @@ def _try_mixtures(
     mixtures: list[dict[str, Any]] = tried["mixtures"]
     shares = list(SHARES)
     for share in shares:
-        set_between(model, *ends, share)
+        set_between(model, base, last, share)
         metrics = {f"eval_{name}": value for name, value in evaluator(model).items()}
         scores, rejected = checkpoint_scores(metrics), bool(metrics["eval_vetoed"])
         mixtures.append({"share": share, "rejected": rejected, **scores})

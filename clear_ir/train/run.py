@@ -6,7 +6,7 @@ import importlib.util
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -27,7 +27,7 @@ from clear_ir.data.output_files import (
 )
 from clear_ir.data.rows import Translation
 from clear_ir.data.training_rows import TrainingRows
-from clear_ir.encode.adapters import adapter_ends, describe_adapters, has_adapters, with_merged_adapters
+from clear_ir.encode.adapters import describe_adapters, with_merged_adapters
 from clear_ir.encode.architecture import routers
 from clear_ir.encode.model_card import Adaptation, save_with_card
 from clear_ir.encode.model_loading import (
@@ -46,7 +46,7 @@ from clear_ir.train.corpus import PassageSource, candidate_passages
 from clear_ir.train.dimensions import citations_of, measure_dimensions
 from clear_ir.train.distillation import distil_model, read_distilled
 from clear_ir.train.fixed_passages import FixedPassages, embed_passages
-from clear_ir.train.keeping import Ends, keep_best
+from clear_ir.train.keeping import RunWeights, keep_best
 from clear_ir.train.processes import check_agreed, first_does, join_processes, num_processes, refuse_sharding
 from clear_ir.train.run_folder import RECIPE_FILE, RunFolder
 from clear_ir.train.scale import fit_scale
@@ -165,8 +165,8 @@ def train_model(  # noqa: PLR0913, keyword arguments
             trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english, fixed)
             # With dev questions the trainer ends with the best checkpoint, without them with the last.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        load_trained = partial(_load_trained, settings=settings, trust_remote_code=trust_remote_code)
-        read_ends = _ends_reader(model, model_name, load_trained, folder.last_checkpoint(), settings)
+        load = partial(_load_trained, settings=settings, trust_remote_code=trust_remote_code)
+        weights = RunWeights(model, model_name, load, folder.last_checkpoint(), bool(settings.lora_r))
         log = _finished_log(trainer)
         log[0] |= {
             "vocabulary": vocabulary,
@@ -176,7 +176,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
             **read_distilled(folder.distilled),
             **_notes_on_the_data(data, counts),
             **scale,
-            "dev": keep_best(trainer, model, evaluator, partial(load_trained, model_name), read_ends),
+            "dev": keep_best(trainer, weights, evaluator),
             **measure_dimensions(evaluator, model),  # of what is kept
         }
         citations = citations_of(cast("Any", trainer.loss))
@@ -198,22 +198,6 @@ def _check_surroundings(settings: TrainingSettings) -> None:
 def _load_trained(model_name: str, settings: TrainingSettings, trust_remote_code: bool) -> SentenceTransformer:
     """An encoder with the weights that are trained."""
     return load_to_train(model_name, settings, trust_remote_code)[0]
-
-
-def _ends_reader(
-    model: SentenceTransformer,
-    model_name: str,
-    load_trained: Callable[[str], SentenceTransformer],
-    last: Path | None,
-    settings: TrainingSettings,
-) -> Callable[[], Ends] | None:
-    """What reads the weights before training and after the last step; None where nothing useful lies between them."""
-    if last is None:
-        return None
-    if not has_adapters(model):
-        return lambda: Ends(load_trained(model_name).state_dict(), load_trained(str(last)).state_dict())
-    # Between two adapters lies none whose product lies between theirs, unless one has no effect, as a new one.
-    return (lambda: Ends(*adapter_ends(model, last))) if settings.lora_r else None
 
 
 def _open_together(folder: RunFolder, held: ExitStack, resume: bool, overwrite: bool) -> None:

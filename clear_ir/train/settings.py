@@ -33,7 +33,7 @@ GUARD_OF_CLEAR = 0.5
 #: What is trained where neither a loss nor a setting of clear is given (docs/study.md): queries alone.
 DEFAULT_METHOD: dict[str, Any] = {
     "side": "queries",
-    "loss": "infonce",
+    "loss": "infonce-both",
     "distil": 5.0,
     "guard": 5.0,
     "embedding_rate": 20.0,
@@ -74,7 +74,7 @@ class TrainingSettings(Settings):
     """The loss: clear, or a baseline. infonce: InfoNCE from the target-language query to the passages, the paper's
     baseline. infonce-en: from the English query to the passages. infonce-both: the mean of infonce and infonce-en.
     infonce-symmetric: the mean of infonce and InfoNCE from the passage to the target-language queries. None: with side
-    queries infonce, with distil and guard; with side both, or where a setting of clear is given, clear."""
+    queries infonce-both, with distil and guard; with side both, or where a setting of clear is given, clear."""
     alpha: float = 0.3
     """Weight of the reverse term, with the loss clear: InfoNCE from the English passage to the target-language
     queries."""

@@ -73,7 +73,7 @@ def judge_run(
         `questions`, `chosen`, `kept_step`, `last_step`; and nDCG@10 by direction and as the primary mean, of
         the `base`, the `kept` model and the `last` one. Empty if no checkpoint was evaluated. If even the best
         checkpoint is worse than the base in the mean, or all are vetoed, the base is to be kept: `kept_step` is 0.
-        `all_vetoed` says which.
+        `all_vetoed` says which, and `last_vetoed` whether the last step is.
     """
     scores_at = {entry["step"]: scores for entry in log if (scores := checkpoint_scores(entry))}
     if not scores_at:
@@ -91,6 +91,7 @@ def judge_run(
         "kept_step": kept_step,
         "last_step": last_step,
         "all_vetoed": all_vetoed,
+        "last_vetoed": bool(vetoes) and bool(vetoes[-1]),
         "base": evaluator.base_metrics,
         "kept": scores_at[kept_step],
         "last": scores_at[last_step],
@@ -152,6 +153,11 @@ def describe_verdict(verdict: dict[str, Any], loss: str, max_english_loss: float
         f"{'' if untrained else kept_scores}last step {verdict['last_step']} {100 * last['mean']:.1f}."
     )
     sentences = [scores]
+    if higher := verdict.get("higher"):
+        sentences.append(
+            f"Step {higher['step']} was higher, {100 * higher['mean']:.1f}, by no more than chance among so many "
+            "checkpoints, so the last step was preferred."
+        )
     if not verdict["chosen"]:
         sentences.append(
             f"No checkpoint was chosen by them, the last was kept: fewer than {MIN_DEV_QUESTIONS} questions choose by "

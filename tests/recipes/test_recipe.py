@@ -46,7 +46,7 @@ def test_a_model_s_recipe_has_the_default_objective_and_says_what_was_measured(n
     recipe, default = load_recipe(name), TrainingSettings()
     assert recipe.model == model
     train = recipe.train
-    assert (train.side, train.loss, train.weights) == ("queries", "infonce", default.weights)
+    assert (train.side, train.loss, train.weights) == ("queries", "infonce-both", default.weights)
     assert "measured" in (SHIPPED / f"{name}.yaml").read_text()
     assert f"| {name} " in (SHIPPED.parent.parent / "docs" / "settings.md").read_text()
 

@@ -8,10 +8,10 @@ from clear_ir.train.settings import TrainingSettings
 @pytest.mark.parametrize(
     ("given", "side", "loss", "guard", "distil", "scale"),
     [
-        ({}, "queries", "infonce", 5, 5, 20),
-        ({"side": "queries"}, "queries", "infonce", 5, 5, 20),
-        ({"guard": 1, "scale": 50}, "queries", "infonce", 1, 5, 50),
-        ({"side": None, "loss": None, "guard": None, "distil": None}, "queries", "infonce", 5, 5, 20),
+        ({}, "queries", "infonce-both", 5, 5, 20),
+        ({"side": "queries"}, "queries", "infonce-both", 5, 5, 20),
+        ({"guard": 1, "scale": 50}, "queries", "infonce-both", 1, 5, 50),
+        ({"side": None, "loss": None, "guard": None, "distil": None}, "queries", "infonce-both", 5, 5, 20),
         # Who names a loss gets that loss and nothing with it: a baseline stays a baseline.
         ({"loss": "infonce"}, "both", "infonce", 0, 0, 20),
         ({"loss": "clear"}, "both", "clear", 0.5, 0, 20),
