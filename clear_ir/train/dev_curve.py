@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class DevCurve(TrainerCallback):
-    """Prints a line at each evaluation: the step, English, each other language, and whether the checkpoint is kept.
+    """Prints a line at each evaluation: the step, English, each other language, and whether it is the best so far.
 
     Args:
         evaluator: The trainer's evaluator, with the scores of the encoder before training.
@@ -53,7 +53,7 @@ class DevCurve(TrainerCallback):
         best = state.best_metric if state.best_metric is not None else float("-inf")
         if metrics[f"eval_{self.evaluator.primary}"] <= best:
             return ""
-        return "; kept so far" if mean >= self.evaluator.base_metrics["mean"] else "; not as good as before training"
+        return "; best so far" if mean >= self.evaluator.base_metrics["mean"] else "; not as good as before training"
 
 
 def describe_scores(scores: Mapping[str, float], base: Mapping[str, float]) -> str:

@@ -163,7 +163,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
         settings, scale = _choose_scale(base, data, fixed, english, settings, folder)
         with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():
             trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english, fixed)
-            # With dev questions the trainer ends with the best checkpoint, without them with the last.
+            # With dev questions the trainer ends with the best checkpoint, without them with the last: see RunWeights.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         load = partial(_load_trained, settings=settings, trust_remote_code=trust_remote_code)
         weights = RunWeights(model, model_name, load, folder.last_checkpoint(), bool(settings.lora_r))

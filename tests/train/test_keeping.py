@@ -7,7 +7,7 @@ from tiny import make_training_rows, settings
 from clear_ir.encode.mixed_weights import merge_encoders
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.two_encoders import side_of
-from clear_ir.train.keeping import SHARES
+from clear_ir.train.keeping import SHARES, RunWeights, _prefer_last
 from clear_ir.train.run import train_model
 from clear_ir.train.trainer import make_evaluator, split_rows
 from clear_ir.train.verdict import describe_verdict, why_base_is_kept
@@ -73,6 +73,32 @@ def test_a_mixture_is_kept_where_the_last_step_costs_too_much(tmp_path, good, mo
     assert f"kept {part} {100 * expected['mean']:.1f}, last step 20 " in describe_verdict(kept, "infonce")[0]
     card = " ".join((tmp_path / "kept" / "README.md").read_text(encoding="utf-8").split())
     assert f"{part} was kept, chosen by them." in card
+
+
+@pytest.mark.parametrize(("last_is", "kept"), [("level", 20), ("ruined", 10)])
+def test_an_earlier_step_is_kept_only_if_it_is_clearly_better(good, last_is, kept):
+    rows, chosen = make_training_rows(60), settings(dev_share=0.3)
+    evaluator = make_evaluator(split_rows(rows, chosen), chosen, load_encoder(str(good)))
+    weights = RunWeights(load_encoder(str(good)), str(good), load_encoder, None, new_adapter=False)
+    best = weights.now(weights.of_base())
+    torch.manual_seed(0)
+    noise = {"level": 1e-3, "ruined": 1.0}[last_is]
+    last = {name: tensor + noise * torch.randn_like(tensor) for name, tensor in best.items()}
+    after_last = {"mean": 0.1}
+    verdict = {"kept_step": 10, "last_step": 20, "kept": {"mean": 0.2}, "last": after_last}
+    changes = _prefer_last(evaluator, weights, last, verdict)
+    verdict |= changes
+    assert verdict["kept_step"] == kept
+    expected = best if kept == 10 else last
+    for name, tensor in weights.model.state_dict().items():
+        assert torch.equal(tensor, expected[name])
+    if kept == 20:
+        assert verdict["kept"] is after_last
+        assert verdict["higher"] == {"step": 10, "mean": 0.2}
+        said = {"base": {"mean": 0.05}, "questions": 60, "chosen": True}
+        assert "Step 10 was higher, 20.0, by no more than chance" in describe_verdict(verdict | said, "infonce")[1]
+    else:
+        assert changes == {}
 
 
 def test_none_beside_is_tried_where_the_last_step_is_better(tmp_path, good, monkeypatch):

@@ -103,10 +103,10 @@ def test_a_line_for_each_evaluation_says_what_is_kept(log_of, capsys, monkeypatc
         scores = [(entry[f"eval_{name}_nDCG@10"], base[name]) for name in (english, swahili)]
         shown = [f"{100 * score:.1f} ({100 * (score - before):+.1f})" for score, before in scores]
         mean = entry["eval_cross_lingual_nDCG@10"]
-        kept = "" if mean <= best else "; kept so far" if mean >= base["mean"] else "; not as good as before training"
+        kept = "" if mean <= best else "; best so far" if mean >= base["mean"] else "; not as good as before training"
         assert line == f"Step {entry['step']}/8: English {shown[0]}, Swahili {shown[1]}{kept}"
         best = max(best, mean)
-    assert "kept so far" in lines[0] or "not as good" in lines[0]
+    assert "best so far" in lines[0] or "not as good" in lines[0]
 
 
 def test_few_questions_choose_nothing(log_of, capsys):
