@@ -24,6 +24,7 @@ from study.objective_tables import language_table, objective_table, precision_ta
 from study.results import ResultFiles
 from study.scores import mean_over_seeds
 from study.setting_tables import data_table, objective_settings_table, setting_table
+from study.variant_table import variant_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -191,6 +192,26 @@ def test_languages_alone_stand_beside_all_of_them(study):
             assert shown[3].startswith(f"{100 * own.mean():+.1f} (")
         else:
             assert shown[3] == ""
+
+
+def test_variants_are_means_over_seeds(study):
+    data = {"title": "One", "dataset": "xquad", "langs": ["de"], "max_steps": 2, "dev_steps": 2}
+    study.matrix["data"] = {"xquad": data}
+    stage = {"name": "dev", "data": ["xquad"], "seeds": [0, 1], "learning_rates": [1e-3], "objectives": ["infonce"]}
+    study.matrix["stages"] = [stage]
+    experiment = study.experiment()
+    assert variant_table(experiment) == NOT_RUN
+    directions = ["q-en.p-en", "q-de.p-en", "q-en.p-de", "q-de.p-de"]
+    experiment.results.add_questions("dev", "xquad", "hash", {d: ["a", "b"] for d in directions})
+    for number, cell in enumerate(experiment.cells):
+        lines = {d: f"0.{number} 0.{i}" for i, d in enumerate(directions)}
+        weight = "0" if cell.objective == "base" else "1"
+        entry = {"scores": {weight: lines}, "pools": {weight: {"complete": number / 10}}}
+        experiment.results.add(cell, "hash", entry)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in variant_table(experiment).splitlines()[:4]]
+    assert rows[0][3:] == ["q-en.p-en", "q-L.p-en", "q-en.p-L", "q-L.p-L", "Complete@10"]
+    assert rows[2] == ["xquad", "base", "1", "0.0", "5.0", "10.0", "15.0", "0.0"]
+    assert rows[3] == ["xquad", "infonce", "2", "7.5", "12.5", "17.5", "22.5", "15.0"]
 
 
 def test_an_objective_takes_over_the_settings_of_the_one_that_it_is_like(study):
