@@ -52,12 +52,13 @@ def data_table(experiment: Experiment) -> str:
 
 
 def objective_settings_table(experiment: Experiment) -> str:
-    """The terms of each objective and their weights; not of those that change the learning rate or length alone."""
+    """The terms of each objective that was run; not of those that change the learning rate or length alone."""
     matrix = experiment.matrix
+    run = {cell.objective for cell in experiment.cells if experiment.results.has(cell)}
     rows = []
     for name, objective in matrix.objectives.items():
         longer = any(length and name.endswith(length) for length in LENGTHS)
-        if objective.like or objective.distil_on or longer or not objective.training:
+        if name not in run or objective.like or objective.distil_on or longer or not objective.training:
             continue
         settings = TrainingSettings(**{**matrix.train, **objective.training})
         weights = settings.weights.by_term()
