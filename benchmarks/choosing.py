@@ -19,7 +19,7 @@ TRAININGS = (
         {
             "align: auto": "align, without training",
             "infonce": "infonce, both sides",
-            "queries: cross + distil + guard, embeddings x 20": "queries alone",
+            "queries: both questions": "queries alone",
         },
     ),
 )
