@@ -81,9 +81,10 @@ def headline_table(experiment: Experiment, data: str) -> str:
 
 
 def cost_figure(experiment: Experiment, data: str) -> str:
-    """Score across languages against the minutes of training, a point for each method whose cost is known: SVG."""
+    """Score across languages against the minutes of training, of the plan's methods whose cost is known: SVG."""
     scores = model_scores(experiment, data)
-    minutes = {name: _minutes(experiment, data, name) for name in _as_trained(scores)}
+    shown = (BASE, *experiment.matrix.figure)
+    minutes = {name: _minutes(experiment, data, name) for name in _as_trained(scores) if name in shown}
     points = {
         name: (cost, 100 * scores.mean(name, scores.columns[TO_ENGLISH]))
         for name, cost in minutes.items()

@@ -106,7 +106,7 @@ class Matrix(BaseModel):
         max_english_loss: Points of nDCG@10 x 100 that a merged encoder may lose in English on dev.
         level: Learning rates count as equal on dev if they are so many points of nDCG@10 x 100 apart or fewer.
         default: The objective of `clear-ir train`.
-        figure: The objectives that the figure of merging weights shows.
+        figure: The objectives that the plan's figure shows, of merging weights or of costs.
         objectives: By name.
         data: Data sets by name.
         stages: In the order in which they are run.
