@@ -1,10 +1,10 @@
 """Which weights a run of training keeps, by the dev questions: those of a step, of a mixture, or of the base.
 
-The last step is kept unless an earlier one is better by more than chance: of ten checkpoints the best on some hundred
-questions is mostly the luckiest, and only at the last has the learning rate fallen to 0. With `max_english_loss` the
-mixtures of the last step and the encoder before training are judged, too (see `clear_ir.encode.mixed_weights`). A
-mixture gives back most of what was lost in English and within languages and keeps most of what was gained, so it is
-often better than an early checkpoint that had not lost so much yet.
+The last step is kept unless it is rejected, or another is better by more than chance: of many weights the best on some
+hundred questions are mostly the luckiest, and only at the last step has the learning rate fallen to 0. With
+`max_english_loss` the mixtures of the last step and the encoder before training are judged, too (see
+`clear_ir.encode.mixed_weights`). A mixture gives back most of what was lost in English and within languages and keeps
+most of what was gained, so it is often better than an early checkpoint that had not lost so much yet.
 """
 
 from __future__ import annotations
@@ -96,10 +96,11 @@ def keep_best(
         evaluator: Has the dev questions; None without any.
 
     Returns:
-        What `clear_ir.train.verdict.judge_run` gives. Where an earlier checkpoint scored higher than the last step,
-        which was preferred, also `higher`: its `step` and `mean`. Where mixtures were tried, also `mixtures`, each with
-        its `share` of the last step, whether it was `rejected`, and its scores; and where one is kept, its `share`.
-        Unless the base is kept, also `intervals`, see `CrossLingualEvaluator.intervals`. Empty without dev questions.
+        What `clear_ir.train.verdict.judge_run` gives. Where another scored higher than the last step, which was
+        preferred, also `higher`: its `kept_step`, its `share` if it is a mixture, and its `mean`. Where mixtures were
+        tried, also `mixtures`, each with its `share` of the last step, whether it was `rejected`, and its scores; and
+        where one is kept, its `share`. Unless the base is kept, also `intervals`, see
+        `CrossLingualEvaluator.intervals`. Empty without dev questions.
     """
     if evaluator is None:
         return {}
@@ -108,21 +109,20 @@ def keep_best(
     verdict = judge_run(evaluator, trainer.state.log_history, best or trainer.state.global_step, chosen)
     if not verdict:
         return {}
-    is_beaten = 0 < verdict["kept_step"] < verdict["last_step"] and not verdict["last_vetoed"]
     mixes = evaluator.max_english_loss is not None
-    if chosen and weights.last and (is_beaten or mixes):
+    if chosen and weights.last and (mixes or 0 < verdict["kept_step"] < verdict["last_step"]):
         last = weights.of_last_step()
-        if is_beaten:
-            verdict |= _prefer_last(evaluator, weights, last, verdict)
+        of_checkpoint = weights.now(last)
         base = weights.before_training(last) if mixes else None
         if base is not None:
             show = show_line if trainer.is_world_process_zero() else lambda line: None
-            kept = weights.now(last)
             verdict = _try_mixtures(evaluator, weights.model, base, last, verdict, show)
             if "share" in verdict:
                 set_between(weights.model, base, last, verdict["share"])
             else:
-                weights.set(kept)
+                weights.set(of_checkpoint)
+        if _could_keep_last(verdict):
+            verdict = _prefer_last(evaluator, weights, last, verdict)
     if verdict["kept_step"] == 0:
         weights.set(weights.of_base())
         return verdict
@@ -131,18 +131,26 @@ def keep_best(
     return verdict
 
 
+def _could_keep_last(verdict: Mapping[str, Any]) -> bool:
+    """Whether the last step is an alternative to what is best so far."""
+    is_other = 0 < verdict["kept_step"] < verdict["last_step"] or "share" in verdict
+    return is_other and not verdict["last_vetoed"] and verdict["last"]["mean"] >= verdict["base"]["mean"]
+
+
 def _prefer_last(
     evaluator: CrossLingualEvaluator, weights: RunWeights, last: Tensors, verdict: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What changes in the verdict if the last step is kept: nothing if the best checkpoint is clearly better."""
+    """The verdict with the last step kept, unless what is best so far, which the model has, is clearly better."""
     best, results = weights.now(last), evaluator.results(weights.model)
     weights.set(last)
     _, high = evaluator.intervals(weights.model, before=results)["mean"]
     if high < 0:
         weights.set(best)
-        return {}
-    higher = {"step": verdict["kept_step"], "mean": verdict["kept"]["mean"]}
-    return {"kept_step": verdict["last_step"], "kept": verdict["last"], "higher": higher}
+        return dict(verdict)
+    kept = {name: verdict[name] for name in ("kept_step", "share") if name in verdict}
+    others = {name: value for name, value in verdict.items() if name != "share"}
+    higher = {**kept, "mean": verdict["kept"]["mean"]}
+    return {**others, "kept_step": verdict["last_step"], "kept": verdict["last"], "higher": higher}
 
 
 def _try_mixtures(

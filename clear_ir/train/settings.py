@@ -184,8 +184,8 @@ class TrainingSettings(Settings):
 
     dev_share: float = Field(0.1, ge=0, lt=1)
     """Share of the passages that are held out, with their questions, to judge checkpoints. With 50 questions or more
-    an earlier checkpoint is kept if it is better than the last by more than chance, or the encoder as it was if none is
-    as good; otherwise the last. 0: train on all rows and keep the last."""
+    another than the last is kept if it is better by more than chance, or the encoder as it was if none is as good;
+    otherwise the last. 0: train on all rows and keep the last."""
     max_english_loss: float | None = Field(None, ge=0)
     """Reject checkpoints that lose more than this in English, or in the mean of the directions within one language, in
     points of nDCG@10 x 100; where that is less than a single question can take away, so much is allowed. At the end,

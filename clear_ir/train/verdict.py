@@ -155,8 +155,8 @@ def describe_verdict(verdict: dict[str, Any], loss: str, max_english_loss: float
     sentences = [scores]
     if higher := verdict.get("higher"):
         sentences.append(
-            f"Step {higher['step']} was higher, {100 * higher['mean']:.1f}, by no more than chance among so many "
-            "checkpoints, so the last step was preferred."
+            f"The last step was preferred to {describe_kept(higher)}, {100 * higher['mean']:.1f}, which is higher by "
+            "no more than chance."
         )
     if not verdict["chosen"]:
         sentences.append(

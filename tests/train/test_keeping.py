@@ -7,7 +7,7 @@ from tiny import make_training_rows, settings
 from clear_ir.encode.mixed_weights import merge_encoders
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.two_encoders import side_of
-from clear_ir.train.keeping import SHARES, RunWeights, _prefer_last
+from clear_ir.train.keeping import SHARES, RunWeights, _could_keep_last, _prefer_last
 from clear_ir.train.run import train_model
 from clear_ir.train.trainer import make_evaluator, split_rows
 from clear_ir.train.verdict import describe_verdict, why_base_is_kept
@@ -86,19 +86,34 @@ def test_an_earlier_step_is_kept_only_if_it_is_clearly_better(good, last_is, kep
     last = {name: tensor + noise * torch.randn_like(tensor) for name, tensor in best.items()}
     after_last = {"mean": 0.1}
     verdict = {"kept_step": 10, "last_step": 20, "kept": {"mean": 0.2}, "last": after_last}
-    changes = _prefer_last(evaluator, weights, last, verdict)
-    verdict |= changes
+    verdict = _prefer_last(evaluator, weights, last, verdict)
     assert verdict["kept_step"] == kept
     expected = best if kept == 10 else last
     for name, tensor in weights.model.state_dict().items():
         assert torch.equal(tensor, expected[name])
     if kept == 20:
         assert verdict["kept"] is after_last
-        assert verdict["higher"] == {"step": 10, "mean": 0.2}
+        assert verdict["higher"] == {"kept_step": 10, "mean": 0.2}
         said = {"base": {"mean": 0.05}, "questions": 60, "chosen": True}
-        assert "Step 10 was higher, 20.0, by no more than chance" in describe_verdict(verdict | said, "infonce")[1]
+        assert "preferred to step 10, 20.0, which is higher by" in describe_verdict(verdict | said, "infonce")[1]
     else:
-        assert changes == {}
+        assert "higher" not in verdict
+
+
+@pytest.mark.parametrize(
+    ("verdict", "could"),
+    [
+        ({"kept_step": 10}, True),
+        ({"kept_step": 20, "share": 0.8}, True),
+        ({"kept_step": 20}, False),
+        ({"kept_step": 0}, False),
+        ({"kept_step": 20, "share": 0.8, "last_vetoed": True}, False),
+        ({"kept_step": 20, "share": 0.8, "last": {"mean": 0.4}}, False),
+    ],
+)
+def test_the_last_step_is_no_choice_where_it_is_rejected_or_worse_than_the_base(verdict, could):
+    of_run = {"last_step": 20, "last_vetoed": False, "base": {"mean": 0.5}, "last": {"mean": 0.6}}
+    assert _could_keep_last(of_run | verdict) == could
 
 
 def test_none_beside_is_tried_where_the_last_step_is_better(tmp_path, good, monkeypatch):
