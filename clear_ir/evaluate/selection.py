@@ -69,27 +69,20 @@ class EnglishFloor:
         return score >= self.base - self.max_loss / 100 - 1e-9
 
 
-def keeps_english(
-    scores: Mapping[str, float],
-    base: Mapping[str, float],
-    max_loss: float,
-    counts: Mapping[str, int] | None = None,
-) -> bool:
+def keeps_english(scores: Mapping[str, float], base: Mapping[str, float], max_loss: float) -> bool:
     """Whether neither English nor the mean within languages is much lower than the base's.
 
     Args:
         scores: nDCG@10 by direction, from 0 to 1.
         base: Those of the base.
         max_loss: Points of nDCG@10 x 100 that each may lose.
-        counts: Questions by direction. What a single one of them can take away is allowed to be lost, if it is more
-            than `max_loss`: fewer than a hundred questions cannot tell half a point. None: exactly `max_loss` is.
     """
-    within = [name for name in scores if not parse_direction(name).crosses]
-    allowed = []
-    for names in ([name for name in within if name == ENGLISH_DIRECTION], within):
-        if not names or any(name not in base for name in names):
-            continue
-        one_question = 100 / sum(counts[name] for name in names) if counts else 0.0
-        floor = EnglishFloor(float(np.mean([base[name] for name in names])), max(max_loss, one_question))
-        allowed.append(floor.allows(float(np.mean([scores[name] for name in names]))))
-    return all(allowed)
+    pairs = (
+        (scores.get(ENGLISH_DIRECTION), base.get(ENGLISH_DIRECTION)),
+        (mean_within_languages(scores), mean_within_languages(base)),
+    )
+    return all(
+        EnglishFloor(before, max_loss).allows(after)
+        for after, before in pairs
+        if after is not None and before is not None
+    )

@@ -33,9 +33,8 @@ class CrossLingualEvaluator(BaseEvaluator):
         collection: Queries, passages and judgments.
         backend: Where texts are encoded; in this process by default.
         max_english_loss: Veto each checkpoint that loses more points of nDCG@10 x 100 than this against `base`, on
-            q-en.p-en or in the mean over the directions with one language on both sides; with fewer than 200 questions
-            in them, more than one question can take away. A veto takes 1 off the primary metric, so that any other
-            checkpoint is better. None vetoes nothing.
+            q-en.p-en or in the mean over the directions with one language on both sides. A veto takes 1 off the primary
+            metric, so that any other checkpoint is better. None vetoes nothing.
         base: The encoder before training. It is evaluated when the evaluator is made; see `base_metrics`.
         fixed_passages: Passages are encoded once, by `base`, whichever encoder is evaluated: for an encoder of queries
             whose passages stay those of the base.
@@ -103,8 +102,7 @@ class CrossLingualEvaluator(BaseEvaluator):
         metrics = {f"{direction}_{MAIN_MEASURE}": score for direction, score in scores.items()}
         metrics[self.primary] = self._mean(scores)
         if self.max_english_loss is not None:
-            counts = {direction: len(result.per_query) for direction, result in self._base_results.items()}
-            metrics["vetoed"] = float(not keeps_english(scores, self._base_scores, self.max_english_loss, counts))
+            metrics["vetoed"] = float(not keeps_english(scores, self._base_scores, self.max_english_loss))
             metrics[self.primary] -= metrics["vetoed"]
         self.store_metrics_in_model_card_data(model, metrics, int(epoch), steps)
         return metrics

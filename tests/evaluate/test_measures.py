@@ -7,7 +7,7 @@ import pytrec_eval
 from clear_ir.data.collection import Collection, Text
 from clear_ir.encode.search import rank_passages, search_top_k
 from clear_ir.evaluate.measures import MEASURES, ONE_TARGET_AP, find_measure, score_rankings, score_run
-from clear_ir.evaluate.selection import EnglishFloor, keeps_english, mean_cross_lingual
+from clear_ir.evaluate.selection import EnglishFloor, mean_cross_lingual
 
 ONE_LANGUAGE = [measure.name for measure in MEASURES.values() if measure.applies(mixed=False)]
 
@@ -119,21 +119,6 @@ def test_floor_and_mean_that_choose_among_encoders():
         mean_cross_lingual({"q-en.p-en": 0.9})
     floor = EnglishFloor(base=0.9, max_loss=1.0)
     assert [floor.allows(score) for score in (0.9, 0.89, 0.89 - 1e-12, 0.889)] == [True, True, True, False]
-
-
-def test_english_may_lose_what_one_question_can_take_away():
-    base = {"q-en.p-en": 0.9, "q-de.p-de": 0.8, "q-de.p-en": 0.5}
-    lost = {"q-en.p-en": 0.892, "q-de.p-de": 0.8, "q-de.p-en": 0.1}
-    assert not keeps_english(lost, base, 0.5)
-    assert keeps_english(lost, base, 0.8)
-    few, many = dict.fromkeys(base, 100), dict.fromkeys(base, 200)
-    assert keeps_english(lost, base, 0.5, few)
-    assert not keeps_english(lost, base, 0.5, many)
-    # The mean within languages is over twice as many questions: 100 of each language tell half a point.
-    within = {"q-en.p-en": 0.9, "q-de.p-de": 0.789, "q-de.p-en": 0.9}
-    assert not keeps_english(within, base, 0.5, few)
-    assert keeps_english(within, base, 0.6, few)
-    assert keeps_english({"q-de.p-en": 0.1}, {"q-de.p-en": 0.5}, 0.5), "nothing within a language, nothing lost"
 
 
 def test_a_measure_is_found_by_its_name_in_files():

@@ -118,7 +118,7 @@ def test_few_questions_choose_nothing(log_of, capsys):
 
 def test_a_veto_is_said(log_of, capsys, monkeypatch):
     monkeypatch.setattr("clear_ir.train.verdict.MIN_DEV_QUESTIONS", 2)
-    monkeypatch.setattr("clear_ir.evaluate.trainer_evaluator.keeps_english", lambda *_, **__: False)
+    monkeypatch.setattr("clear_ir.evaluate.trainer_evaluator.keeps_english", lambda *_: False)
     log_of()
     lines = lines_of(capsys.readouterr().err)[1:]
     steps, mixtures = lines[: -len(SHARES) - 1], lines[-len(SHARES) - 1 :]
