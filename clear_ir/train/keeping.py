@@ -55,7 +55,7 @@ class RunWeights:
 
     def set(self, tensors: Tensors) -> None:
         """Give the model these weights; those without a name here stay."""
-        set_between(self.model, tensors, tensors, 1.0)
+        self.model.load_state_dict(tensors, strict=False)
 
     def now(self, names: Tensors) -> dict[str, Tensor]:
         """A copy of the model's weights of these names."""
@@ -112,9 +112,9 @@ def keep_best(
     mixes = evaluator.max_english_loss is not None
     if chosen and weights.last and (mixes or 0 < verdict["kept_step"] < verdict["last_step"]):
         last = weights.of_last_step()
-        of_checkpoint = weights.now(last)
         base = weights.before_training(last) if mixes else None
         if base is not None:
+            of_checkpoint = weights.now(last)
             show = show_line if trainer.is_world_process_zero() else lambda line: None
             verdict = _try_mixtures(evaluator, weights.model, base, last, verdict, show)
             if "share" in verdict:
