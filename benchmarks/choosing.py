@@ -19,7 +19,7 @@ TRAININGS = (
         {
             "align: auto": "align, without training",
             "infonce": "infonce, both sides",
-            "queries: both questions": "queries alone",
+            "queries alone": "queries alone",
         },
     ),
 )

@@ -57,12 +57,13 @@ def main() -> None:
         return evaluate_model(encoder, collection, name)
 
     base = evaluated("base", given.model)
-    models = {"align": given.runs / "align", "train": given.runs / "train"}
+    models = {name: given.runs / name.replace(" ", "-") for name in ("align", "train", "align and train")}
     if not models["align"].exists():
         align_model(given.model, AlignmentTexts(rows), AlignSettings(), EncodingSettings(), models["align"])
-    if not models["train"].exists():
-        source = PassageSource(cache=default_cache())
-        train_model(given.model, rows, TrainingSettings(), models["train"], passages=source)
+    for name, start in {"train": given.model, "align and train": str(models["align"])}.items():
+        if not models[name].exists():
+            source = PassageSource(cache=default_cache())
+            train_model(start, rows, TrainingSettings(), models[name], passages=source)
     others = [evaluated(name, str(folder)) for name, folder in models.items()]
     write_json(
         OUT,

@@ -42,7 +42,7 @@ def variant_table(experiment: Experiment) -> str:
         [*key, str(runs[key]), *(f"{100 * of[name] / runs[key]:.1f}" if name in of else "" for name in headings)]
         for key, of in sums.items()
     ]
-    head = ["data", "trained to find their passages", "seeds", *headings]
+    head = ["data", "objective", "seeds", *headings]
     return (
         f"{Table(head, rows, num_names=2).markdown()}\n"
         f"nDCG@10 x 100 on dev questions; {FROM_ENGLISH}, {WITHIN_LANGUAGE} and the mixed pool where passages are in "
