@@ -16,6 +16,7 @@ import numpy as np
 from clear_ir.data.files import InputError
 from clear_ir.encode.backends import Backend, InProcess, Precision
 from clear_ir.encode.cache import EmbeddingCache, default_cache
+from clear_ir.encode.closing_maps import apply_maps, split_maps
 from clear_ir.encode.model_loading import Side, weights_hash
 from clear_ir.encode.settings import EncodingSettings
 from clear_ir.encode.two_encoders import side_of
@@ -23,6 +24,7 @@ from clear_ir.encode.vectors import TextVectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from torch import nn
 
 #: No bar is shown for this number of texts or fewer.
 MAX_TEXTS_WITHOUT_BAR = 128
@@ -133,6 +135,7 @@ class TextEncoder:
         if not len(texts):
             return np.empty((0, self.model.get_embedding_dimension() or 0), np.float32)
         vectors = TextVectors(texts, self.cache)
+        model, maps = self._sides[side]
         store = self._store(side) if self.cache else None
         missing = self._read_known(store, vectors) if store else vectors.distinct
         unsaved: list[str] = []
@@ -141,7 +144,7 @@ class TextEncoder:
         try:
             with tqdm(total=len(missing), desc=f"Encoding ({side})", unit=" texts", disable=not show_bar) as bar:
                 # A backend that is asked for nothing may still start a cluster.
-                batches = self.backend.encode(self._sides[side], missing, side, self.precision) if missing else ()
+                batches = self.backend.encode(model, missing, side, self.precision) if missing else ()
                 for batch, encoded in batches:
                     if not np.isfinite(encoded).all():
                         advice = "another model" if self.precision == "fp32" else "fp32"
@@ -166,7 +169,9 @@ class TextEncoder:
                 "time. Give another cache, or none.",
                 stacklevel=2,
             )
-        return vectors.complete()
+        found = vectors.complete()
+        apply_maps(maps, found)
+        return found
 
     @staticmethod
     def _read_known(store: EmbeddingCache, vectors: TextVectors) -> list[str]:
@@ -187,12 +192,12 @@ class TextEncoder:
     def _store(self, side: Side) -> EmbeddingCache:
         """The part of the cache with this encoder's embeddings of queries, or of passages."""
         assert self.cache is not None
-        # Of that side alone: a model whose passages are encoded by its base finds those that the base encoded.
-        model = self._sides[side]
+        # Of that side alone, and without closing maps: what the base of a model encoded is found again where it can be.
+        model, _ = self._sides[side]
         side_hash = self.weights_hash if model is self.model else weights_hash(model)
         return EmbeddingCache(self.cache, side_hash, side, self.precision)
 
     @cached_property
-    def _sides(self) -> dict[Side, SentenceTransformer]:
-        """The encoder of queries and that of passages."""
-        return {"query": side_of(self.model, "query"), "passage": side_of(self.model, "passage")}
+    def _sides(self) -> dict[Side, tuple[SentenceTransformer, list[nn.Module]]]:
+        """The encoder of queries and that of passages, each without the maps that close it, and these maps."""
+        return {side: split_maps(side_of(self.model, side)) for side in ("query", "passage")}

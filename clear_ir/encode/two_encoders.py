@@ -37,7 +37,7 @@ def side_of(model: SentenceTransformer, side: Side) -> SentenceTransformer:
             modules += module.sub_modules[route]  # type: ignore[index, arg-type]
         else:
             modules.append(module)
-    return _with_settings(model, modules, model.prompts)
+    return with_modules(model, modules, model.prompts)
 
 
 def join_encoders(query_model: SentenceTransformer, passage_model: SentenceTransformer) -> SentenceTransformer:
@@ -69,13 +69,20 @@ def join_encoders(query_model: SentenceTransformer, passage_model: SentenceTrans
         )
     prompts = {**passages.prompts, "query": prompt_of(queries, "query"), "document": prompt_of(passages, "passage")}
     router = Router.for_query_document(list(queries.children()), list(passages.children()))  # type: ignore[arg-type]
-    return _with_settings(queries, [router], prompts, model_card_data=query_model.model_card_data)
+    return with_modules(queries, [router], prompts, model_card_data=query_model.model_card_data)
 
 
-def _with_settings(
+def with_modules(
     model: SentenceTransformer, modules: list[Any], prompts: Mapping[str, Any], **options: Any
 ) -> SentenceTransformer:
-    """A model of modules with another model's settings."""
+    """A model of modules with another model's settings.
+
+    Args:
+        model: Has the settings: device, similarity, maximum length of its modules, whether it is training.
+        modules: What texts go through. Their weights are shared.
+        prompts: The prompts by name.
+        options: For `SentenceTransformer`.
+    """
     from sentence_transformers import SentenceTransformer
 
     made = SentenceTransformer(
