@@ -1,7 +1,7 @@
 """Linear maps at the end of an encoder, as `clear-ir align` puts them there: with them no text is encoded anew.
 
-What an aligned encoder gives for a text is the map of what its base gives. So the base's embeddings, which the cache may
-have, do for both.
+What an aligned encoder gives for a text is the map of what its base gives. So the base's embeddings, which the cache
+may have, do for both.
 """
 
 from __future__ import annotations
