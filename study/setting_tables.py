@@ -64,8 +64,7 @@ def objective_settings_table(experiment: Experiment) -> str:
         weights = settings.weights.by_term()
         terms = " + ".join(_weighted_term(term, weight) for term, weight in weights.items())
         kl = settings.divergence if "kl" in weights else ""
-        fitted = settings.scale is None and settings.side == "queries"
-        scale = "fitted" if fitted else f"{settings.scale_for('cosine'):g}"
+        scale = "fitted" if settings.scale is None else f"{settings.scale:g}"
         rows.append([name, terms, kl, scale, f"{settings.batch_size}", f"{settings.embedding_rate:g}"])
     head = ["objective", "terms", "KL term", "scale", "rows a batch", "rate of embeddings"]
     return Table(head, rows, num_names=3).markdown()

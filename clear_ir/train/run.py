@@ -160,7 +160,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
         fixed = (
             embed_passages(base, model, data, corpus, folder.path / PASSAGES_FOLDER, source.cache) if alone else None
         )
-        settings, scale = _choose_scale(base, data, fixed, english, settings, folder)
+        settings, scale = _choose_scale(base if alone else model, data, fixed, english, settings, folder)
         with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():
             trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english, fixed)
             # With dev questions the trainer ends with the best checkpoint, without them with the last: see RunWeights.
@@ -279,9 +279,9 @@ def _choose_scale(
     folder: RunFolder,
 ) -> tuple[TrainingSettings, dict[str, float]]:
     """The settings with the scale that fits the encoder, and the same for the log; where none was chosen, nothing."""
-    if fixed is None or settings.scale is not None or base.similarity_fn_name != "cosine":
+    if settings.scale is not None or base.similarity_fn_name != "cosine":
         return settings, {}
-    chosen = {"scale": fit_scale(base, data, fixed, folder.path / SCALE_FILE, english)}
+    chosen = {"scale": fit_scale(base, data, folder.path / SCALE_FILE, fixed, english)}
     return settings.model_copy(update=chosen), chosen
 
 

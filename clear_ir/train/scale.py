@@ -8,6 +8,7 @@ cosines lie close together.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 #: The largest scale, as for the learned one of CLIP (Radford et al. 2021, section 2.5): where every question finds its
 #: passage, larger is always better.
 LARGEST = 100.0
+#: Questions that are encoded where passages are trained. With 64 the scale would differ by half between draws.
+QUESTIONS = 256
 #: Scores in memory. Of more, questions are left out: one number needs few of them.
 SCORES_AT_ONCE = 2**24
 
@@ -35,8 +38,8 @@ SCORES_AT_ONCE = 2**24
 def fit_scale(
     base: SentenceTransformer,
     data: TrainingData,
-    passages: FixedPassages,
     file: Path,
+    fixed: FixedPassages | None = None,
     english: tuple[Tensor, Tensor] | None = None,
 ) -> float:
     """The scale that fits an encoder, from the training rows' English questions and passages.
@@ -44,9 +47,11 @@ def fit_scale(
     Args:
         base: The encoder before training.
         data: The training data.
-        passages: Its passages with their embeddings.
         file: Where the scale is kept, and read from when a run is resumed.
-        english: What `clear_ir.train.base_embeddings.embed_english` gives for the queries; None to encode them here.
+        fixed: Its passages with their embeddings, all of which are candidates. None where passages are trained: then
+            `QUESTIONS` of the questions, and the passages of their rows, are encoded here.
+        english: With fixed passages, what `clear_ir.train.base_embeddings.embed_english` gives for the queries; None to
+            encode them here.
 
     Returns:
         The scale, to one decimal.
@@ -54,38 +59,53 @@ def fit_scale(
 
     def compute() -> None:
         if not file.exists():
-            write_json(file, _fit(base, data, passages, english))
+            write_json(file, _fit(base, data, fixed, english))
 
     first_does(compute)
     return float(file.read_text(encoding="utf-8"))
 
 
 def _fit(
-    base: SentenceTransformer, data: TrainingData, passages: FixedPassages, english: tuple[Tensor, Tensor] | None
+    base: SentenceTransformer, data: TrainingData, fixed: FixedPassages | None, english: tuple[Tensor, Tensor] | None
 ) -> float:
-    answers: dict[str, list[int]] = defaultdict(list)
+    answers: dict[str, list[str]] = defaultdict(list)
     for question, passage in zip(data.dataset["anchor"], data.dataset["positive"], strict=True):
-        answers[question].append(passages.number_of[passage])
-    of_rows = [text for column in data.passage_columns for text in data.dataset[column]]
-    numbers = list(dict.fromkeys(passages.number_of[text] for text in of_rows))
-    place = {number: i for i, number in enumerate(numbers)}
-    questions = list(answers)
-    step = -(-len(questions) * len(numbers) // SCORES_AT_ONCE)
-    questions = questions[::step]
-    if english is not None:
-        vectors = english[1][::step]  # of the same questions, in the same order
+        answers[question].append(passage)
+    passages = _passages_of(data, answers)
+    num_scores = len(answers) * len(passages)
+    step = -(-num_scores // SCORES_AT_ONCE) if fixed is not None else -(-len(answers) // QUESTIONS)
+    questions = list(answers)[::step]
+    if fixed is None:
+        passages = _passages_of(data, questions)
+        number_of = {text: number for number, text in enumerate(passages)}
     else:
-        with whole_vectors(base):
-            vectors = torch.from_numpy(TextEncoder(base, show_progress=False).encode(questions, "query"))
+        number_of = {text: fixed.number_of[text] for text in passages}  # texts with the same tokens have the same
+    numbers = list(dict.fromkeys(number_of.values()))
+    encoder = TextEncoder(base, show_progress=False)
+    with whole_vectors(base):
+        if english is not None and fixed is not None:
+            vectors = english[1][::step]  # of the same questions, in the same order
+        else:
+            vectors = torch.from_numpy(encoder.encode(questions, "query"))
+        known = fixed.vectors[numbers] if fixed is not None else torch.from_numpy(encoder.encode(passages, "passage"))
     normalize = torch.nn.functional.normalize
-    similarities = normalize(vectors) @ normalize(passages.vectors[numbers]).T
-    places = [[place[number] for number in answers[question]] for question in questions]
+    similarities = normalize(vectors) @ normalize(known).T
+    place = {number: i for i, number in enumerate(numbers)}
+    places = [[place[number_of[text]] for text in answers[question]] for question in questions]
     left_out = torch.zeros_like(similarities, dtype=torch.bool)
-    for row, known in enumerate(places):
-        left_out[row, known[1:]] = True
-    positives = torch.tensor([known[0] for known in places])
+    for row, answering in enumerate(places):
+        left_out[row, answering[1:]] = True
+    positives = torch.tensor([answering[0] for answering in places])
     left_out[torch.arange(len(places)), positives] = False
     return best_scale(similarities, positives, left_out)
+
+
+def _passages_of(data: TrainingData, questions: Collection[str]) -> list[str]:
+    """The distinct passages of the rows of some questions, negatives too."""
+    chosen = set(questions)
+    rows = [row for row, question in enumerate(data.dataset["anchor"]) if question in chosen]
+    columns = [data.dataset[column] for column in data.passage_columns]
+    return list(dict.fromkeys(column[row] for column in columns for row in rows))
 
 
 def best_scale(similarities: Tensor, positives: Tensor, left_out: Tensor) -> float:

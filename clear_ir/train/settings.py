@@ -95,8 +95,7 @@ class TrainingSettings(Settings):
     through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""
     scale: float | None = Field(None, gt=0)
     """Factor on similarities in the loss: 1 / temperature. None: if the encoder compares by dot product, 1; if by
-    cosine, 20, and with side queries the scale at which the encoder tells the rows' English passages apart best, which
-    is at most 100."""
+    cosine, the scale at which it tells the rows' English passages apart best before training, which is at most 100."""
     false_negative_margin: float | None = None
     """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. None:
     ignore only known positives of the row."""

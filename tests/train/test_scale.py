@@ -56,7 +56,7 @@ def test_the_rows_decide_the_scale_and_a_resumed_run_has_the_same(tmp_path, tiny
     data = split_rows(rows, settings(side="queries", dev_share=0.0))
     passages = embed_passages(base, base, data, [], tmp_path / "passages", None)
     file = tmp_path / "scale.json"
-    found = fit_scale(base, data, passages, file)
+    found = fit_scale(base, data, file, passages)
     questions = list(dict.fromkeys(data.dataset["anchor"]))
     similarities = base.similarity(base.encode_query(questions), base.encode_document(data.passages)).numpy()
     answers = [[row["positive"] for row in data.dataset if row["anchor"] == question] for question in questions]
@@ -67,14 +67,36 @@ def test_the_rows_decide_the_scale_and_a_resumed_run_has_the_same(tmp_path, tiny
     }
     assert found == pytest.approx(min(costs, key=costs.get), abs=0.11)
     english = embed_english(base, data, tmp_path / "base.safetensors", ["anchor"])
-    assert fit_scale(base, data, passages, tmp_path / "again.json", english) == found
+    assert fit_scale(base, data, tmp_path / "again.json", passages, english) == found
     file.write_text("12.5")
-    assert fit_scale(base, data, passages, file) == 12.5
+    assert fit_scale(base, data, file, passages) == 12.5
 
 
+def test_where_passages_are_trained_some_of_the_rows_decide(tmp_path, tiny_folder, monkeypatch):
+    base, rows = load_encoder(str(tiny_folder)), make_training_rows()
+    data = split_rows(rows, settings(side="both", dev_share=0.0))
+    fixed = embed_passages(base, base, data, [], tmp_path / "passages", None)
+    all_rows = fit_scale(base, data, tmp_path / "fixed.json", fixed)
+    assert fit_scale(base, data, tmp_path / "trained.json") == pytest.approx(all_rows, abs=0.11)
+    # Of fewer questions, the passages of their own rows alone.
+    monkeypatch.setattr("clear_ir.train.scale.QUESTIONS", 5)
+    questions = list(dict.fromkeys(data.dataset["anchor"]))
+    chosen = questions[:: -(-len(questions) // 5)]
+    kept = [row for row in data.dataset if row["anchor"] in chosen]
+    passages = list(dict.fromkeys(row[column] for column in data.passage_columns for row in kept))
+    assert 1 < len(chosen) <= 5 < len(passages) < len(data.passages)
+    similarities = base.similarity(base.encode_query(chosen), base.encode_document(passages)).double()
+    answers = [[row["positive"] for row in kept if row["anchor"] == question] for question in chosen]
+    positives = torch.tensor([passages.index(known[0]) for known in answers])
+    left_out = torch.tensor([[text in known[1:] for text in passages] for known in answers])
+    expected = best_scale(similarities, positives, left_out)
+    assert fit_scale(base, data, tmp_path / "few.json") == pytest.approx(expected, abs=0.11)
+
+
+@pytest.mark.parametrize("side", ["queries", "both"])
 @pytest.mark.parametrize(("given", "fitted"), [({}, True), ({"scale": 7.0}, False)])
-def test_a_scale_that_is_given_counts(tmp_path, tiny_folder, given, fitted):
-    chosen = settings(side="queries", max_steps=2, dev_share=0.0, **given)
+def test_a_scale_that_is_given_counts(tmp_path, tiny_folder, side, given, fitted):
+    chosen = settings(side=side, max_steps=2, dev_share=0.0, **given)
     log = train_model(str(tiny_folder), make_training_rows(), chosen, tmp_path / "m")
     assert ("scale" in log[0]) == fitted
     if fitted:
