@@ -72,7 +72,9 @@ def make_training_rows(count=40, n=1):
 
 
 def settings(**changes):
-    """Settings of a training run of six steps; both sides are trained."""
+    """Settings of a training run of six steps; both sides are trained, at a scale of 20."""
     defaults = {"side": "both", "batch_size": 8, "max_steps": 6, "learning_rate": 1e-3}
+    if changes.get("side", "both") == "both":
+        defaults["scale"] = 20
     defaults |= {"precision": "fp32", "eval_steps": 3}
     return TrainingSettings(**defaults | changes)

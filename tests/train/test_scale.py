@@ -96,7 +96,7 @@ def test_where_passages_are_trained_some_of_the_rows_decide(tmp_path, tiny_folde
 @pytest.mark.parametrize("side", ["queries", "both"])
 @pytest.mark.parametrize(("given", "fitted"), [({}, True), ({"scale": 7.0}, False)])
 def test_a_scale_that_is_given_counts(tmp_path, tiny_folder, side, given, fitted):
-    chosen = settings(side=side, max_steps=2, dev_share=0.0, **given)
+    chosen = settings(side=side, max_steps=2, dev_share=0.0, **{"scale": None, **given})
     log = train_model(str(tiny_folder), make_training_rows(), chosen, tmp_path / "m")
     assert ("scale" in log[0]) == fitted
     if fitted:

@@ -431,7 +431,7 @@ def test_models_stored_in_half_precision_train_in_full(tmp_path, tiny_folder, dt
 def test_encoders_that_compare_by_dot_product_are_trained_so(tmp_path, encoder):
     assert make_loss(encoder, settings(), 1).similarity_fct is cos_sim
     encoder.similarity_fn_name = "dot"
-    loss = make_loss(encoder, settings(), 1)
+    loss = make_loss(encoder, settings(scale=None), 1)
     assert (loss.similarity_fct, loss.scale) == (dot_score, 1.0)
     assert make_loss(encoder, settings(scale=3.0), 1).scale == 3.0
 

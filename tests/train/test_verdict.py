@@ -48,7 +48,7 @@ def warning_after_ruin(tmp_path, tiny_folder, run, good, *flags):
 
 
 def test_training_that_makes_the_encoder_worse_says_so(tmp_path, tiny_folder, run):
-    warning = warning_after_ruin(tmp_path, tiny_folder, run, {"max_steps": 20}, "--side", "both")
+    warning = warning_after_ruin(tmp_path, tiny_folder, run, {"max_steps": 20}, "--side", "both", "--scale", "20")
     assert "training with the loss clear made the encoder worse: q-en.p-en " in warning, "English first"
     assert "q-sw.p-en " in warning
     for way in ("fewer steps", "lower learning rate", "guard", "merging"):
