@@ -169,9 +169,9 @@ class TextEncoder:
                 "time. Give another cache, or none.",
                 stacklevel=2,
             )
-        found = vectors.complete()
-        apply_maps(maps, found)
-        return found
+        all_vectors = vectors.complete()
+        apply_maps(maps, all_vectors)
+        return all_vectors
 
     @staticmethod
     def _read_known(store: EmbeddingCache, vectors: TextVectors) -> list[str]:
@@ -192,10 +192,22 @@ class TextEncoder:
     def _store(self, side: Side) -> EmbeddingCache:
         """The part of the cache with this encoder's embeddings of queries, or of passages."""
         assert self.cache is not None
-        # Of that side alone, and without closing maps: what the base of a model encoded is found again where it can be.
-        model, _ = self._sides[side]
-        side_hash = self.weights_hash if model is self.model else weights_hash(model)
-        return EmbeddingCache(self.cache, side_hash, side, self.precision)
+        return EmbeddingCache(self.cache, self._side_hash(side), side, self.precision)
+
+    def _side_hash(self, side: Side) -> str:
+        """The hash of one side without its maps, so that embeddings by the base of an adapted model are found.
+
+        It reads all weights, so it is computed once, not for every question of a search.
+        """
+        if side not in self._side_hashes:
+            model, _ = self._sides[side]
+            self._side_hashes[side] = self.weights_hash if model is self.model else weights_hash(model)
+        return self._side_hashes[side]
+
+    @cached_property
+    def _side_hashes(self) -> dict[Side, str]:
+        """What `_side_hash` has computed."""
+        return {}
 
     @cached_property
     def _sides(self) -> dict[Side, tuple[SentenceTransformer, list[nn.Module]]]:
