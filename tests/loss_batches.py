@@ -27,7 +27,7 @@ def fixed_passages(encoder, texts):
     others = [f"the {word} of the {other}" for word, other in zip(WORDS[:20], WORDS[20:40], strict=True)]
     passages = list(dict.fromkeys([*(text for column in texts[1:4] for text in column), *others]))
     vectors = encoder.encode(passages, convert_to_tensor=True).clone()
-    weights = {"alpha": 0.3, "beta": 0.2, "gamma": 0.3, "guard": 0.5, "distil": 2.0}
+    weights = {"alpha": 0.3, "beta": 0.2, "gamma": 0.3, "guard": 0.5, "distil": 2.0, "cross_guard": 1.5}
     known = text_keys(encoder.preprocess(passages)), vectors
     return {"num_negatives": 2, "passage_embeddings": known, "candidates": 15, **weights}
 
@@ -50,7 +50,7 @@ def sharded_cases():
     few = [[column[0]] * 4 + column[4:] for column in texts]
     return {
         "plain": (texts, CLEARLoss, {"gamma": 0.1}, False),
-        "guard": (texts, CLEARLoss, {"gamma": 0.1, "guard": 1.0, "distil": 1.0}, False),
+        "guard": (texts, CLEARLoss, {"gamma": 0.1, "guard": 1.0, "distil": 1.0, "cross_guard": 1.0}, False),
         "fixed": (texts, CLEARLoss, fixed_passages(make_encoder(), texts), False),
         "used": (texts, CLEARLoss, {"gamma": 0.1}, True),
         "few": (few, CachedCLEARLoss, {"mini_batch_num_tokens": 120}, False),

@@ -33,11 +33,13 @@ def clear_loss(
     guard: float = 0.0,
     base: list[np.ndarray] | None = None,
     distil: float = 0.0,
+    cross_guard: float = 0.0,
+    own_base: np.ndarray | None = None,
 ) -> float:
     """columns: anchor, positive, negative_1..n, cross_anchor, neg_query_1..m, each (rows, dim).
 
     teacher: the columns that kind kl-detached takes the forward side from; base: anchor and positive of the guard,
-    and the anchor of distil.
+    and the anchor of distil; own_base: the cross_anchor of cross_guard.
     """
     anchor, positive = columns[0], columns[1]
     cross_anchor = columns[2 + n]
@@ -66,6 +68,8 @@ def clear_loss(
             row += guard * (1 - (cosine(anchor[i], base[0][i]) + cosine(positive[i], base[1][i])) / 2)
         if distil:
             row += distil * (1 - cosine(cross_anchor[i], base[0][i]))
+        if cross_guard:
+            row += cross_guard * (1 - cosine(cross_anchor[i], own_base[i]))
         if gamma:
             row += gamma * -np.log(softmax_over(x, out_f)[i])
         total += row

@@ -59,8 +59,8 @@ class PackedBatch:
 class CLEARLoss(nn.Module):
     """CLEAR: forward InfoNCE, reverse InfoNCE over the English passage, and the KL between them.
 
-    `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross`, and on top `guard` and
-    `distil` times their terms; the terms are defined in `clear_ir.loss.terms`. With `gamma=0` this is the paper's loss.
+    `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross`, and on top `guard`,
+    `distil` and `cross_guard` times their terms; the terms are defined in `clear_ir.loss.terms`. With `gamma=0` this is the paper's loss.
 
     In one point it differs from the paper: known and likely positives are masked, so that they are not pushed away as
     negatives. Exact duplicates are always masked: candidates with the text of the row's positive, and the positives of
@@ -86,9 +86,9 @@ class CLEARLoss(nn.Module):
         guard: Weight of the term that keeps the embeddings of English queries and passages near those of the encoder
             before training. A frozen copy of it embeds each text once. 0: no copy is made.
         divergence: Form of the KL term, see `clear_ir.loss.Divergence`.
-        base_embeddings: For guard and distil, the `clear_ir.loss.packing.text_keys` of all English queries and, for
-            guard, passages, shape (num_texts,), and their embeddings by the encoder before training, shape
-            (num_texts, dim). Then no copy is made.
+        base_embeddings: For the terms with `reads_base`, the `clear_ir.loss.packing.text_keys` of all texts of these
+            columns, shape (num_texts,), and their embeddings by the encoder before training, shape (num_texts, dim).
+            Then no copy is made.
         passage_embeddings: Train the queries alone: the `text_keys` of passages, shape (num_passages,), each once, and
             their embeddings, shape (num_passages, dim). Passages are looked up there and never embedded. All of them
             are the candidates of the forward and the cross term; reverse and KL read those of the batch. None: passages

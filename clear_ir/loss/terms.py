@@ -10,10 +10,11 @@ language (cross_anchor), n negative passages and m negative target-language quer
 - kl:      KL(softmax(reverse scores) || softmax(forward scores)), columns paired by index,
 - guard:   1 - cosine between an English text's embedding now and its embedding by the frozen base, the mean over the
   row's query and passage (not in the paper),
-- distil:  1 - cosine between the cross_anchor and what the frozen base makes of the anchor (not in the paper).
+- distil:  1 - cosine between the cross_anchor and what the frozen base makes of the anchor (not in the paper),
+- cross_guard: 1 - cosine between the cross_anchor and what the frozen base makes of it (not in the paper).
 
 `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term + distil
-* distil term`. Where passages are fixed, forward and cross choose among all of them and not among those of the batch,
+* distil term + cross_guard * cross_guard term`. Where passages are fixed, forward and cross choose among all of them and not among those of the batch,
 and find a passage in each language that it is there in.
 
 Each term is one `Term` in `TERMS`; weights, columns, log and curve follow from it. A term gives one value
@@ -181,8 +182,8 @@ class Term:
 
     Args:
         name: Name in the training log and the curve.
-        weight: Name of its weight: an argument of the loss and a field of the training settings. None for the forward
-            term, which gets what the others leave of 1.
+        weight: Name of its weight: an argument of the loss and a field of the training settings, where `cross_guard` is
+            `distil` with `distil_to: own`. None for the forward term, which gets what the others leave of 1.
         reads: The kinds of columns that it reads beside the positive: `anchor`, `negatives`, `cross_anchor`,
             `neg_queries`. A column that no term with a weight reads is not embedded.
         formula: Gives one value per row, shape (chunk,).
@@ -266,6 +267,16 @@ TERMS: dict[str, Term] = {
             shares=False,
             reads_base=("anchor",),
         ),
+        Term(
+            "cross_guard",
+            weight="cross_guard",
+            reads=("cross_anchor",),
+            formula=lambda rows: 1 - rows.closeness_to_base("cross_anchor"),
+            teaches="Target-language query stays where the frozen base has it; not in the paper",
+            colour="#999999",
+            shares=False,
+            reads_base=("cross_anchor",),
+        ),
     )
 }
 
@@ -275,7 +286,7 @@ class Weights:
     """The weights of the terms: `Weights(alpha=0.4, beta=0.2)`.
 
     Args:
-        values: Weights in the order of `TERMS`: alpha, beta, gamma, guard, distil.
+        values: Weights in the order of `TERMS`: alpha, beta, gamma, guard, distil, cross_guard.
         named: Weights by name. A weight that is not given is 0, and its term is not computed.
 
     Raises:

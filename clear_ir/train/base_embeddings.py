@@ -1,4 +1,4 @@
-"""English embeddings by the encoder before training, for guard and distil: computed once, before the first step."""
+"""What the encoder before training makes of the texts that terms hold to it: computed once, before the first step."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from clear_ir.train.trainer import TrainingData
 
 
-def embed_english(
+def embed_by_base(
     model: SentenceTransformer, data: TrainingData, file: Path, columns: Collection[str] = ("anchor", "positive")
 ) -> tuple[Tensor, Tensor] | None:
-    """Embed the English queries and passages that the guard holds in place, or the queries that distil draws to.
+    """Embed the texts that the guards hold in place, or the English queries that distil draws to.
 
     A translated passage has the embedding of its English original: the guard draws it there.
 
@@ -37,7 +37,7 @@ def embed_english(
         model: The encoder before training.
         data: The training data.
         file: Where the embeddings are kept, and read from when a run is resumed.
-        columns: The columns of the texts: `anchor`, `positive` or both.
+        columns: The columns of the texts, of `anchor`, `cross_anchor` and `positive`. Those of `anchor` come first.
 
     Returns:
         Keys of the tokenized texts and their embeddings, as `clear_ir.CLEARLoss` takes them; None for an encoder whose
@@ -64,19 +64,19 @@ def has_known_base(model: SentenceTransformer) -> bool:
 
 def _compute(model: SentenceTransformer, data: TrainingData, columns: Collection[str]) -> dict[str, Tensor]:
     keys, vectors = [], []
-    sides: list[tuple[str, Side]] = [("anchor", "query"), ("positive", "passage")]
+    sides: list[tuple[str, Side]] = [("anchor", "query"), ("cross_anchor", "query"), ("positive", "passage")]
     for column, side in sides:
         if column not in columns:
             continue
         texts = list(dict.fromkeys(data.dataset[column]))
-        english = torch.from_numpy(TextEncoder(model).encode(texts, side))
+        embedded = torch.from_numpy(TextEncoder(model).encode(texts, side))
         if column == "positive" and data.translated:
             # Before the English texts: of texts with one key the last counts.
             row_of = {text: row for row, text in enumerate(texts)}
             english_of = data.translated.english_of
-            vectors.append(english[[row_of[text] for text in english_of.values()]])
+            vectors.append(embedded[[row_of[text] for text in english_of.values()]])
             keys.append(keys_of(model, list(english_of), prompt_of(model, side)))
-        vectors.append(english)
+        vectors.append(embedded)
         keys.append(keys_of(model, texts, prompt_of(model, side)))
     return {"keys": torch.cat(keys), "vectors": torch.cat(vectors)}
 

@@ -40,7 +40,7 @@ from clear_ir.encode.model_loading import (
 from clear_ir.encode.precision import choose_precision
 from clear_ir.encode.two_encoders import join_encoders, side_of
 from clear_ir.loss.dropout import fast_dropout
-from clear_ir.train.base_embeddings import embed_english, has_known_base
+from clear_ir.train.base_embeddings import embed_by_base, has_known_base
 from clear_ir.train.card import describe_training
 from clear_ir.train.corpus import PassageSource, candidate_passages
 from clear_ir.train.dimensions import citations_of, measure_dimensions
@@ -145,8 +145,8 @@ def train_model(  # noqa: PLR0913, keyword arguments
         alone, read = settings.side == "queries", _base_columns(settings)
         _check_guard(model_name, model, data, read)
         evaluator = make_evaluator(data, settings, base, source.cache)
-        # Fixed passages are those of the encoder before distillation, so English is held there too.
-        english = embed_english(model, data, folder.path / BASE_FILE, read) if read and alone else None
+        # Fixed passages are those of the encoder before distillation, so queries are held there too.
+        by_base = embed_by_base(model, data, folder.path / BASE_FILE, read) if read and alone else None
         if settings.distil_steps:
             if not folder.distilled.exists():
                 distil_model(model, [*_query_translations(data), *translations], settings, folder.distilled)
@@ -156,13 +156,14 @@ def train_model(  # noqa: PLR0913, keyword arguments
             logger.warning(sentence)
         checkpoint = folder.last_checkpoint()
         if read and not alone:
-            english = embed_english(model, data, folder.path / BASE_FILE, read)
+            by_base = embed_by_base(model, data, folder.path / BASE_FILE, read)
         fixed = (
             embed_passages(base, model, data, corpus, folder.path / PASSAGES_FOLDER, source.cache) if alone else None
         )
-        settings, scale = _choose_scale(base if alone else model, data, fixed, english, settings, folder)
+        queries = by_base[1] if by_base and "anchor" in read else None
+        settings, scale = _choose_scale(base if alone else model, data, fixed, queries, settings, folder)
         with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():
-            trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, english, fixed)
+            trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, by_base, fixed)
             # With dev questions the trainer ends with the best checkpoint, without them with the last: see RunWeights.
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         load = partial(_load_trained, settings=settings, trust_remote_code=trust_remote_code)
@@ -274,14 +275,14 @@ def _choose_scale(
     base: SentenceTransformer,
     data: TrainingData,
     fixed: FixedPassages | None,
-    english: tuple[torch.Tensor, torch.Tensor] | None,
+    queries: torch.Tensor | None,
     settings: TrainingSettings,
     folder: RunFolder,
 ) -> tuple[TrainingSettings, dict[str, float]]:
     """The settings with the scale that fits the encoder, and the same for the log; where none was chosen, nothing."""
     if settings.scale is not None or base.similarity_fn_name != "cosine":
         return settings, {}
-    chosen = {"scale": fit_scale(base, data, folder.path / SCALE_FILE, fixed, english)}
+    chosen = {"scale": fit_scale(base, data, folder.path / SCALE_FILE, fixed, queries)}
     return settings.model_copy(update=chosen), chosen
 
 

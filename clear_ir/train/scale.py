@@ -40,7 +40,7 @@ def fit_scale(
     data: TrainingData,
     file: Path,
     fixed: FixedPassages | None = None,
-    english: tuple[Tensor, Tensor] | None = None,
+    queries: Tensor | None = None,
 ) -> float:
     """The scale that fits an encoder, from the training rows' English questions and passages.
 
@@ -50,8 +50,8 @@ def fit_scale(
         file: Where the scale is kept, and read from when a run is resumed.
         fixed: Its passages with their embeddings, all of which are candidates. None where passages are trained: then
             `QUESTIONS` of the questions, and the passages of their rows, are encoded here.
-        english: With fixed passages, what `clear_ir.train.base_embeddings.embed_english` gives for the queries; None to
-            encode them here.
+        queries: With fixed passages, the embeddings of the distinct English queries of the rows, in their order; None
+            to encode them here.
 
     Returns:
         The scale, to one decimal.
@@ -59,14 +59,14 @@ def fit_scale(
 
     def compute() -> None:
         if not file.exists():
-            write_json(file, _fit(base, data, fixed, english))
+            write_json(file, _fit(base, data, fixed, queries))
 
     first_does(compute)
     return float(file.read_text(encoding="utf-8"))
 
 
 def _fit(
-    base: SentenceTransformer, data: TrainingData, fixed: FixedPassages | None, english: tuple[Tensor, Tensor] | None
+    base: SentenceTransformer, data: TrainingData, fixed: FixedPassages | None, queries: Tensor | None
 ) -> float:
     answers: dict[str, list[str]] = defaultdict(list)
     for question, passage in zip(data.dataset["anchor"], data.dataset["positive"], strict=True):
@@ -83,8 +83,8 @@ def _fit(
     numbers = list(dict.fromkeys(number_of.values()))
     encoder = TextEncoder(base, show_progress=False)
     with whole_vectors(base):
-        if english is not None and fixed is not None:
-            vectors = english[1][::step]  # of the same questions, in the same order
+        if queries is not None and fixed is not None:
+            vectors = queries[: len(answers) : step]
         else:
             vectors = torch.from_numpy(encoder.encode(questions, "query"))
         known = fixed.vectors[numbers] if fixed is not None else torch.from_numpy(encoder.encode(passages, "passage"))

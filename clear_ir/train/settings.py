@@ -89,7 +89,11 @@ class TrainingSettings(Settings):
     with the loss clear, 0 with the baselines."""
     distil: float = None  # type: ignore[assignment]
     """Weight of the distil term, with any loss. It draws the target-language query to where the encoder before training
-    has the English query. None: 5 with side queries if no loss is named, else 0."""
+    has a query, see distil_to. None: 5 with side queries if no loss is named, else 0."""
+    distil_to: Literal["english", "own"] | None = None
+    """Where distil draws the target-language query. english: to where the encoder before training has the English query.
+    own: to where it has the query itself, which keeps search within a language as it was. None: own where queries are
+    trained alone and passages are in both languages, else english."""
     divergence: Divergence = "kl-detached"
     """Form of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, but without a gradient
     through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""
@@ -259,6 +263,17 @@ class TrainingSettings(Settings):
         """The scale of the scores: as it is set, else what fits the encoder's similarity, `cosine` or `dot`."""
         return self.scale if self.scale is not None else SCALES[similarity]
 
+    def with_distil_to(self, passages_in_both: bool) -> TrainingSettings:
+        """The settings with `distil_to`, if it was left open and counts.
+
+        Args:
+            passages_in_both: Whether passages are trained on in both languages.
+        """
+        if self.distil_to is not None or not self.distil:
+            return self
+        own = passages_in_both and self.side == "queries"
+        return self.model_copy(update={"distil_to": "own" if own else "english"})
+
     def steps_for(self, steps_per_epoch: float) -> int:
         """The number of optimizer steps.
 
@@ -289,4 +304,6 @@ class TrainingSettings(Settings):
                 weights[term.weight] = fixed.get(term.weight, 0.0)
             else:
                 weights[term.weight] = getattr(self, term.weight, 0.0)  # a term without a field stays off
+        if self.distil_to == "own":
+            weights |= {"cross_guard": self.distil, "distil": 0.0}
         return Weights(**weights)

@@ -131,11 +131,12 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
             f"The {pairing.name} term needs as many negative queries as negative passages; the rows have {queries} and "
             f"{negatives}. Mine both, or set {pairing.weight} to 0."
         )
-    columns = training_columns(negatives, queries)
-    table: dict[str, list[Any]] = {column: [record[column] for record in train] for column in columns}
     both = settings.passage_languages == "both"
     if settings.passage_languages is None and settings.side == "queries":
         both = any(record.get("cross_passage") for record in train)
+    settings = settings.with_distil_to(both)
+    columns = training_columns(negatives, queries)
+    table: dict[str, list[Any]] = {column: [record[column] for record in train] for column in columns}
     translated = translate_rows(train, records, columns) if both else None
     languages = sorted(set(langs)) if len(set(langs)) > 1 else []
     if languages:
@@ -178,7 +179,7 @@ def make_loss(
         settings: Name of the loss, weights and gradient cache.
         num_negatives: Negative passages per row.
         languages: Languages to log the loss of.
-        base_embeddings: For guard and distil, see `CLEARLoss`.
+        base_embeddings: For the terms that hold texts to the base, see `CLEARLoss`.
         passages: The passages, where queries are trained alone.
         same_passages: Which passages are translations of each other, see `CLEARLoss`.
 
@@ -292,7 +293,7 @@ def make_trainer(
         folder: Folder for checkpoints.
         evaluator: Scores checkpoints. With enough dev questions the best one is kept, otherwise the last, see
             `clear_ir.train.arguments.chooses_checkpoint`.
-        base_embeddings: For guard and distil, see `CLEARLoss`.
+        base_embeddings: For the terms that hold texts to the base, see `CLEARLoss`.
         passages: The passages, where queries are trained alone; `model` is then the encoder of queries.
 
     Returns:

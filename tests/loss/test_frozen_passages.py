@@ -142,15 +142,15 @@ def moved(encoder):
     return encoder
 
 
-ALL_TERMS = {"alpha": 0.3, "beta": 0.2, "gamma": 0.3, "guard": 0.5, "distil": 2.0}
+ALL_TERMS = {"alpha": 0.3, "beta": 0.2, "gamma": 0.3, "guard": 0.5, "distil": 2.0, "cross_guard": 1.5}
 
 
-@pytest.mark.parametrize("weights", [ALL_TERMS, {"alpha": 0, "beta": 0, "gamma": 1.0, "distil": 5.0}])
+@pytest.mark.parametrize("weights", [ALL_TERMS, {"alpha": 0, "beta": 0, "gamma": 1.0, "distil": 5.0}, {"alpha": 0, "beta": 0, "gamma": 1.0, "cross_guard": 5.0}])
 @pytest.mark.parametrize("cached", [{"mini_batch_size": 3}, {"mini_batch_num_tokens": 17}, {}])
 def test_plain_and_cached_equal_the_formula(encoder, weights, cached):
     texts = make_texts(1)
     passages, arguments = fixed_arguments(encoder, texts)
-    base = [encoder.encode(column).astype(np.float64) for column in texts[:2]]
+    base = [encoder.encode(column).astype(np.float64) for column in texts[:4]]
     known = keys_of(encoder, texts[0] + texts[3]), keys_of(encoder, texts[1] * 2)
     arguments |= weights | {"known_pairs": known}
     plain, by_cache = CLEARLoss(encoder, **arguments), CachedCLEARLoss(encoder, **arguments, **cached)
@@ -170,7 +170,8 @@ def test_plain_and_cached_equal_the_formula(encoder, weights, cached):
     )  # fmt: skip
     # What reads the batch's passages is the old formula without its forward and cross term.
     alone = {"alpha": weights["alpha"], "beta": weights["beta"], "guard": weights.get("guard", 0.0)}
-    expected += clear_loss(columns, 1, base=base, distil=weights["distil"], **alone)
+    alone |= {name: weights.get(name, 0.0) for name in ("distil", "cross_guard")}
+    expected += clear_loss(columns, 1, base=base, own_base=base[3], **alone)
     expected -= clear_loss(columns, 1, alpha=0, beta=0) * (1 - weights["alpha"] - weights["beta"])
     assert value == pytest.approx(expected, rel=1e-9)
     by_cache_value, by_cache_gradient = value_and_gradient(by_cache, encoder, texts)
@@ -194,7 +195,7 @@ def test_with_the_batchs_passages_as_all_it_is_the_loss_of_the_batch(encoder, du
     fixed(features_of(encoder, texts))
     of_batch(features_of(encoder, texts))
     terms, expected = fixed.pop_terms(), of_batch.pop_terms()
-    for name in ("forward", "reverse", "kl", "cross", "distil"):
+    for name in ("forward", "reverse", "kl", "cross", "distil", "cross_guard"):
         assert terms[f"clear/{name}"] == pytest.approx(expected[f"clear/{name}"], rel=1e-9), name
         assert expected[f"clear/{name}"] > 1e-3
     assert terms["clear/guard"] < expected["clear/guard"], "only the queries moved"

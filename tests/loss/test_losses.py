@@ -296,6 +296,7 @@ def test_config_and_citation_are_complete(encoder):
         "beta": 0.2,
         "gamma": 0.1,
         "distil": 0.0,
+        "cross_guard": 0.0,
         "scale": 20.0,
         "similarity_fct": "cos_sim",
         "num_negatives": None,

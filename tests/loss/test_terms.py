@@ -24,7 +24,7 @@ def loss_of(tensors, n, weights, margin=None, keys=None, scale=20.0, own=None, k
         keys.get("passages"),
         keys.get("anchors"),
         keys.get("queries"),
-        dict(zip(("anchor", "positive"), base, strict=False)),
+        base if isinstance(base, dict) else dict(zip(("anchor", "positive"), base, strict=False)),
     )
     own = torch.arange(ROWS) if own is None else own
     terms = clear_terms(Rows(batch, own, scale=scale, similarity=cos_sim, margin=margin, kind=kind), weights)
@@ -114,6 +114,21 @@ def test_distil_draws_the_target_language_query_to_the_bases_english_one():
     loss = loss_of(tensors, 1, Weights(0.3, 0.1, 0.3, distil=3.0), base=[torch.tensor(base[0])])
     check_gradient(loss, tensors, reference, columns)
     assert loss.item() > clear_loss(columns, 1, 0.3, 0.1, 0.3) + 0.1
+
+
+def test_cross_guard_keeps_the_target_language_query_where_it_was():
+    columns, base = make_columns(1), make_columns(0, seed=1)[0]
+    tensors = [torch.tensor(column, requires_grad=True) for column in columns]
+
+    def reference(changed):
+        return clear_loss(changed, 1, 0.3, 0.1, 0.3, cross_guard=3.0, own_base=base)
+
+    weights = Weights(0.3, 0.1, 0.3, cross_guard=3.0)
+    loss = loss_of(tensors, 1, weights, base={"cross_anchor": torch.tensor(base)})
+    check_gradient(loss, tensors, reference, columns)
+    assert loss.item() > clear_loss(columns, 1, 0.3, 0.1, 0.3) + 0.1
+    still = loss_of(tensors, 1, Weights(0, 0, 0, cross_guard=3.0), base={"cross_anchor": tensors[3].detach()})
+    assert still.item() == pytest.approx(clear_loss(columns, 1, 0, 0), rel=1e-12), "where nothing moved it is zero"
 
 
 def test_without_kl_the_counts_of_negatives_may_differ():

@@ -6,7 +6,7 @@ from tiny import make_encoder, make_training_rows, settings
 
 from clear_ir import CLEARLoss
 from clear_ir.encode.model_loading import load_encoder
-from clear_ir.train.base_embeddings import embed_english
+from clear_ir.train.base_embeddings import embed_by_base
 from clear_ir.train.run import train_model
 from clear_ir.train.trainer import split_rows
 
@@ -23,7 +23,7 @@ def with_prompts(tmp_path):
 def test_they_are_those_of_the_base_with_its_prompts(tmp_path):
     encoder = with_prompts(tmp_path)
     data = split_rows(make_training_rows(), settings(dev_share=0))
-    keys, vectors = embed_english(encoder, data, tmp_path / "base.safetensors")
+    keys, vectors = embed_by_base(encoder, data, tmp_path / "base.safetensors")
     assert len(keys) == len(set(data.dataset["anchor"])) + len(set(data.dataset["positive"]))
     known = CLEARLoss(encoder, guard=1.0, num_negatives=1, base_embeddings=(keys, vectors))
     copied = CLEARLoss(encoder, guard=1.0, num_negatives=1)
@@ -50,10 +50,10 @@ def test_a_run_with_prompts_finds_every_text(tmp_path):
 def test_they_are_computed_once(tmp_path):
     encoder = make_encoder(double=False)
     data = split_rows(make_training_rows(), settings(dev_share=0))
-    first = embed_english(encoder, data, tmp_path / "base.safetensors")
+    first = embed_by_base(encoder, data, tmp_path / "base.safetensors")
     for parameter in encoder.parameters():
         parameter.data.zero_()
-    again = embed_english(encoder, data, tmp_path / "base.safetensors")
+    again = embed_by_base(encoder, data, tmp_path / "base.safetensors")
     assert torch.equal(first[1], again[1])
     assert first[1].norm() > 0
 
@@ -62,7 +62,7 @@ def test_an_encoder_that_cuts_its_vectors_keeps_a_copy_instead(tmp_path):
     encoder = make_encoder(double=False)
     encoder.truncate_dim = 8
     data = split_rows(make_training_rows(), settings())
-    assert embed_english(encoder, data, tmp_path / "base.safetensors") is None
+    assert embed_by_base(encoder, data, tmp_path / "base.safetensors") is None
     loss = CLEARLoss(encoder, guard=1.0)
     loss(features_of(encoder, make_texts(1)))
     assert loss.pop_terms()["clear/guard"] < 1e-6

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 from commands import kill_at, refused, train_command
 from reference_loss import clear_loss
 from sentence_transformers import SentenceTransformer
@@ -19,7 +20,7 @@ from clear_ir.data.output_files import write_jsonl
 from clear_ir.data.training_rows import TrainingRows, training_columns
 from clear_ir.encode.model_loading import load_encoder, weights_hash
 from clear_ir.encode.sides import add_to_sides
-from clear_ir.train.base_embeddings import embed_english, keys_of
+from clear_ir.train.base_embeddings import embed_by_base, keys_of
 from clear_ir.train.batches import LanguageBatchSampler
 from clear_ir.train.fixed_passages import embed_passages
 from clear_ir.train.passage_languages import are_translated, translate_rows
@@ -148,7 +149,7 @@ def test_no_translation_of_a_positive_is_a_negative_in_any_batch(tmp_path, loss,
     encoder, rows = make_encoder(), make_rows(5)
     chosen = both(batch_size=4, guard=0.5, divergence="kl", loss=loss, cached=cached, mini_batch_size=3)
     data = split_rows(rows, chosen)
-    english = embed_english(encoder, data, tmp_path / "base.safetensors", {"anchor", "positive"})
+    english = embed_by_base(encoder, data, tmp_path / "base.safetensors", {"anchor", "positive"})
     trainer = make_trainer(encoder, data, data.settings, tmp_path, base_embeddings=english)
     passage_of = {}
     for row in rows.records:
@@ -193,7 +194,7 @@ def tokens_of(features, row):
 def test_the_guard_draws_a_translated_passage_to_its_english_original(tmp_path):
     encoder, rows = make_encoder(), make_rows()
     data = split_rows(rows, both())
-    keys, vectors = embed_english(encoder, data, tmp_path / "base.safetensors", {"positive"})
+    keys, vectors = embed_by_base(encoder, data, tmp_path / "base.safetensors", {"positive"})
     vector_of = dict(zip(keys.tolist(), vectors, strict=True))
     english = data.dataset["positive"]
     expected = dict(zip(english, quiet(encoder).encode(english, "passage"), strict=True))
@@ -216,6 +217,25 @@ def test_queries_learn_to_find_passages_in_their_language(tmp_path, tiny_folder,
     base, model = load_encoder(str(tiny_folder)), SentenceTransformer(str(tmp_path / "m"))
     moved = np.abs(model.encode_document(texts) - base.encode_document(texts)).max()
     assert (moved == 0) == (side == "queries")
+
+
+def test_queries_whose_language_has_passages_stay_near_where_they_were(tmp_path, tiny_folder):
+    rows = make_rows(30, langs=["sw"])
+    base, texts = load_encoder(str(tiny_folder)), list(dict.fromkeys(row["cross_anchor"] for row in rows.records))
+    before = base.encode_query(texts)
+    closeness = {}
+    for to in (None, "own", "english"):
+        chosen = both(side="queries", distil=5.0, distil_to=to, max_steps=30, learning_rate=1e-3, precision="fp32")
+        log = train_model(str(tiny_folder), rows, chosen, tmp_path / str(to))
+        now = SentenceTransformer(str(tmp_path / str(to))).encode_query(texts)
+        cosines = (now * before).sum(axis=1) / np.linalg.norm(now, axis=1) / np.linalg.norm(before, axis=1)
+        closeness[to] = cosines.mean()
+        term = "distil" if to == "english" else "cross_guard"
+        assert sum(f"clear/{term}" in entry for entry in log) > 20, "the term is in the log"
+    recipe = yaml.safe_load((tmp_path / "None" / "recipe.yaml").read_text())
+    assert recipe["train"]["distil_to"] == "own"
+    assert closeness[None] == pytest.approx(closeness["own"], abs=1e-6)
+    assert closeness["english"] + 0.01 < closeness["own"] < 0.9999, "they moved, but less"
 
 
 def test_queries_alone_take_what_translations_there_are():

@@ -9,7 +9,7 @@ from tiny import make_training_rows, settings
 
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.recipes.recipe import load_recipe
-from clear_ir.train.base_embeddings import embed_english
+from clear_ir.train.base_embeddings import embed_by_base
 from clear_ir.train.fixed_passages import embed_passages
 from clear_ir.train.run import train_model
 from clear_ir.train.scale import LARGEST, best_scale, fit_scale
@@ -66,8 +66,8 @@ def test_the_rows_decide_the_scale_and_a_resumed_run_has_the_same(tmp_path, tiny
         scale: cross_entropy(similarities.astype(float), positives, left_out, scale) for scale in np.arange(1, 100, 0.1)
     }
     assert found == pytest.approx(min(costs, key=costs.get), abs=0.11)
-    english = embed_english(base, data, tmp_path / "base.safetensors", ["anchor"])
-    assert fit_scale(base, data, tmp_path / "again.json", passages, english) == found
+    english = embed_by_base(base, data, tmp_path / "base.safetensors", ["anchor"])
+    assert fit_scale(base, data, tmp_path / "again.json", passages, english[1]) == found
     file.write_text("12.5")
     assert fit_scale(base, data, file, passages) == 12.5
 

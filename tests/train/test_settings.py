@@ -31,6 +31,22 @@ def test_what_is_left_open_follows_from_what_is_given(given, side, loss, guard, 
 
 
 @pytest.mark.parametrize(
+    ("given", "in_both", "distil", "cross_guard"),
+    [
+        ({}, False, 5, 0),
+        ({}, True, 0, 5),
+        ({"distil_to": "english"}, True, 5, 0),
+        ({"distil_to": "own", "distil": 2}, False, 0, 2),
+        ({"loss": "infonce", "distil": 2}, True, 2, 0),  # both sides are trained
+        ({"loss": "infonce"}, True, 0, 0),
+    ],
+)
+def test_where_distil_draws_to(given, in_both, distil, cross_guard):
+    weights = TrainingSettings(**given).with_distil_to(in_both).weights
+    assert (weights["distil"], weights["cross_guard"]) == (distil, cross_guard)
+
+
+@pytest.mark.parametrize(
     ("given", "steps_per_epoch", "expected"),
     [
         ({}, 27.3, 128),
