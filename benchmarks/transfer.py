@@ -57,10 +57,11 @@ def main() -> None:
         return evaluate_model(encoder, collection, name)
 
     base = evaluated("base", given.model)
-    models = {name: given.runs / name.replace(" ", "-") for name in ("align", "train", "align and train")}
-    if not models["align"].exists():
-        align_model(given.model, AlignmentTexts(rows), AlignSettings(), EncodingSettings(), models["align"])
-    for name, start in {"train": given.model, "align and train": str(models["align"])}.items():
+    models = {name: given.runs / name.replace(" ", "-") for name in ("align", "project", "train", "project and train")}
+    for name, settings in {"align": AlignSettings(), "project": AlignSettings(method="project")}.items():
+        if not models[name].exists():
+            align_model(given.model, AlignmentTexts(rows), settings, EncodingSettings(), models[name])
+    for name, start in {"train": given.model, "project and train": str(models["project"])}.items():
         if not models[name].exists():
             source = PassageSource(cache=default_cache())
             train_model(start, rows, TrainingSettings(), models[name], passages=source)
