@@ -60,7 +60,8 @@ class CLEARLoss(nn.Module):
     """CLEAR: forward InfoNCE, reverse InfoNCE over the English passage, and the KL between them.
 
     `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * KL + gamma * cross`, and on top `guard`,
-    `distil` and `cross_guard` times their terms; the terms are defined in `clear_ir.loss.terms`. With `gamma=0` this is the paper's loss.
+    `distil` and `cross_guard` times their terms; the terms are defined in `clear_ir.loss.terms`. With `gamma=0` this is
+    the paper's loss.
 
     In one point it differs from the paper: known and likely positives are masked, so that they are not pushed away as
     negatives. Exact duplicates are always masked: candidates with the text of the row's positive, and the positives of

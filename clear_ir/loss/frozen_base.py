@@ -72,8 +72,8 @@ class FrozenBase:
     ) -> Tensor:
         if not self._encoder:
             raise ValueError(
-                "A text has no known embedding by the encoder before training; give those of all texts that the terms read, "
-                "with their prompts."
+                "A text has no known embedding by the encoder before training; give those of all texts that the "
+                "terms read, with their prompts."
             )
         with torch.autocast(device.type, **self._autocast):
             [vectors] = embed(packed, self._encoder[0].to(device))

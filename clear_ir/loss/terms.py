@@ -14,8 +14,8 @@ language (cross_anchor), n negative passages and m negative target-language quer
 - cross_guard: 1 - cosine between the cross_anchor and what the frozen base makes of it (not in the paper).
 
 `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term + distil
-* distil term + cross_guard * cross_guard term`. Where passages are fixed, forward and cross choose among all of them and not among those of the batch,
-and find a passage in each language that it is there in.
+* distil term + cross_guard * cross_guard term`. Where passages are fixed, forward and cross choose among all of them,
+not among those of the batch, and find a passage in each language that it is there in.
 
 Each term is one `Term` in `TERMS`; weights, columns, log and curve follow from it. A term gives one value
 per row. So a caller may compute the rows in chunks: the sum over all rows, divided by B, is the loss of the batch.
@@ -272,7 +272,7 @@ TERMS: dict[str, Term] = {
             weight="cross_guard",
             reads=("cross_anchor",),
             formula=lambda rows: 1 - rows.closeness_to_base("cross_anchor"),
-            teaches="Target-language query stays where the frozen base has it; not in the paper",
+            teaches="Target-language query stays where the frozen base has it (`distil_to: own`); not in the paper",
             colour="#999999",
             shares=False,
             reads_base=("cross_anchor",),

@@ -160,8 +160,7 @@ def train_model(  # noqa: PLR0913, keyword arguments
         fixed = (
             embed_passages(base, model, data, corpus, folder.path / PASSAGES_FOLDER, source.cache) if alone else None
         )
-        queries = by_base[1] if by_base and "anchor" in read else None
-        settings, scale = _choose_scale(base if alone else model, data, fixed, queries, settings, folder)
+        settings, scale = _choose_scale(base if alone else model, data, fixed, by_base, settings, folder)
         with trained_vocabulary(model, data, settings) as vocabulary, fast_dropout():
             trainer = make_trainer(model, data, settings, folder.checkpoints, evaluator, by_base, fixed)
             # With dev questions the trainer ends with the best checkpoint, without them with the last: see RunWeights.
@@ -275,13 +274,14 @@ def _choose_scale(
     base: SentenceTransformer,
     data: TrainingData,
     fixed: FixedPassages | None,
-    queries: torch.Tensor | None,
+    by_base: tuple[torch.Tensor, torch.Tensor] | None,
     settings: TrainingSettings,
     folder: RunFolder,
 ) -> tuple[TrainingSettings, dict[str, float]]:
     """The settings with the scale that fits the encoder, and the same for the log; where none was chosen, nothing."""
     if settings.scale is not None or base.similarity_fn_name != "cosine":
         return settings, {}
+    queries = by_base[1] if by_base and "anchor" in _base_columns(settings) else None  # which come first
     chosen = {"scale": fit_scale(base, data, folder.path / SCALE_FILE, fixed, queries)}
     return settings.model_copy(update=chosen), chosen
 

@@ -65,9 +65,7 @@ def fit_scale(
     return float(file.read_text(encoding="utf-8"))
 
 
-def _fit(
-    base: SentenceTransformer, data: TrainingData, fixed: FixedPassages | None, queries: Tensor | None
-) -> float:
+def _fit(base: SentenceTransformer, data: TrainingData, fixed: FixedPassages | None, queries: Tensor | None) -> float:
     answers: dict[str, list[str]] = defaultdict(list)
     for question, passage in zip(data.dataset["anchor"], data.dataset["positive"], strict=True):
         answers[question].append(passage)

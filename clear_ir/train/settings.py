@@ -91,9 +91,9 @@ class TrainingSettings(Settings):
     """Weight of the distil term, with any loss. It draws the target-language query to where the encoder before training
     has a query, see distil_to. None: 5 with side queries if no loss is named, else 0."""
     distil_to: Literal["english", "own"] | None = None
-    """Where distil draws the target-language query. english: to where the encoder before training has the English query.
-    own: to where it has the query itself, which keeps search within a language as it was. None: own where queries are
-    trained alone and passages are in both languages, else english."""
+    """Where distil draws the target-language query. english: to where the encoder before training has the English
+    query. own: to where it has the query itself, which keeps search within a language as it was. None: own where
+    queries are trained alone and passages are in both languages, else english."""
     divergence: Divergence = "kl-detached"
     """Form of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, but without a gradient
     through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""
