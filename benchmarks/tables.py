@@ -263,7 +263,8 @@ def transfer_table() -> str:
             scores = [f"{100 * by_direction['align', direction]['base']:.1f}" for direction in directions]
         else:
             scores = [value_and_change(by_direction[model, direction]) for direction in directions]
-        commands = ", then ".join(f"`clear-ir {name}`" for name in model.split(" and "))
+        written = model.replace("project", "align --method project")
+        commands = ", then ".join(f"`clear-ir {name}`" for name in written.split(" and "))
         rows.append([model if model == "base" else commands, *scores, *pooled])
     return (
         f"{Table(['method', *directions, 'Complete@10', 'own language first'], rows).markdown()}\n"

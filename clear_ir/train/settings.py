@@ -269,10 +269,9 @@ class TrainingSettings(Settings):
         Args:
             passages_in_both: Whether passages are trained on in both languages.
         """
-        if self.distil_to is not None or not self.distil:
-            return self
-        own = passages_in_both and self.side == "queries"
-        return self.model_copy(update={"distil_to": "own" if own else "english"})
+        if self.distil_to is None and self.distil and passages_in_both and self.side == "queries":
+            return self.model_copy(update={"distil_to": "own"})
+        return self  # left open, it is English
 
     def steps_for(self, steps_per_epoch: float) -> int:
         """The number of optimizer steps.
