@@ -102,7 +102,7 @@ def test_the_contents_open_what_is_folded(whole_report, browser):
         table = visit.page.locator("#all-measures table")
         assert not table.is_visible()
         visit.page.get_by_role("navigation").get_by_role("link", name="All measures").click()
-        assert table.is_visible()
+        table.wait_for(state="visible")  # the page opens it when the address has changed, after the click
         links = visit.page.locator("nav a").evaluate_all("links => links.map(a => a.getAttribute('href'))")
         assert all(visit.page.locator(link).count() == 1 for link in links)
         visit.page.get_by_role("button", name="Open all").click()
