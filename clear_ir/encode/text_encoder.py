@@ -195,7 +195,7 @@ class TextEncoder:
         return EmbeddingCache(self.cache, self._side_hash(side), side, self.precision)
 
     def _side_hash(self, side: Side) -> str:
-        """The hash of one side without its maps, so that embeddings by the base of an adapted model are found.
+        """The hash of one side's encoder without its maps: the base's, where that is all an adapted model changed.
 
         It reads all weights, so it is computed once, not for every question of a search.
         """
