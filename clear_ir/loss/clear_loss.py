@@ -88,8 +88,8 @@ class CLEARLoss(nn.Module):
             before training. A frozen copy of it embeds each text once. 0: no copy is made.
         divergence: Form of the KL term, see `clear_ir.loss.Divergence`.
         base_embeddings: For the terms with `reads_base`, the `clear_ir.loss.packing.text_keys` of all texts of these
-            columns, shape (num_texts,), and their embeddings by the encoder before training, shape (num_texts, dim).
-            Then no copy is made.
+            columns, and of anchor with soft labels, shape (num_texts,), and their embeddings by the encoder before
+            training, shape (num_texts, dim). Then no copy is made.
         passage_embeddings: Train the queries alone: the `text_keys` of passages, shape (num_passages,), each once, and
             their embeddings, shape (num_passages, dim). Passages are looked up there and never embedded. All of them
             are the candidates of the forward and the cross term; reverse and KL read those of the batch. None: passages
@@ -103,6 +103,10 @@ class CLEARLoss(nn.Module):
         same_passages: For passages in several languages: keys of passages, and for each the key that it shares with its
             translations, each of shape (num_passages,). A translation of a known positive is no negative. None: no
             passage has a translation in the data.
+        soft_labels: With `passage_embeddings`, forward and cross are to find the passages as the encoder before
+            training ranks them for the anchor, and not the positive alone: the cross-entropy with the softmax of its
+            scores. With `same_passages` it ranks the passage whose key is shared, and each version of a passage has an
+            equal part of its share. Known pairs do not count then, as no answer is a negative.
         other_weights: Weights, by name, of further terms that `clear_ir.loss.terms.TERMS` has, such as `distil`.
 
     Requirements:
@@ -152,6 +156,7 @@ class CLEARLoss(nn.Module):
         candidates: int | None = None,
         candidate_seed: int = 0,
         same_passages: tuple[Tensor, Tensor] | None = None,
+        soft_labels: bool = False,
         **other_weights: float,
     ) -> None:
         super().__init__()
@@ -183,11 +188,11 @@ class CLEARLoss(nn.Module):
                 seed=candidate_seed,
                 same=self._same,
             )
-        #: Columns whose embeddings by the frozen base a term reads. Fixed passages are what the base makes of them.
-        self._base_columns = sorted(
-            {column for term in self.weights.terms for column in term.reads_base}
-            - ({"positive"} if self._fixed else set())
-        )
+        if soft_labels and self._fixed is None:
+            raise ValueError("Soft labels rank fixed passages; give passage_embeddings, or leave soft_labels out.")
+        self.soft_labels = soft_labels
+        #: Columns whose embeddings by the frozen base are read. Fixed passages are what the base makes of them.
+        self._base_columns = sorted(self.weights.base_columns(soft_labels) - ({"positive"} if self._fixed else set()))
         self._base = FrozenBase(model, base_embeddings) if self._base_columns else None
         self._warned_of_unpacked = False
         self._means = TermMeans(self.weights.by_term(), self.languages)
@@ -343,6 +348,7 @@ class CLEARLoss(nn.Module):
                 margin=self.false_negative_margin,
                 kind=self.divergence,
                 lengths_count=self.similarity_fct is not cos_sim,
+                soft_labels=self.soft_labels,
             )
             terms = clear_terms(chosen, self.weights)
             if torch.is_grad_enabled():
@@ -370,7 +376,11 @@ class CLEARLoss(nn.Module):
             "false_negative_margin": self.false_negative_margin,
             "deduplicate": self.deduplicate,
             "divergence": self.divergence,
-            **({"fixed_passages": len(self._fixed), "candidates": self.candidates} if self._fixed else {}),
+            **(
+                {"fixed_passages": len(self._fixed), "candidates": self.candidates, "soft_labels": self.soft_labels}
+                if self._fixed
+                else {}
+            ),
             **({"same_passages": len(self._same)} if self._same else {}),
         }
 

@@ -61,6 +61,7 @@ class FrozenPassages:
         self._lengths: dict[int, Tensor] = {}
         self._shared = None if same is None else same.shared_keys(keys.cpu())
         self._versions = None if self._shared is None else _Pairs(self._shared, torch.arange(len(keys)))
+        self._originals: tuple[Tensor, Tensor] | None = None
         self._pairs = None if known_pairs is None else self._known(known_pairs[0], self.numbers_of(known_pairs[1]))
         self._num_candidates, self._seed = num_candidates, seed
 
@@ -146,6 +147,26 @@ class FrozenPassages:
             return torch.arange(len(numbers)), numbers
         return self._versions.of(self._shared[numbers])
 
+    def originals_of(self, numbers: Tensor | slice) -> tuple[Tensor | slice, Tensor | None]:
+        """The passages of which passages are translations, on the CPU.
+
+        Args:
+            numbers: The numbers of passages.
+
+        Returns:
+            For each the number of the passage whose key it shares, itself where it shares none; and how many passages
+            share it, None where no passage is a translation.
+
+        Raises:
+            ValueError: If a shared key is that of no passage.
+        """
+        if self._shared is None:
+            return numbers, None
+        if self._originals is None:  # once, and not in each step
+            originals = self.numbers_of(self._shared)
+            self._originals = originals, originals.bincount(minlength=len(self))[originals]
+        return self._originals[0][numbers], self._originals[1][numbers]
+
     def _known(self, query_keys: Tensor, passages: Tensor) -> _Pairs:
         """Pairs of a query and a passage, also with the translations of the passage."""
         rows, versions = self.versions_of(passages)
@@ -227,6 +248,32 @@ class Candidates:
         count = owners.bincount(minlength=len(queries)).to(each)
         return each.new_zeros(len(queries)).index_add(0, of, each) / count
 
+    def soft_info_nce(self, queries: Tensor, base: Tensor, scale: float) -> Tensor:
+        """The cross-entropy of queries with the ranking of the candidates by the frozen base.
+
+        The ranking is the softmax of the base's scores of another query, the English one. It reads of each passage the
+        original, and all versions of a passage have equal parts of its share. So the candidates that the base takes for
+        answers are no negatives, and nothing is left out.
+
+        Args:
+            queries: Embeddings of the queries of some rows, shape (chunk, dim).
+            base: What the base makes of the rows' English queries, shape (chunk, dim).
+            scale: 1 / temperature, of both softmaxes.
+
+        Returns:
+            Shape (chunk,).
+        """
+        directions = self.passages.directions_of(queries)
+        nothing = torch.empty(0, dtype=torch.int64)
+        blocks = _Blocks(self, scale, (nothing, nothing), None)
+        with torch.no_grad():
+            ranking = _Blocks(self, scale, (nothing, nothing), None, of_originals=True)
+            ranked_by = self.passages.directions_of(base.to(queries))
+            expected = ranking.expected(ranked_by, ranking.log_sum(ranked_by))
+        # The mean score under the ranking is the score with the mean passage.
+        total: Tensor = _LogSumExp.apply(directions, blocks)  # type: ignore[no-untyped-call]
+        return total - (directions * expected).sum(dim=1)
+
     def _left_out(self, keys: Tensor | None, owners: Tensor, versions: Tensor) -> tuple[Tensor, Tensor]:
         """Rows and candidates of the known pairs and of the positives' versions, sorted by candidate."""
         rows, places = owners, versions
@@ -244,12 +291,21 @@ class Candidates:
 
 @dataclass(frozen=True)
 class _Blocks:
-    """The scores of queries with all candidates, some candidates at a time."""
+    """The scores of queries with all candidates, some candidates at a time.
+
+    Args:
+        candidates: The candidates.
+        scale: 1 / temperature.
+        left_out: Rows and candidates of the pairs that are left out, sorted by candidate.
+        limits: By row, the score above which a candidate is left out; None: none is.
+        of_originals: Each candidate has the score of its original, less the logarithm of the number of its versions.
+    """
 
     candidates: Candidates
     scale: float
     left_out: tuple[Tensor, Tensor]
     limits: Tensor | None
+    of_originals: bool = False
 
     def scores(self, queries: Tensor) -> Iterator[tuple[Tensor, Tensor | float, Tensor]]:
         """For each block the scores, the factors in them (see `FrozenPassages.factors_of`), and the embeddings."""
@@ -262,22 +318,50 @@ class _Blocks:
             end = min(begin + size, count)
             chosen = slice(begin, end) if numbers is None else numbers[begin:end]
             vectors, factors = passages.vectors_of(chosen, queries), passages.factors_of(chosen, queries, self.scale)
-            scores = queries @ vectors.T * factors
+            scores = self._of_originals(queries, chosen) if self.of_originals else queries @ vectors.T * factors
             if self.limits is not None:
                 scores = scores.masked_fill(scores > self.limits[:, None], -torch.inf)
             first, last = torch.searchsorted(places, torch.tensor([begin, end])).tolist()
             scores[rows[first:last].to(scores.device), (places[first:last] - begin).to(scores.device)] = -torch.inf
             yield scores, factors, vectors
 
+    def _of_originals(self, queries: Tensor, chosen: Tensor | slice) -> Tensor:
+        passages = self.candidates.passages
+        originals, versions = passages.originals_of(chosen)
+        vectors = passages.vectors_of(originals, queries)
+        scores = queries @ vectors.T * passages.factors_of(originals, queries, self.scale)
+        return scores if versions is None else scores - versions.to(scores).log()
+
+    def log_sum(self, queries: Tensor) -> Tensor:
+        """The logarithm of the sum of the exponentials of each query's scores, shape (num_queries,)."""
+        total = queries.new_full((len(queries),), -torch.inf)
+        for scores, _, _ in self.scores(queries):
+            total = torch.logaddexp(total, scores.logsumexp(dim=1))
+        return total
+
+    def expected(self, queries: Tensor, total: Tensor) -> Tensor:
+        """The mean of the passages under the softmax of each query's scores, each times its factor.
+
+        Args:
+            queries: The queries, shape (num_queries, dim).
+            total: Their `log_sum`.
+
+        Returns:
+            Shape (num_queries, dim).
+        """
+        summed = torch.zeros_like(queries)
+        for scores, factors, vectors in self.scores(queries):
+            shares = (scores - total[:, None]).exp_()
+            summed.addmm_(shares * factors, vectors)
+        return summed
+
 
 class _LogSumExp(torch.autograd.Function):
-    """The logarithm of the sum of the exponentials of each query's scores. The backward pass computes them again."""
+    """`_Blocks.log_sum` with a gradient. The backward pass computes the scores again."""
 
     @staticmethod
     def forward(context: Any, queries: Tensor, blocks: _Blocks) -> Tensor:
-        total = queries.new_full((len(queries),), -torch.inf)
-        for scores, _, _ in blocks.scores(queries):
-            total = torch.logaddexp(total, scores.logsumexp(dim=1))
+        total = blocks.log_sum(queries)
         # Where no candidate is left the shares are to be 0, and not the difference of two infinities.
         context.save_for_backward(queries, total.masked_fill(total == -torch.inf, 0.0))
         context.blocks = blocks
@@ -287,9 +371,5 @@ class _LogSumExp(torch.autograd.Function):
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         queries, total = context.saved_tensors
-        summed = torch.zeros_like(queries)
         with torch.autocast(queries.device.type, enabled=False):
-            for scores, factors, vectors in context.blocks.scores(queries):
-                shares = (scores - total[:, None]).exp_()
-                summed.addmm_(shares * factors * gradient[:, None], vectors)
-        return summed, None
+            return gradient[:, None] * context.blocks.expected(queries, total), None

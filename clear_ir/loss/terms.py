@@ -15,7 +15,8 @@ language (cross_anchor), n negative passages and m negative target-language quer
 
 `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term + distil
 * distil term + cross_guard * cross_guard term`. Where passages are fixed, forward and cross choose among all of them,
-not among those of the batch, and find a passage in each language that it is there in.
+not among those of the batch, and find a passage in each language that it is there in. With soft labels they are not to
+find the positive alone, but the passages as the frozen base ranks them for the anchor.
 
 Each term is one `Term` in `TERMS`; weights, columns, log and curve follow from it. A term gives one value
 per row. So a caller may compute the rows in chunks: the sum over all rows, divided by B, is the loss of the batch.
@@ -86,6 +87,8 @@ class Rows:
         margin: See `margin_mask`. None: mask duplicates only.
         kind: See `divergence`.
         lengths_count: Whether the similarity depends on the vectors' lengths, as a dot product does.
+        soft_labels: Whether queries are to find fixed passages as the frozen base ranks them for the anchor, and not
+            the positive alone.
     """
 
     def __init__(
@@ -98,8 +101,9 @@ class Rows:
         margin: float | None = None,
         kind: Divergence = "kl",
         lengths_count: bool = False,
+        soft_labels: bool = False,
     ) -> None:
-        self._lengths_count = lengths_count
+        self._lengths_count, self._soft_labels = lengths_count, soft_labels
         self.batch, self.numbers, self.kind = batch, numbers, kind
         self._scale, self._similarity, self._margin = scale, similarity, margin
 
@@ -132,6 +136,9 @@ class Rows:
         """
         if self.batch.fixed is None:
             return self.info_nce(self.forward if column == "anchor" else self.cross)
+        if self._soft_labels:
+            english = self.batch.base["anchor"][self.numbers]
+            return self.batch.fixed.soft_info_nce(self._now(column), english, self._scale)
         keys = self.batch.anchor_keys if column == "anchor" else self.batch.query_keys
         own_keys = None if keys is None else keys[self.numbers]
         return self.batch.fixed.info_nce(self._now(column), own_keys, self.numbers, self._scale, self._margin)
@@ -329,6 +336,15 @@ class Weights:
     def terms(self) -> list[Term]:
         """The terms with a weight above zero."""
         return [TERMS[name] for name in self.by_term()]
+
+    def base_columns(self, soft_labels: bool = False) -> set[str]:
+        """The columns whose embeddings by the frozen base are read.
+
+        Args:
+            soft_labels: Whether the base ranks the passages that forward and cross are to find, see `Rows`.
+        """
+        columns = {column for term in self.terms for column in term.reads_base}
+        return columns | ({"anchor"} if soft_labels and {"forward", "cross"} & self.by_term().keys() else set())
 
     @property
     def pairing_term(self) -> Term | None:

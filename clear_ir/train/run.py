@@ -245,8 +245,8 @@ def _finished_log(trainer: SentenceTransformerTrainer) -> list[dict[str, Any]]:
 
 
 def _base_columns(settings: TrainingSettings) -> set[str]:
-    """The columns whose embeddings before training a term of the loss reads. Fixed passages have theirs anyway."""
-    columns = {column for term in settings.weights.terms for column in term.reads_base}
+    """The columns whose embeddings before training the loss reads. Fixed passages have theirs anyway."""
+    columns = settings.weights.base_columns(settings.labels == "soft")
     return columns - {"positive"} if settings.side == "queries" else columns
 
 

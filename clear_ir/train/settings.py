@@ -94,6 +94,11 @@ class TrainingSettings(Settings):
     """Where distil draws the target-language query. english: to where the encoder before training has the English
     query. own: to where it has the query itself, which keeps search within a language as it was. None: own where
     queries are trained alone and passages are in both languages, else english."""
+    labels: Literal["hard", "soft"] | None = None
+    """What the forward and the cross term are to find where queries are trained alone. hard: the passage of the row.
+    soft: all passages, as the encoder before training ranks them for the English query. Soft labels say how near other
+    passages are, so questions on passages that are not in the rows lose less. None: soft where passages are in both
+    languages, else hard."""
     divergence: Divergence = "kl-detached"
     """Form of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, but without a gradient
     through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""
@@ -257,21 +262,24 @@ class TrainingSettings(Settings):
             raise ValueError("max_english_loss judges checkpoints on the dev share; give a dev_share above 0")
         if self.candidates is not None and self.side == "both":
             raise ValueError("candidates are drawn from fixed passages; set side to queries, or leave candidates out")
+        if self.labels == "soft" and self.side == "both":
+            raise ValueError("labels soft rank fixed passages; set side to queries, or leave labels out")
         return self
 
     def scale_for(self, similarity: str) -> float:
         """The scale of the scores: as it is set, else what fits the encoder's similarity, `cosine` or `dot`."""
         return self.scale if self.scale is not None else SCALES[similarity]
 
-    def with_distil_to(self, passages_in_both: bool) -> TrainingSettings:
-        """The settings with `distil_to`, if it was left open and counts.
+    def for_passages(self, in_both: bool) -> TrainingSettings:
+        """The settings with `distil_to` and `labels`, where they were left open and queries are trained alone.
 
         Args:
-            passages_in_both: Whether passages are trained on in both languages.
+            in_both: Whether passages are trained on in both languages.
         """
-        if self.distil_to is None and self.distil and passages_in_both and self.side == "queries":
-            return self.model_copy(update={"distil_to": "own"})
-        return self  # left open, it is English
+        if self.side == "both" or not in_both:
+            return self  # left open, they are english and hard
+        changes = {"labels": self.labels or "soft", "distil_to": self.distil_to or ("own" if self.distil else None)}
+        return self.model_copy(update=changes)
 
     def steps_for(self, steps_per_epoch: float) -> int:
         """The number of optimizer steps.

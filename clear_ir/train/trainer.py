@@ -134,7 +134,7 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
     both = settings.passage_languages == "both"
     if settings.passage_languages is None and settings.side == "queries":
         both = any(record.get("cross_passage") for record in train)
-    settings = settings.with_distil_to(both)
+    settings = settings.for_passages(both)
     columns = training_columns(negatives, queries)
     table: dict[str, list[Any]] = {column: [record[column] for record in train] for column in columns}
     translated = translate_rows(train, records, columns) if both else None
@@ -205,7 +205,11 @@ def make_loss(
         "same_passages": same_passages,
     }
     if passages is not None:
-        arguments |= passages.loss_arguments() | {"candidates": settings.candidates, "candidate_seed": settings.seed}
+        arguments |= passages.loss_arguments() | {
+            "candidates": settings.candidates,
+            "candidate_seed": settings.seed,
+            "soft_labels": settings.labels == "soft",
+        }
     cached = settings.cached
     if cached and has_static_embedding_input(model):
         logger.warning("cached is off: static embeddings need no gradient cache, and it cannot cut their inputs.")

@@ -111,6 +111,56 @@ def test_a_query_finds_its_passage_in_every_language(monkeypatch, scores_at_once
     assert np.abs(expected).sum() > 0.1
 
 
+def ranking(queries, passages, original, similarity, scale, chosen):
+    """The softmax of the queries' scores with the originals of some passages, which their versions share, in loops."""
+    shares = np.zeros((len(queries), len(passages)))
+    for i, query in enumerate(queries):
+        for j in chosen:
+            versions = original.count(original[j])
+            shares[i, j] = np.exp(scale * similarity(query, passages[original[j]])) / versions
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("scores_at_once", [2**20, 12, 1])
+@pytest.mark.parametrize(("similarity", "scale"), [(cosine, 20.0), (dot, 1.0)])
+@pytest.mark.parametrize("count", [None, 3])
+@pytest.mark.parametrize("translated", [False, True])
+def test_soft_labels_are_the_ranking_by_the_base(monkeypatch, scores_at_once, similarity, scale, count, translated):
+    monkeypatch.setattr(frozen_passages, "SCORES_AT_ONCE", scores_at_once)
+    rng = np.random.default_rng(0)
+    queries, english, passages = (rng.standard_normal((rows, DIM)) for rows in (4, 4, PASSAGES))
+    keys = torch.tensor(rng.permutation(1000)[:PASSAGES] - 500)
+    # Passages 4 and 5 are translations of 3, and 7 of 0.
+    original, same = list(range(PASSAGES)), None
+    if translated:
+        original[4], original[5], original[7] = 3, 3, 0
+        same = SamePassages(keys[[3, 4, 5, 7]], keys[[3, 3, 3, 0]])
+    options = {"cosine": similarity is cosine, "num_candidates": count, "same": same}
+    candidates = FrozenPassages(keys, torch.tensor(passages), **options).candidates(keys[[3, 0, 3, 9]], [], 4)
+    chosen = range(PASSAGES) if count is None else candidates.numbers.tolist()
+    shares = ranking(english, passages, original, similarity, scale, chosen)
+
+    def plain(columns):
+        total = 0.0
+        for query, share in zip(columns[0], shares, strict=True):
+            scores = {j: scale * similarity(query, passages[j]) for j in chosen}
+            log_sum = np.log(sum(np.exp(score) for score in scores.values()))
+            total -= sum(share[j] * (score - log_sum) for j, score in scores.items())
+        return total
+
+    tensor = torch.tensor(queries, requires_grad=True)
+    found = candidates.soft_info_nce(tensor, torch.tensor(english), scale)
+    assert found.sum().item() == pytest.approx(plain([queries]), rel=1e-12)
+    found.sum().backward()
+    [expected] = numerical_gradient(plain, [queries])
+    np.testing.assert_allclose(tensor.grad.numpy(), expected, atol=1e-6, rtol=1e-5)
+    assert np.abs(expected).sum() > 0.1
+    if not translated:  # where the query is the English one, it has nothing to learn
+        tensor = torch.tensor(english, requires_grad=True)
+        candidates.soft_info_nce(tensor, torch.tensor(english), scale).sum().backward()
+        torch.testing.assert_close(tensor.grad, torch.zeros_like(tensor), atol=1e-12, rtol=0)
+
+
 def test_a_query_that_every_passage_answers_has_nothing_to_learn():
     keys, vectors = torch.arange(2), torch.eye(2, dtype=torch.float64)
     fixed = FrozenPassages(keys, vectors, (torch.tensor([5, 5, 6]), torch.tensor([0, 1, 1])))
@@ -180,6 +230,32 @@ def test_plain_and_cached_equal_the_formula(encoder, weights, cached):
     by_cache_value, by_cache_gradient = value_and_gradient(by_cache, encoder, texts)
     assert by_cache_value == pytest.approx(value, rel=1e-12)
     torch.testing.assert_close(by_cache_gradient, gradient, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("cached", [None, {"mini_batch_size": 3}])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_loss_with_soft_labels_equals_the_formula(encoder, cached, known):
+    texts = make_texts(1)
+    passages, arguments = fixed_arguments(encoder, texts)
+    vectors = arguments["passage_embeddings"][1].numpy().astype(np.float64)
+    english = encoder.encode(texts[0]).astype(np.float64)
+    arguments |= {"alpha": 0, "beta": 0, "gamma": 0.4, "soft_labels": True}
+    if known:  # as computed before; else by a copy of the encoder
+        arguments["base_embeddings"] = keys_of(encoder, texts[0]), torch.tensor(english)
+    loss = CLEARLoss(encoder, **arguments) if cached is None else CachedCLEARLoss(encoder, **arguments, **cached)
+    shares = ranking(english, vectors, list(range(len(passages))), cosine, 20.0, range(len(passages)))
+    moved(encoder)
+    value, gradient = value_and_gradient(loss, encoder, texts)
+
+    def cross_entropy(column):
+        queries = torch.tensor(encoder.encode(column).astype(np.float64))
+        scores = 20 * torch.nn.functional.normalize(queries) @ torch.nn.functional.normalize(torch.tensor(vectors)).T
+        return -(torch.tensor(shares) * scores.log_softmax(dim=1)).sum().item() / ROWS
+
+    assert value == pytest.approx(0.6 * cross_entropy(texts[0]) + 0.4 * cross_entropy(texts[3]), rel=1e-6)
+    assert gradient.abs().sum() > 0.1
+    hard, _ = value_and_gradient(CLEARLoss(encoder, **arguments | {"soft_labels": False}), encoder, texts)
+    assert hard != pytest.approx(value, rel=1e-2)
 
 
 @pytest.mark.parametrize("duplicates", [False, True])
@@ -277,6 +353,8 @@ def test_what_does_not_fit_is_an_error(encoder):
     loss = CLEARLoss(encoder, passage_embeddings=(keys, torch.ones(3, 32)), similarity_fct=dot_score)
     with pytest.raises(ValueError, match="no embedding in passage_embeddings"):
         loss(features_of(encoder, make_texts(1)))
-    config = CLEARLoss(encoder, passage_embeddings=(keys, vectors), candidates=2).get_config_dict()
-    assert (config["fixed_passages"], config["candidates"]) == (3, 2)
+    with pytest.raises(ValueError, match="Soft labels rank fixed passages"):
+        CLEARLoss(encoder, soft_labels=True)
+    config = CLEARLoss(encoder, passage_embeddings=(keys, vectors), candidates=2, soft_labels=True).get_config_dict()
+    assert (config["fixed_passages"], config["candidates"], config["soft_labels"]) == (3, 2, True)
     assert CLEARLoss(make_encoder()).similarity_fct is cos_sim
