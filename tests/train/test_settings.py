@@ -43,7 +43,9 @@ def test_what_is_left_open_follows_from_what_is_given(given, side, loss, guard, 
         ({"loss": "infonce"}, True, 0, 0, None),
     ],
 )
-def test_passages_in_both_languages_choose_labels_and_where_distil_draws_to(given, in_both, distil, cross_guard, labels):
+def test_passages_in_both_languages_choose_labels_and_where_distil_draws_to(
+    given, in_both, distil, cross_guard, labels
+):
     settings = TrainingSettings(**given).for_passages(in_both)
     assert (settings.weights["distil"], settings.weights["cross_guard"]) == (distil, cross_guard)
     assert settings.labels == labels
