@@ -196,9 +196,10 @@ class TrainingSettings(Settings):
     otherwise the last. 0: train on all rows and keep the last."""
     max_english_loss: float | None = Field(None, ge=0)
     """Reject checkpoints that lose more than this, and more than by chance (95 % bootstrap interval), in English or in
-    the mean of the directions within one language, in points of nDCG@10 x 100. At the end, weights between the last step and the encoder before training are judged, too,
-    since they lose less. If all are rejected, the encoder stays as it was. None: 0.5 with side queries if no loss is
-    named; else nothing is rejected, and no weights in between are tried."""
+    the mean of the directions within one language, in points of nDCG@10 x 100. At the end, weights between the last
+    step and the encoder before training are judged, too, since they lose less. If all are rejected, the encoder stays
+    as it was. None: 0.5 with side queries if no loss is named; else nothing is rejected, and no weights in between are
+    tried."""
     eval_steps: int | None = Field(None, ge=2)
     """Steps between evaluations on the held-out rows. None: ten evaluations in all."""
 
