@@ -22,14 +22,14 @@ def features_of(encoder, texts):
     return [encoder.preprocess(column) for column in texts]
 
 
-def fixed_passages(encoder, texts):
+def fixed_passages(encoder, texts, **changes):
     """The arguments of a loss with all terms, whose two columns of negatives and many other passages are fixed."""
     others = [f"the {word} of the {other}" for word, other in zip(WORDS[:20], WORDS[20:40], strict=True)]
     passages = list(dict.fromkeys([*(text for column in texts[1:4] for text in column), *others]))
     vectors = encoder.encode(passages, convert_to_tensor=True).clone()
     weights = {"alpha": 0.3, "beta": 0.2, "gamma": 0.3, "guard": 0.5, "distil": 2.0, "cross_guard": 1.5}
     known = text_keys(encoder.preprocess(passages)), vectors
-    return {"num_negatives": 2, "passage_embeddings": known, "candidates": 15, **weights}
+    return {"num_negatives": 2, "passage_embeddings": known, "candidates": 15, **weights, **changes}
 
 
 def value_and_gradient(loss, encoder, texts, seed=3):

@@ -248,31 +248,40 @@ class Candidates:
         count = owners.bincount(minlength=len(queries)).to(each)
         return each.new_zeros(len(queries)).index_add(0, of, each) / count
 
-    def soft_info_nce(self, queries: Tensor, base: Tensor, scale: float) -> Tensor:
-        """The cross-entropy of queries with the ranking of the candidates by the frozen base.
+    def ranked(self, queries: Tensor, scale: float) -> Tensor:
+        """The mean of the candidates as the frozen base ranks them: by the softmax of its scores.
 
-        The ranking is the softmax of the base's scores of another query, the English one. It reads of each passage the
-        original, and all versions of a passage have equal parts of its share. So the candidates that the base takes for
-        answers are no negatives, and nothing is left out.
+        It reads of each passage the original, and all versions of a passage have equal parts of its share.
 
         Args:
-            queries: Embeddings of the queries of some rows, shape (chunk, dim).
-            base: What the base makes of the rows' English queries, shape (chunk, dim).
-            scale: 1 / temperature, of both softmaxes.
+            queries: What the base makes of some queries, shape (chunk, dim).
+            scale: 1 / temperature.
+
+        Returns:
+            The mean of `scale` times the passages, each with the length 1 for the cosine; shape (chunk, dim).
+        """
+        blocks = _Blocks(self, scale, of_originals=True)
+        with torch.no_grad():
+            directions = self.passages.directions_of(queries)
+            return blocks.expected(directions, blocks.log_sum(directions))
+
+    def soft_info_nce(self, queries: Tensor, ranked: Tensor, scale: float) -> Tensor:
+        """The cross-entropy of the softmax over the candidates with another one, the labels.
+
+        So the candidates that the labels take for answers are no negatives, and nothing is left out.
+
+        Args:
+            queries: Embeddings of queries, shape (chunk, dim).
+            ranked: What `ranked` gives, with the same scale: the mean score under the labels is that with the mean
+                passage.
+            scale: 1 / temperature.
 
         Returns:
             Shape (chunk,).
         """
         directions = self.passages.directions_of(queries)
-        nothing = torch.empty(0, dtype=torch.int64)
-        blocks = _Blocks(self, scale, (nothing, nothing), None)
-        with torch.no_grad():
-            ranking = _Blocks(self, scale, (nothing, nothing), None, of_originals=True)
-            ranked_by = self.passages.directions_of(base.to(queries))
-            expected = ranking.expected(ranked_by, ranking.log_sum(ranked_by))
-        # The mean score under the ranking is the score with the mean passage.
-        total: Tensor = _LogSumExp.apply(directions, blocks)  # type: ignore[no-untyped-call]
-        return total - (directions * expected).sum(dim=1)
+        total: Tensor = _LogSumExp.apply(directions, _Blocks(self, scale))  # type: ignore[no-untyped-call]
+        return total - (directions * ranked).sum(dim=1)
 
     def _left_out(self, keys: Tensor | None, owners: Tensor, versions: Tensor) -> tuple[Tensor, Tensor]:
         """Rows and candidates of the known pairs and of the positives' versions, sorted by candidate."""
@@ -296,15 +305,15 @@ class _Blocks:
     Args:
         candidates: The candidates.
         scale: 1 / temperature.
-        left_out: Rows and candidates of the pairs that are left out, sorted by candidate.
+        left_out: Rows and candidates of the pairs that are left out, sorted by candidate; None: none is.
         limits: By row, the score above which a candidate is left out; None: none is.
         of_originals: Each candidate has the score of its original, less the logarithm of the number of its versions.
     """
 
     candidates: Candidates
     scale: float
-    left_out: tuple[Tensor, Tensor]
-    limits: Tensor | None
+    left_out: tuple[Tensor, Tensor] | None = None
+    limits: Tensor | None = None
     of_originals: bool = False
 
     def scores(self, queries: Tensor) -> Iterator[tuple[Tensor, Tensor | float, Tensor]]:
@@ -313,7 +322,6 @@ class _Blocks:
         passages.on_device(queries.device)
         count = len(passages) if numbers is None else len(numbers)
         size = max(1, SCORES_AT_ONCE // len(queries))
-        rows, places = self.left_out
         for begin in range(0, count, size):
             end = min(begin + size, count)
             chosen = slice(begin, end) if numbers is None else numbers[begin:end]
@@ -321,8 +329,10 @@ class _Blocks:
             scores = self._of_originals(queries, chosen) if self.of_originals else queries @ vectors.T * factors
             if self.limits is not None:
                 scores = scores.masked_fill(scores > self.limits[:, None], -torch.inf)
-            first, last = torch.searchsorted(places, torch.tensor([begin, end])).tolist()
-            scores[rows[first:last].to(scores.device), (places[first:last] - begin).to(scores.device)] = -torch.inf
+            if self.left_out is not None:
+                rows, places = self.left_out
+                first, last = torch.searchsorted(places, torch.tensor([begin, end])).tolist()
+                scores[rows[first:last].to(scores.device), (places[first:last] - begin).to(scores.device)] = -torch.inf
             yield scores, factors, vectors
 
     def _of_originals(self, queries: Tensor, chosen: Tensor | slice) -> Tensor:

@@ -137,11 +137,16 @@ class Rows:
         if self.batch.fixed is None:
             return self.info_nce(self.forward if column == "anchor" else self.cross)
         if self._soft_labels:
-            english = self.batch.base["anchor"][self.numbers]
-            return self.batch.fixed.soft_info_nce(self._now(column), english, self._scale)
+            return self.batch.fixed.soft_info_nce(self._now(column), self._ranked, self._scale)
         keys = self.batch.anchor_keys if column == "anchor" else self.batch.query_keys
         own_keys = None if keys is None else keys[self.numbers]
         return self.batch.fixed.info_nce(self._now(column), own_keys, self.numbers, self._scale, self._margin)
+
+    @cached_property
+    def _ranked(self) -> Tensor:
+        """The fixed passages as the frozen base ranks them for the English queries: both terms' labels."""
+        assert self.batch.fixed is not None, "soft labels rank fixed passages"
+        return self.batch.fixed.ranked(self.batch.base["anchor"][self.numbers], self._scale)
 
     def _now(self, column: str) -> Tensor:
         """The embeddings of a column of these rows: `anchor`, `positive` or `cross_anchor`."""

@@ -33,7 +33,12 @@ for name, gather, options in (
     gradient = torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
     outcomes[name] = [total.item() / world, gradient.tolist()]
 # Fixed passages: the same draw of candidates in both.
-for name, loss_class, more in (("fixed", CLEARLoss, {}), ("fixed-cached", CachedCLEARLoss, {"mini_batch_size": 3})):
+for name, loss_class, more in (
+    ("fixed", CLEARLoss, {}),
+    ("fixed-cached", CachedCLEARLoss, {"mini_batch_size": 3}),
+    ("soft", CLEARLoss, {"soft_labels": True}),
+    ("soft-cached", CachedCLEARLoss, {"mini_batch_size": 3, "soft_labels": True}),
+):
     encoder = make_encoder()
     loss = loss_class(encoder, gather_across_devices=True, **fixed_passages(encoder, texts), **more)
     loss.model = DistributedDataParallel(encoder, find_unused_parameters=True)

@@ -47,10 +47,13 @@ def test_two_processes_with_gather_equal_one(tmp_path):
     for name in ("plain", "cached"):
         assert found[name][0] == pytest.approx(value, rel=1e-10), name
         torch.testing.assert_close(torch.tensor(found[name][1], dtype=torch.float64), gradient, rtol=1e-7, atol=1e-9)
-    value, gradient = value_and_gradient(CLEARLoss(encoder, **fixed_passages(encoder, texts)), encoder, texts)
-    for name in ("fixed", "fixed-cached"):
-        assert found[name][0] == pytest.approx(value, rel=1e-10), name
-        torch.testing.assert_close(torch.tensor(found[name][1], dtype=torch.float64), gradient, rtol=1e-7, atol=1e-9)
+    for labels in ("fixed", "soft"):
+        arguments = fixed_passages(encoder, texts, soft_labels=labels == "soft")
+        value, gradient = value_and_gradient(CLEARLoss(encoder, **arguments), encoder, texts)
+        for name in (labels, f"{labels}-cached"):
+            assert found[name][0] == pytest.approx(value, rel=1e-10), name
+            of_two = torch.tensor(found[name][1], dtype=torch.float64)
+            torch.testing.assert_close(of_two, gradient, rtol=1e-7, atol=1e-9)
     value, _ = value_and_gradient(CLEARLoss(encoder, gamma=0.1), encoder, texts)
     assert found["apart"][0] != pytest.approx(value, rel=1e-3), "gathering changed nothing, so the test shows nothing"
     sizes, steps = found["few"]

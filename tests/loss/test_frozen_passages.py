@@ -149,7 +149,8 @@ def test_soft_labels_are_the_ranking_by_the_base(monkeypatch, scores_at_once, si
         return total
 
     tensor = torch.tensor(queries, requires_grad=True)
-    found = candidates.soft_info_nce(tensor, torch.tensor(english), scale)
+    labels = candidates.ranked(torch.tensor(english), scale)
+    found = candidates.soft_info_nce(tensor, labels, scale)
     assert found.sum().item() == pytest.approx(plain([queries]), rel=1e-12)
     found.sum().backward()
     [expected] = numerical_gradient(plain, [queries])
@@ -157,7 +158,7 @@ def test_soft_labels_are_the_ranking_by_the_base(monkeypatch, scores_at_once, si
     assert np.abs(expected).sum() > 0.1
     if not translated:  # where the query is the English one, it has nothing to learn
         tensor = torch.tensor(english, requires_grad=True)
-        candidates.soft_info_nce(tensor, torch.tensor(english), scale).sum().backward()
+        candidates.soft_info_nce(tensor, labels, scale).sum().backward()
         torch.testing.assert_close(tensor.grad, torch.zeros_like(tensor), atol=1e-12, rtol=0)
 
 

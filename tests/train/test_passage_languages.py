@@ -238,6 +238,29 @@ def test_queries_whose_language_has_passages_stay_near_where_they_were(tmp_path,
     assert closeness["english"] + 0.01 < closeness["own"] < 0.9999, "they moved, but less"
 
 
+def test_with_soft_labels_queries_learn_the_ranking_of_the_base(tmp_path, tiny_folder):
+    rows = make_rows(30, langs=["sw"])
+    base = load_encoder(str(tiny_folder))
+    passages = base.encode_document(list(dict.fromkeys(row["positive"] for row in rows.records)))
+    english, swahili = ([row[column] for row in rows.records] for column in ("anchor", "cross_anchor"))
+
+    def ranked(encoder, queries):
+        scores = 20 * encoder.similarity(encoder.encode_query(queries), passages)
+        return scores.softmax(dim=1)
+
+    labels = ranked(base, english)
+    entropy = -(labels * labels.log()).sum(dim=1).mean()
+    excess = {"before": -(labels * ranked(base, swahili).log()).sum(dim=1).mean() - entropy}
+    for chosen in (None, "hard"):
+        plan = both(side="queries", loss="infonce", labels=chosen, scale=20, max_steps=60, learning_rate=3e-3)
+        train_model(str(tiny_folder), rows, plan, tmp_path / str(chosen))
+        model = SentenceTransformer(str(tmp_path / str(chosen)))
+        excess[chosen] = -(labels * ranked(model, swahili).log()).sum(dim=1).mean() - entropy
+    assert yaml.safe_load((tmp_path / "None" / "recipe.yaml").read_text())["train"]["labels"] == "soft"
+    assert excess[None] < excess["before"] / 2, "they learned it"
+    assert excess["hard"] > 2 * excess[None], "hard labels teach another"
+
+
 def test_queries_alone_take_what_translations_there_are():
     rows, english = make_rows(6), [{**row, "cross_passage": ""} for row in make_rows(6).records]
     for chosen, records, expected in [
