@@ -106,8 +106,8 @@ class TrainingSettings(Settings):
     """Factor on similarities in the loss: 1 / temperature. None: if the encoder compares by dot product, 1; if by
     cosine, the scale at which it tells the rows' English passages apart best before training, which is at most 100."""
     false_negative_margin: float | None = None
-    """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. None:
-    ignore only known positives of the row."""
+    """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. With soft
+    labels it does not count for the forward and the cross term. None: ignore only known positives of the row."""
     candidates: int | None = Field(None, ge=1)
     """With side queries, how many passages are drawn as candidates of each batch, beside its own. None: all are
     candidates."""
