@@ -132,22 +132,24 @@ def keep_best(
 
 
 def _more_trained(verdict: Mapping[str, Any]) -> list[tuple[float, dict[str, float]]]:
-    """The alternatives with more of the last step than what is best so far, from most to least: shares and scores.
+    """The alternatives to what is best so far that have more training, from most to least: shares and scores.
 
-    A checkpoint has a share of 0 here. What is rejected, or worse than the base, is no alternative, and if the base is
-    best, there is none.
+    The last step, and if a mixture is best, those with a larger share of it. What is rejected, or worse than the base,
+    is no alternative, and if the base is best, there is none.
     """
     if verdict["kept_step"] == 0:
         return []
-    step, last_step = verdict["kept_step"], verdict["last_step"]
-    best = verdict.get("share", 1.0 if step == last_step else 0.0)
-    found = [] if verdict["last_vetoed"] else [(1.0, verdict["last"])]
-    for mixture in verdict.get("mixtures", []):
-        if not mixture["rejected"]:
-            scores = {name: value for name, value in mixture.items() if name not in ("share", "rejected")}
-            found.append((mixture["share"], scores))
-    found = [(share, scores) for share, scores in found if share > best and scores["mean"] >= verdict["base"]["mean"]]
-    return sorted(found, key=lambda alternative: -alternative[0])
+    mixture = verdict.get("share")
+    found = [(other["share"], other) for other in verdict.get("mixtures", []) if not other["rejected"]]
+    found = [(share, scores) for share, scores in found if mixture is not None and share > mixture]
+    if not verdict["last_vetoed"] and (mixture is not None or verdict["kept_step"] < verdict["last_step"]):
+        found.append((1.0, verdict["last"]))
+    alternatives = [
+        (share, {name: value for name, value in scores.items() if name not in ("share", "rejected")})
+        for share, scores in found
+        if scores["mean"] >= verdict["base"]["mean"]
+    ]
+    return sorted(alternatives, key=lambda alternative: -alternative[0])
 
 
 def _prefer_trained(

@@ -86,7 +86,7 @@ def test_a_mixture_is_kept_where_the_last_step_costs_too_much(tmp_path, good, mo
 
 @pytest.mark.parametrize(
     ("noise", "mixed", "kept"),
-    [(1e-3, False, {"kept_step": 20}), (1.0, False, {"kept_step": 10}), (1.0, True, {"kept_step": 20, "share": 0.001})],
+    [(1e-3, False, {"kept_step": 20}), (1.0, False, {"kept_step": 10}), (1.0, True, {"kept_step": 20, "share": 0.002})],
     ids=["level: the last", "ruined: the best", "ruined, but mixed"],
 )
 def test_what_has_less_training_is_kept_only_if_it_is_clearly_better(good, noise, mixed, kept):
@@ -97,9 +97,10 @@ def test_what_has_less_training_is_kept_only_if_it_is_clearly_better(good, noise
     torch.manual_seed(0)
     last = {name: tensor + noise * torch.randn_like(tensor) for name, tensor in best.items()}
     scores = {"mean": 0.1}
-    mixtures = [{"share": share, "rejected": False, **scores} for share in (0.001, 0.8)] if mixed else []
+    mixtures = [{"share": share, "rejected": False, **scores} for share in (0.001, 0.002, 0.8)] if mixed else []
     of_run = {"last_step": 20, "last_vetoed": False, "base": {"mean": 0.05}, "last": scores, "mixtures": mixtures}
-    verdict = of_run | {"kept_step": 10, "kept": {"mean": 0.2}}
+    top = {"kept_step": 20, "share": 0.001} if mixed else {"kept_step": 10}
+    verdict = of_run | top | {"kept": {"mean": 0.2}}
     found = _prefer_trained(evaluator, weights, best, last, verdict)
     assert {name: found[name] for name in ("kept_step", "share") if name in found} == kept
     share = kept.get("share", 1.0)
@@ -110,9 +111,10 @@ def test_what_has_less_training_is_kept_only_if_it_is_clearly_better(good, noise
             torch.testing.assert_close(tensor, torch.lerp(best[name], last[name], share))
     if kept["kept_step"] == 20:
         assert found["kept"] == scores
-        assert found["higher"] == {"kept_step": 10, "mean": 0.2}
+        assert found["higher"] == top | {"mean": 0.2}
         sentence = describe_verdict(found | {"questions": 60, "chosen": True}, "infonce")[1]
-        assert "preferred, as the one with more training, to step 10, 20.0, which is higher by" in sentence
+        other = "0 % of step 20 and 100 % of the base" if mixed else "step 10"
+        assert f"preferred, as the one with more training, to {other}, 20.0, which is higher by" in sentence
     else:
         assert found == verdict
 
@@ -120,9 +122,10 @@ def test_what_has_less_training_is_kept_only_if_it_is_clearly_better(good, noise
 @pytest.mark.parametrize(
     ("verdict", "shares"),
     [
-        ({"kept_step": 10}, [1.0, 0.8, 0.4]),
-        ({"kept_step": 10, "last_vetoed": True}, [0.8, 0.4]),
-        ({"kept_step": 20, "share": 0.4}, [1.0, 0.8]),
+        ({"kept_step": 10}, [1.0]),
+        ({"kept_step": 10, "last_vetoed": True}, []),
+        ({"kept_step": 20, "share": 0.2}, [1.0, 0.8, 0.4]),
+        ({"kept_step": 20, "share": 0.2, "last_vetoed": True}, [0.8, 0.4]),
         ({"kept_step": 20, "share": 0.8, "last": {"mean": 0.4}}, []),
         ({"kept_step": 20}, []),
         ({"kept_step": 0}, []),
