@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -37,49 +38,51 @@ def mean_cross_lingual(scores: Mapping[str, Score]) -> Score:
     return total / len(crossing)
 
 
-def mean_within_languages(scores: Mapping[str, Score]) -> Score | None:
+def mean_within_languages(scores: Mapping[str, float]) -> float | None:
     """Mean over the directions with one language on both sides, English included.
 
     Args:
-        scores: By direction: numbers, or arrays of one shape.
+        scores: By direction.
 
     Returns:
-        Their mean; of arrays, element by element. None if there is no such direction.
+        The mean; None if there is no such direction.
     """
     within = [score for name, score in scores.items() if not parse_direction(name).crosses]
-    return sum(within[1:], within[0]) / len(within) if within else None
+    return float(np.mean(within)) if within else None
 
 
-def guarded_scores(scores: Mapping[str, Score]) -> dict[str, Score]:
-    """What an adapted encoder must not lose.
+@dataclass(frozen=True)
+class EnglishFloor:
+    """The lowest score that an adapted encoder may have in English, or within languages.
 
     Args:
-        scores: By direction: numbers, or arrays of one shape.
-
-    Returns:
-        The score in English, and the mean within languages; those of them that there are.
+        base: nDCG@10 of the base, from 0 to 1.
+        max_loss: Points of nDCG@10 x 100 that may be lost against it.
     """
-    found = {ENGLISH_DIRECTION: scores.get(ENGLISH_DIRECTION), "within languages": mean_within_languages(scores)}
-    return {name: score for name, score in found.items() if score is not None}
+
+    base: float
+    max_loss: float
+
+    def allows(self, score: float) -> bool:
+        """Whether an encoder with this nDCG@10 is above the floor, or on it."""
+        # Scores of one encoder that is evaluated twice may differ in the last digit.
+        return score >= self.base - self.max_loss / 100 - 1e-9
 
 
-def lost_scores(scores: Mapping[str, float], base: Mapping[str, float], max_loss: float) -> list[str]:
-    """Which of the `guarded_scores` are much lower than the base's.
+def keeps_english(scores: Mapping[str, float], base: Mapping[str, float], max_loss: float) -> bool:
+    """Whether neither English nor the mean within languages is much lower than the base's.
 
     Args:
         scores: nDCG@10 by direction, from 0 to 1.
         base: Those of the base.
         max_loss: Points of nDCG@10 x 100 that each may lose.
-
-    Returns:
-        Their names.
     """
-    after = guarded_scores(scores)
-    # Scores of one encoder that is evaluated twice may differ in the last digit.
-    floors = {name: score - max_loss / 100 - 1e-9 for name, score in guarded_scores(base).items()}
-    return [name for name, floor in floors.items() if after.get(name, floor) < floor]
-
-
-def keeps_english(scores: Mapping[str, float], base: Mapping[str, float], max_loss: float) -> bool:
-    """Whether neither English nor the mean within languages is much lower than the base's, see `lost_scores`."""
-    return not lost_scores(scores, base, max_loss)
+    pairs = (
+        (scores.get(ENGLISH_DIRECTION), base.get(ENGLISH_DIRECTION)),
+        (mean_within_languages(scores), mean_within_languages(base)),
+    )
+    return all(
+        EnglishFloor(before, max_loss).allows(after)
+        for after, before in pairs
+        if after is not None and before is not None
+    )

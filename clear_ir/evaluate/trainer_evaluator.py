@@ -16,7 +16,7 @@ from clear_ir.evaluate.evaluation import Embeddings
 from clear_ir.evaluate.measures import MAIN_MEASURE
 from clear_ir.evaluate.resampling import QuestionScores, interval
 from clear_ir.evaluate.results import DirectionResult
-from clear_ir.evaluate.selection import PRIMARY_METRIC, Score, guarded_scores, lost_scores, mean_cross_lingual
+from clear_ir.evaluate.selection import PRIMARY_METRIC, Score, keeps_english, mean_cross_lingual
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +32,9 @@ class CrossLingualEvaluator(BaseEvaluator):
     Args:
         collection: Queries, passages and judgments.
         backend: Where texts are encoded; in this process by default.
-        max_english_loss: Veto each checkpoint that loses more points of nDCG@10 x 100 than this against `base`, and
-            more than by chance, on q-en.p-en or in the mean over the directions with one language on both sides. Chance
-            is what leaves 0 in the 95 % interval of the change, see `intervals`. A veto takes 1 off the primary metric,
-            so that any other checkpoint is better. None vetoes nothing.
+        max_english_loss: Veto each checkpoint that loses more points of nDCG@10 x 100 than this against `base`, on
+            q-en.p-en or in the mean over the directions with one language on both sides. A veto takes 1 off the primary
+            metric, so that any other checkpoint is better. None vetoes nothing.
         base: The encoder before training. It is evaluated when the evaluator is made; see `base_metrics`.
         fixed_passages: Passages are encoded once, by `base`, whichever encoder is evaluated: for an encoder of queries
             whose passages stay those of the base.
@@ -99,14 +98,11 @@ class CrossLingualEvaluator(BaseEvaluator):
             `{"q-de.p-en_nDCG@10": ..., "cross_lingual_nDCG@10": ...}`, and `"vetoed"`, 0 or 1, with
             `max_english_loss`.
         """
-        results = self.results(model)
-        scores = _means(results)
+        scores = self._scores(model)
         metrics = {f"{direction}_{MAIN_MEASURE}": score for direction, score in scores.items()}
         metrics[self.primary] = self._mean(scores)
         if self.max_english_loss is not None:
-            lost = lost_scores(scores, self._base_scores, self.max_english_loss)
-            changes = guarded_scores(self._changes(results, self._base_results)) if lost else {}
-            metrics["vetoed"] = float(any(interval(changes[name])[1] < 0 for name in lost))
+            metrics["vetoed"] = float(not keeps_english(scores, self._base_scores, self.max_english_loss))
             metrics[self.primary] -= metrics["vetoed"]
         self.store_metrics_in_model_card_data(model, metrics, int(epoch), steps)
         return metrics
@@ -133,19 +129,16 @@ class CrossLingualEvaluator(BaseEvaluator):
         before = before or self._base_results
         if not before:
             return {}
-        changes = self._changes(self.results(model), before)
+        questions = {text.id: text.parallel_id for text in self.collection.queries.values() if text.parallel_id}
+        drawn, drawn_before = (
+            QuestionScores(results, questions, MAIN_MEASURE).bootstrap() for results in (self.results(model), before)
+        )
+        changes = dict(zip(before, (drawn - drawn_before).T, strict=True))
         ends = {name: interval(change) for name, change in {"mean": self._mean(changes), **changes}.items()}
         return {name: (round(low, 4), round(high, 4)) for name, (low, high) in ends.items()}
 
-    def _changes(
-        self, results: Mapping[str, DirectionResult], before: Mapping[str, DirectionResult]
-    ) -> dict[str, np.ndarray]:
-        """By direction, the change of the score in each resample of the questions."""
-        questions = {text.id: text.parallel_id for text in self.collection.queries.values() if text.parallel_id}
-        drawn, drawn_before = (
-            QuestionScores(scores, questions, MAIN_MEASURE).bootstrap() for scores in (results, before)
-        )
-        return dict(zip(before, (drawn - drawn_before).T, strict=True))
+    def _scores(self, model: SentenceTransformer) -> dict[str, float]:
+        return _means(self.results(model))
 
     def means_by_dim(self, model: SentenceTransformer) -> dict[int, float]:
         """The primary metric of an encoder with its embeddings cut to each of `dims`; no veto counts.

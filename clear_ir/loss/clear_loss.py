@@ -103,10 +103,10 @@ class CLEARLoss(nn.Module):
         same_passages: For passages in several languages: keys of passages, and for each the key that it shares with its
             translations, each of shape (num_passages,). A translation of a known positive is no negative. None: no
             passage has a translation in the data.
-        soft_labels: With `passage_embeddings`, forward and cross are to find the passages as the encoder before
-            training ranks them for the anchor, and not the positive alone: the cross-entropy with the softmax of its
-            scores. With `same_passages` it ranks the passage whose key is shared, and each version of a passage has an
-            equal part of its share. Known pairs do not count then, as no answer is a negative.
+        soft_labels: With `passage_embeddings`, the share, from 0 to 1, of forward and cross that is to find passages as
+            the encoder before training ranks them for the anchor, and not the positive alone: the cross-entropy with
+            the softmax of its scores. No passage is left out there. With `same_passages` it ranks the passage whose
+            key is shared, and each version of a passage has an equal part of its share.
         other_weights: Weights, by name, of further terms that `clear_ir.loss.terms.TERMS` has, such as `distil`.
 
     Requirements:
@@ -156,7 +156,7 @@ class CLEARLoss(nn.Module):
         candidates: int | None = None,
         candidate_seed: int = 0,
         same_passages: tuple[Tensor, Tensor] | None = None,
-        soft_labels: bool = False,
+        soft_labels: float = 0.0,
         **other_weights: float,
     ) -> None:
         super().__init__()
@@ -188,11 +188,15 @@ class CLEARLoss(nn.Module):
                 seed=candidate_seed,
                 same=self._same,
             )
+        if not 0 <= soft_labels <= 1:
+            raise ValueError(f"soft_labels is {soft_labels}; give a share from 0 to 1.")
         if soft_labels and self._fixed is None:
             raise ValueError("Soft labels rank fixed passages; give passage_embeddings, or leave soft_labels out.")
         self.soft_labels = soft_labels
         #: Columns whose embeddings by the frozen base are read. Fixed passages are what the base makes of them.
-        self._base_columns = sorted(self.weights.base_columns(soft_labels) - ({"positive"} if self._fixed else set()))
+        self._base_columns = sorted(
+            self.weights.base_columns(soft_labels > 0) - ({"positive"} if self._fixed else set())
+        )
         self._base = FrozenBase(model, base_embeddings) if self._base_columns else None
         self._warned_of_unpacked = False
         self._means = TermMeans(self.weights.by_term(), self.languages)

@@ -15,8 +15,8 @@ language (cross_anchor), n negative passages and m negative target-language quer
 
 `loss = (1 - alpha - beta - gamma) * forward + alpha * reverse + beta * kl + gamma * cross + guard * guard term + distil
 * distil term + cross_guard * cross_guard term`. Where passages are fixed, forward and cross choose among all of them,
-not among those of the batch, and find a passage in each language that it is there in. With soft labels they are not to
-find the positive alone, but the passages as the frozen base ranks them for the anchor.
+not among those of the batch, and find a passage in each language that it is there in. With soft labels they are
+to find the passages as the frozen base ranks them for the anchor, and not the positive alone.
 
 Each term is one `Term` in `TERMS`; weights, columns, log and curve follow from it. A term gives one value
 per row. So a caller may compute the rows in chunks: the sum over all rows, divided by B, is the loss of the batch.
@@ -87,8 +87,8 @@ class Rows:
         margin: See `margin_mask`. None: mask duplicates only.
         kind: See `divergence`.
         lengths_count: Whether the similarity depends on the vectors' lengths, as a dot product does.
-        soft_labels: Whether queries are to find fixed passages as the frozen base ranks them for the anchor, and not
-            the positive alone.
+        soft_labels: Share of the InfoNCE over fixed passages that is to find them as the frozen base ranks them for the
+            anchor, and not the positive alone.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Rows:
         margin: float | None = None,
         kind: Divergence = "kl",
         lengths_count: bool = False,
-        soft_labels: bool = False,
+        soft_labels: float = 0.0,
     ) -> None:
         self._lengths_count, self._soft_labels = lengths_count, soft_labels
         self.batch, self.numbers, self.kind = batch, numbers, kind
@@ -136,11 +136,15 @@ class Rows:
         """
         if self.batch.fixed is None:
             return self.info_nce(self.forward if column == "anchor" else self.cross)
-        if self._soft_labels:
-            return self.batch.fixed.soft_info_nce(self._now(column), self._ranked, self._scale)
-        keys = self.batch.anchor_keys if column == "anchor" else self.batch.query_keys
-        own_keys = None if keys is None else keys[self.numbers]
-        return self.batch.fixed.info_nce(self._now(column), own_keys, self.numbers, self._scale, self._margin)
+        parts, soft = [], self._soft_labels
+        if soft < 1:
+            keys = self.batch.anchor_keys if column == "anchor" else self.batch.query_keys
+            own_keys = None if keys is None else keys[self.numbers]
+            found = self.batch.fixed.info_nce(self._now(column), own_keys, self.numbers, self._scale, self._margin)
+            parts.append((1 - soft) * found)
+        if soft > 0:
+            parts.append(soft * self.batch.fixed.soft_info_nce(self._now(column), self._ranked, self._scale))
+        return torch.stack(parts).sum(dim=0)
 
     @cached_property
     def _ranked(self) -> Tensor:

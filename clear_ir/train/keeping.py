@@ -4,8 +4,7 @@ The last step is kept unless it is rejected, or another is better by more than c
 hundred questions are mostly the luckiest, and only at the last step has the learning rate fallen to 0. With
 `max_english_loss` the mixtures of the last step and the encoder before training are judged, too (see
 `clear_ir.encode.mixed_weights`). A mixture gives back most of what was lost in English and within languages and keeps
-most of what was gained, so it is often better than an early checkpoint that had not lost so much yet. Of the mixtures,
-too, the one with most of the last step is kept that is not rejected and not worse than the best by more than chance.
+most of what was gained, so it is often better than an early checkpoint that had not lost so much yet.
 """
 
 from __future__ import annotations
@@ -97,11 +96,11 @@ def keep_best(
         evaluator: Has the dev questions; None without any.
 
     Returns:
-        What `clear_ir.train.verdict.judge_run` gives. Where another scored higher than what was preferred, also
-        `higher`: its `kept_step`, its `share` if it is a mixture, and its `mean`. Where mixtures were tried, also
-        `mixtures`, each with its `share` of the last step, whether it was `rejected`, and its scores; and where one is
-        kept, its `share`. Unless the base is kept, also `intervals`, see `CrossLingualEvaluator.intervals`. Empty
-        without dev questions.
+        What `clear_ir.train.verdict.judge_run` gives. Where another scored higher than the last step, which was
+        preferred, also `higher`: its `kept_step`, its `share` if it is a mixture, and its `mean`. Where mixtures were
+        tried, also `mixtures`, each with its `share` of the last step, whether it was `rejected`, and its scores; and
+        where one is kept, its `share`. Unless the base is kept, also `intervals`, see
+        `CrossLingualEvaluator.intervals`. Empty without dev questions.
     """
     if evaluator is None:
         return {}
@@ -122,7 +121,8 @@ def keep_best(
                 set_between(weights.model, base, last, verdict["share"])
             else:
                 weights.set(of_checkpoint)
-        verdict = _prefer_trained(evaluator, weights, base, last, verdict)
+        if _could_keep_last(verdict):
+            verdict = _prefer_last(evaluator, weights, last, verdict)
     if verdict["kept_step"] == 0:
         weights.set(weights.of_base())
         return verdict
@@ -131,50 +131,26 @@ def keep_best(
     return verdict
 
 
-def _more_trained(verdict: Mapping[str, Any]) -> list[tuple[float, dict[str, float]]]:
-    """The alternatives to what is best so far that have more training, from most to least: shares and scores.
-
-    The last step, and if a mixture is best, those with a larger share of it. What is rejected, or worse than the base,
-    is no alternative, and if the base is best, there is none.
-    """
-    if verdict["kept_step"] == 0:
-        return []
-    mixture = verdict.get("share")
-    found = [(other["share"], other) for other in verdict.get("mixtures", []) if not other["rejected"]]
-    found = [(share, scores) for share, scores in found if mixture is not None and share > mixture]
-    if not verdict["last_vetoed"] and (mixture is not None or verdict["kept_step"] < verdict["last_step"]):
-        found.append((1.0, verdict["last"]))
-    alternatives = [
-        (share, {name: value for name, value in scores.items() if name not in ("share", "rejected")})
-        for share, scores in found
-        if scores["mean"] >= verdict["base"]["mean"]
-    ]
-    return sorted(alternatives, key=lambda alternative: -alternative[0])
+def _could_keep_last(verdict: Mapping[str, Any]) -> bool:
+    """Whether the last step is an alternative to what is best so far."""
+    is_other = 0 < verdict["kept_step"] < verdict["last_step"] or "share" in verdict
+    return is_other and not verdict["last_vetoed"] and verdict["last"]["mean"] >= verdict["base"]["mean"]
 
 
-def _prefer_trained(
-    evaluator: CrossLingualEvaluator, weights: RunWeights, base: Tensors | None, last: Tensors, verdict: dict[str, Any]
+def _prefer_last(
+    evaluator: CrossLingualEvaluator, weights: RunWeights, last: Tensors, verdict: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The verdict with the most trained alternative that is not clearly worse than the best, which the model has."""
-    alternatives = _more_trained(verdict)
-    if not alternatives:
-        return verdict
+    """The verdict with the last step kept, unless what is best so far, which the model has, is clearly better."""
     best, results = weights.now(last), evaluator.results(weights.model)
-    for share, scores in alternatives:
-        if share == 1:
-            weights.set(last)
-        else:
-            assert base is not None, "there is a mixture"
-            set_between(weights.model, base, last, share)
-        _, high = evaluator.intervals(weights.model, before=results)["mean"]
-        if high >= 0:
-            higher: dict[str, Any] = {name: verdict[name] for name in ("kept_step", "share") if name in verdict}
-            higher["mean"] = verdict["kept"]["mean"]
-            others = {name: value for name, value in verdict.items() if name != "share"}
-            kept = {"kept_step": verdict["last_step"], "kept": scores} | ({} if share == 1 else {"share": share})
-            return {**others, **kept, "higher": higher}
-    weights.set(best)
-    return verdict
+    weights.set(last)
+    _, high = evaluator.intervals(weights.model, before=results)["mean"]
+    if high < 0:
+        weights.set(best)
+        return dict(verdict)
+    kept = {name: verdict[name] for name in ("kept_step", "share") if name in verdict}
+    others = {name: value for name, value in verdict.items() if name != "share"}
+    higher = {**kept, "mean": verdict["kept"]["mean"]}
+    return {**others, "kept_step": verdict["last_step"], "kept": verdict["last"], "higher": higher}
 
 
 def _try_mixtures(

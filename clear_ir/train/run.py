@@ -246,7 +246,7 @@ def _finished_log(trainer: SentenceTransformerTrainer) -> list[dict[str, Any]]:
 
 def _base_columns(settings: TrainingSettings) -> set[str]:
     """The columns whose embeddings before training the loss reads. Fixed passages have theirs anyway."""
-    columns = settings.weights.base_columns(settings.labels == "soft")
+    columns = settings.weights.base_columns(settings.soft_labels > 0)
     return columns - {"positive"} if settings.side == "queries" else columns
 
 

@@ -94,11 +94,9 @@ class TrainingSettings(Settings):
     """Where distil draws the target-language query. english: to where the encoder before training has the English
     query. own: to where it has the query itself, which keeps search within a language as it was. None: own where
     queries are trained alone and passages are in both languages, else english."""
-    labels: Literal["hard", "soft"] | None = None
-    """What the forward and the cross term are to find where queries are trained alone. hard: the passage of the row.
-    soft: all passages, as the encoder before training ranks them for the English query. Soft labels say how near other
-    passages are, so questions on passages that are not in the rows lose less. None: soft where passages are in both
-    languages, else hard."""
+    soft_labels: float = Field(0.0, ge=0, le=1)
+    """With side queries, the share of the forward and the cross term that is to find all passages as the encoder before
+    training ranks them for the English query. The rest is to find the passage of the row."""
     divergence: Divergence = "kl-detached"
     """Form of the KL term. kl: KL(reverse || forward), as in the paper. kl-detached: the same, but without a gradient
     through the English side. kl-reversed: KL(forward || reverse). js: Jensen-Shannon divergence."""
@@ -106,8 +104,8 @@ class TrainingSettings(Settings):
     """Factor on similarities in the loss: 1 / temperature. None: if the encoder compares by dot product, 1; if by
     cosine, the scale at which it tells the rows' English passages apart best before training, which is at most 100."""
     false_negative_margin: float | None = None
-    """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. With soft
-    labels it does not count for the forward and the cross term. None: ignore only known positives of the row."""
+    """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. Soft
+    labels have no negatives. None: ignore only known positives of the row."""
     candidates: int | None = Field(None, ge=1)
     """With side queries, how many passages are drawn as candidates of each batch, beside its own. None: all are
     candidates."""
@@ -195,11 +193,10 @@ class TrainingSettings(Settings):
     another than the last is kept if it is better by more than chance, or the encoder as it was if none is as good;
     otherwise the last. 0: train on all rows and keep the last."""
     max_english_loss: float | None = Field(None, ge=0)
-    """Reject checkpoints that lose more than this, and more than by chance (95 % bootstrap interval), in English or in
-    the mean of the directions within one language, in points of nDCG@10 x 100. At the end, weights between the last
-    step and the encoder before training are judged, too, since they lose less. If all are rejected, the encoder stays
-    as it was. None: 0.5 with side queries if no loss is named; else nothing is rejected, and no weights in between are
-    tried."""
+    """Reject checkpoints that lose more than this in English, or in the mean of the directions within one language, in
+    points of nDCG@10 x 100. At the end, weights between the last step and the encoder before training are judged, too,
+    since they lose less. If all are rejected, the encoder stays as it was. None: 0.5 with side queries if no loss is
+    named; else nothing is rejected, and no weights in between are tried."""
     eval_steps: int | None = Field(None, ge=2)
     """Steps between evaluations on the held-out rows. None: ten evaluations in all."""
 
@@ -263,24 +260,23 @@ class TrainingSettings(Settings):
             raise ValueError("max_english_loss judges checkpoints on the dev share; give a dev_share above 0")
         if self.candidates is not None and self.side == "both":
             raise ValueError("candidates are drawn from fixed passages; set side to queries, or leave candidates out")
-        if self.labels == "soft" and self.side == "both":
-            raise ValueError("labels soft rank fixed passages; set side to queries, or leave labels out")
+        if self.soft_labels and self.side == "both":
+            raise ValueError("soft_labels rank fixed passages; set side to queries, or leave soft_labels out")
         return self
 
     def scale_for(self, similarity: str) -> float:
         """The scale of the scores: as it is set, else what fits the encoder's similarity, `cosine` or `dot`."""
         return self.scale if self.scale is not None else SCALES[similarity]
 
-    def for_passages(self, in_both: bool) -> TrainingSettings:
-        """The settings with `distil_to` and `labels`, where they were left open and queries are trained alone.
+    def with_distil_to(self, passages_in_both: bool) -> TrainingSettings:
+        """The settings with `distil_to`, if it was left open and counts.
 
         Args:
-            in_both: Whether passages are trained on in both languages.
+            passages_in_both: Whether passages are trained on in both languages.
         """
-        if self.side == "both" or not in_both:
-            return self  # left open, they are english and hard
-        changes = {"labels": self.labels or "soft", "distil_to": self.distil_to or ("own" if self.distil else None)}
-        return self.model_copy(update=changes)
+        if self.distil_to is None and self.distil and passages_in_both and self.side == "queries":
+            return self.model_copy(update={"distil_to": "own"})
+        return self  # left open, it is English
 
     def steps_for(self, steps_per_epoch: float) -> int:
         """The number of optimizer steps.

@@ -134,7 +134,7 @@ def split_rows(rows: TrainingRows, settings: TrainingSettings) -> TrainingData:
     both = settings.passage_languages == "both"
     if settings.passage_languages is None and settings.side == "queries":
         both = any(record.get("cross_passage") for record in train)
-    settings = settings.for_passages(both)
+    settings = settings.with_distil_to(both)
     columns = training_columns(negatives, queries)
     table: dict[str, list[Any]] = {column: [record[column] for record in train] for column in columns}
     translated = translate_rows(train, records, columns) if both else None
@@ -208,7 +208,7 @@ def make_loss(
         arguments |= passages.loss_arguments() | {
             "candidates": settings.candidates,
             "candidate_seed": settings.seed,
-            "soft_labels": settings.labels == "soft",
+            "soft_labels": settings.soft_labels,
         }
     cached = settings.cached
     if cached and has_static_embedding_input(model):

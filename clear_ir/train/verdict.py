@@ -155,8 +155,8 @@ def describe_verdict(verdict: dict[str, Any], loss: str, max_english_loss: float
     sentences = [scores]
     if higher := verdict.get("higher"):
         sentences.append(
-            f"It was preferred, as the one with more training, to {describe_kept(higher)}, "
-            f"{100 * higher['mean']:.1f}, which is higher by no more than chance."
+            f"The last step was preferred to {describe_kept(higher)}, {100 * higher['mean']:.1f}, which is higher by "
+            "no more than chance."
         )
     if not verdict["chosen"]:
         sentences.append(

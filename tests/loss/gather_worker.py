@@ -36,8 +36,8 @@ for name, gather, options in (
 for name, loss_class, more in (
     ("fixed", CLEARLoss, {}),
     ("fixed-cached", CachedCLEARLoss, {"mini_batch_size": 3}),
-    ("soft", CLEARLoss, {"soft_labels": True}),
-    ("soft-cached", CachedCLEARLoss, {"mini_batch_size": 3, "soft_labels": True}),
+    ("soft", CLEARLoss, {"soft_labels": 0.4}),
+    ("soft-cached", CachedCLEARLoss, {"mini_batch_size": 3, "soft_labels": 0.4}),
 ):
     encoder = make_encoder()
     loss = loss_class(encoder, gather_across_devices=True, **fixed_passages(encoder, texts), **more)

@@ -235,12 +235,13 @@ def test_plain_and_cached_equal_the_formula(encoder, weights, cached):
 
 @pytest.mark.parametrize("cached", [None, {"mini_batch_size": 3}])
 @pytest.mark.parametrize("known", [False, True])
-def test_a_loss_with_soft_labels_equals_the_formula(encoder, cached, known):
+@pytest.mark.parametrize("soft", [1.0, 0.3])
+def test_a_loss_with_soft_labels_equals_the_formula(encoder, cached, known, soft):
     texts = make_texts(1)
     passages, arguments = fixed_arguments(encoder, texts)
     vectors = arguments["passage_embeddings"][1].numpy().astype(np.float64)
     english = encoder.encode(texts[0]).astype(np.float64)
-    arguments |= {"alpha": 0, "beta": 0, "gamma": 0.4, "soft_labels": True}
+    arguments |= {"alpha": 0, "beta": 0, "gamma": 0.4, "soft_labels": soft}
     if known:  # as computed before; else by a copy of the encoder
         arguments["base_embeddings"] = keys_of(encoder, texts[0]), torch.tensor(english)
     loss = CLEARLoss(encoder, **arguments) if cached is None else CachedCLEARLoss(encoder, **arguments, **cached)
@@ -251,11 +252,13 @@ def test_a_loss_with_soft_labels_equals_the_formula(encoder, cached, known):
     def cross_entropy(column):
         queries = torch.tensor(encoder.encode(column).astype(np.float64))
         scores = 20 * torch.nn.functional.normalize(queries) @ torch.nn.functional.normalize(torch.tensor(vectors)).T
-        return -(torch.tensor(shares) * scores.log_softmax(dim=1)).sum().item() / ROWS
+        hard = reference(queries.numpy(), vectors, positives, set(), cosine, 20.0)
+        return (-soft * (torch.tensor(shares) * scores.log_softmax(dim=1)).sum().item() + (1 - soft) * hard) / ROWS
 
+    positives = [passages.index(text) for text in texts[1]]
     assert value == pytest.approx(0.6 * cross_entropy(texts[0]) + 0.4 * cross_entropy(texts[3]), rel=1e-6)
     assert gradient.abs().sum() > 0.1
-    hard, _ = value_and_gradient(CLEARLoss(encoder, **arguments | {"soft_labels": False}), encoder, texts)
+    hard, _ = value_and_gradient(CLEARLoss(encoder, **arguments | {"soft_labels": 0.0}), encoder, texts)
     assert hard != pytest.approx(value, rel=1e-2)
 
 
@@ -355,7 +358,9 @@ def test_what_does_not_fit_is_an_error(encoder):
     with pytest.raises(ValueError, match="no embedding in passage_embeddings"):
         loss(features_of(encoder, make_texts(1)))
     with pytest.raises(ValueError, match="Soft labels rank fixed passages"):
-        CLEARLoss(encoder, soft_labels=True)
-    config = CLEARLoss(encoder, passage_embeddings=(keys, vectors), candidates=2, soft_labels=True).get_config_dict()
-    assert (config["fixed_passages"], config["candidates"], config["soft_labels"]) == (3, 2, True)
+        CLEARLoss(encoder, soft_labels=0.5)
+    with pytest.raises(ValueError, match="soft_labels is 2; give a share from 0 to 1"):
+        CLEARLoss(encoder, soft_labels=2)
+    config = CLEARLoss(encoder, passage_embeddings=(keys, vectors), candidates=2, soft_labels=0.5).get_config_dict()
+    assert (config["fixed_passages"], config["candidates"], config["soft_labels"]) == (3, 2, 0.5)
     assert CLEARLoss(make_encoder()).similarity_fct is cos_sim

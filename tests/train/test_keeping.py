@@ -7,7 +7,7 @@ from tiny import make_training_rows, settings
 from clear_ir.encode.mixed_weights import merge_encoders
 from clear_ir.encode.model_loading import load_encoder
 from clear_ir.encode.two_encoders import side_of
-from clear_ir.train.keeping import SHARES, RunWeights, _more_trained, _prefer_trained
+from clear_ir.train.keeping import SHARES, RunWeights, _could_keep_last, _prefer_last
 from clear_ir.train.run import train_model
 from clear_ir.train.trainer import make_evaluator, split_rows
 from clear_ir.train.verdict import describe_verdict, why_base_is_kept
@@ -60,16 +60,7 @@ def test_a_mixture_is_kept_where_the_last_step_costs_too_much(tmp_path, good, mo
         assert mixture["rejected"] == (loss[mixture["share"]] > limit)
         assert mixture["q-en.p-en"] == pytest.approx(scores[mixture["share"]]["q-en.p-en_nDCG@10"])
         assert mixture["mean"] == pytest.approx(scores[mixture["share"]][judge.primary])
-    allowed = sorted((m for m in kept["mixtures"] if not m["rejected"]), key=lambda mixture: -mixture["share"])
-    top = max(allowed, key=lambda mixture: mixture["mean"])
-    of_top = judge.results(merge_encoders(base, last, top["share"]))
-    expected = next(  # the most trained of those that are not worse than the best by more than chance
-        mixture
-        for mixture in allowed
-        if mixture is top
-        or judge.intervals(merge_encoders(base, last, mixture["share"]), before=of_top)["mean"][1] >= 0
-    )
-    assert ("higher" in kept) == (expected is not top)
+    expected = max((m for m in kept["mixtures"] if not m["rejected"]), key=lambda mixture: mixture["mean"])
     assert (kept["all_vetoed"], kept["kept_step"], kept["share"]) == (True, 20, expected["share"])
     assert kept["kept"] == pytest.approx({name: expected[name] for name in kept["base"]})
     model, mixed = load_encoder(str(tmp_path / "kept")), merge_encoders(base, last, expected["share"])
@@ -84,60 +75,45 @@ def test_a_mixture_is_kept_where_the_last_step_costs_too_much(tmp_path, good, mo
     assert f"{part} was kept, chosen by them." in card
 
 
-@pytest.mark.parametrize(
-    ("noise", "mixed", "kept"),
-    [(1e-3, False, {"kept_step": 20}), (1.0, False, {"kept_step": 10}), (1.0, True, {"kept_step": 20, "share": 0.002})],
-    ids=["level: the last", "ruined: the best", "ruined, but mixed"],
-)
-def test_what_has_less_training_is_kept_only_if_it_is_clearly_better(good, noise, mixed, kept):
+@pytest.mark.parametrize(("last_is", "kept"), [("level", 20), ("ruined", 10)])
+def test_an_earlier_step_is_kept_only_if_it_is_clearly_better(good, last_is, kept):
     rows, chosen = make_training_rows(60), settings(dev_share=0.3)
     evaluator = make_evaluator(split_rows(rows, chosen), chosen, load_encoder(str(good)))
     weights = RunWeights(load_encoder(str(good)), str(good), load_encoder, None, new_adapter=False)
     best = weights.now(weights.of_base())
     torch.manual_seed(0)
+    noise = {"level": 1e-3, "ruined": 1.0}[last_is]
     last = {name: tensor + noise * torch.randn_like(tensor) for name, tensor in best.items()}
-    scores = {"mean": 0.1}
-    mixtures = [{"share": share, "rejected": False, **scores} for share in (0.001, 0.002, 0.8)] if mixed else []
-    of_run = {"last_step": 20, "last_vetoed": False, "base": {"mean": 0.05}, "last": scores, "mixtures": mixtures}
-    top = {"kept_step": 20, "share": 0.001} if mixed else {"kept_step": 10}
-    verdict = of_run | top | {"kept": {"mean": 0.2}}
-    found = _prefer_trained(evaluator, weights, best, last, verdict)
-    assert {name: found[name] for name in ("kept_step", "share") if name in found} == kept
-    share = kept.get("share", 1.0)
+    after_last = {"mean": 0.1}
+    verdict = {"kept_step": 10, "last_step": 20, "kept": {"mean": 0.2}, "last": after_last}
+    verdict = _prefer_last(evaluator, weights, last, verdict)
+    assert verdict["kept_step"] == kept
+    expected = best if kept == 10 else last
     for name, tensor in weights.model.state_dict().items():
-        if kept["kept_step"] == 10:
-            assert torch.equal(tensor, best[name])
-        else:
-            torch.testing.assert_close(tensor, torch.lerp(best[name], last[name], share))
-    if kept["kept_step"] == 20:
-        assert found["kept"] == scores
-        assert found["higher"] == top | {"mean": 0.2}
-        sentence = describe_verdict(found | {"questions": 60, "chosen": True}, "infonce")[1]
-        other = "0 % of step 20 and 100 % of the base" if mixed else "step 10"
-        assert f"preferred, as the one with more training, to {other}, 20.0, which is higher by" in sentence
+        assert torch.equal(tensor, expected[name])
+    if kept == 20:
+        assert verdict["kept"] is after_last
+        assert verdict["higher"] == {"kept_step": 10, "mean": 0.2}
+        said = {"base": {"mean": 0.05}, "questions": 60, "chosen": True}
+        assert "preferred to step 10, 20.0, which is higher by" in describe_verdict(verdict | said, "infonce")[1]
     else:
-        assert found == verdict
+        assert "higher" not in verdict
 
 
 @pytest.mark.parametrize(
-    ("verdict", "shares"),
+    ("verdict", "could"),
     [
-        ({"kept_step": 10}, [1.0]),
-        ({"kept_step": 10, "last_vetoed": True}, []),
-        ({"kept_step": 20, "share": 0.2}, [1.0, 0.8, 0.4]),
-        ({"kept_step": 20, "share": 0.2, "last_vetoed": True}, [0.8, 0.4]),
-        ({"kept_step": 20, "share": 0.8, "last": {"mean": 0.4}}, []),
-        ({"kept_step": 20}, []),
-        ({"kept_step": 0}, []),
+        ({"kept_step": 10}, True),
+        ({"kept_step": 20, "share": 0.8}, True),
+        ({"kept_step": 20}, False),
+        ({"kept_step": 0}, False),
+        ({"kept_step": 20, "share": 0.8, "last_vetoed": True}, False),
+        ({"kept_step": 20, "share": 0.8, "last": {"mean": 0.4}}, False),
     ],
 )
-def test_nothing_rejected_or_worse_than_the_base_is_an_alternative(verdict, shares):
-    mixtures = [(0.8, False, 0.6), (0.6, True, 0.7), (0.4, False, 0.5), (0.2, False, 0.4)]
+def test_the_last_step_is_no_choice_where_it_is_rejected_or_worse_than_the_base(verdict, could):
     of_run = {"last_step": 20, "last_vetoed": False, "base": {"mean": 0.5}, "last": {"mean": 0.6}}
-    of_run["mixtures"] = [{"share": share, "rejected": no, "mean": mean} for share, no, mean in mixtures]
-    found = _more_trained(of_run | verdict)
-    assert [share for share, _ in found] == shares
-    assert all(scores.keys() == {"mean"} for _, scores in found)
+    assert _could_keep_last(of_run | verdict) == could
 
 
 def test_none_beside_is_tried_where_the_last_step_is_better(tmp_path, good, monkeypatch):

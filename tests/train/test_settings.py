@@ -31,30 +31,24 @@ def test_what_is_left_open_follows_from_what_is_given(given, side, loss, guard, 
 
 
 @pytest.mark.parametrize(
-    ("given", "in_both", "distil", "cross_guard", "labels"),
+    ("given", "in_both", "distil", "cross_guard"),
     [
-        ({}, False, 5, 0, None),
-        ({}, True, 0, 5, "soft"),
-        ({"distil_to": "english"}, True, 5, 0, "soft"),
-        ({"distil_to": "own", "distil": 2, "labels": "soft"}, False, 0, 2, "soft"),
-        ({"labels": "hard"}, True, 0, 5, "hard"),
-        ({"side": "queries", "loss": "infonce"}, True, 0, 0, "soft"),
-        ({"loss": "infonce", "distil": 2}, True, 2, 0, None),  # both sides are trained
-        ({"loss": "infonce"}, True, 0, 0, None),
+        ({}, False, 5, 0),
+        ({}, True, 0, 5),
+        ({"distil_to": "english"}, True, 5, 0),
+        ({"distil_to": "own", "distil": 2}, False, 0, 2),
+        ({"loss": "infonce", "distil": 2}, True, 2, 0),  # both sides are trained
+        ({"loss": "infonce"}, True, 0, 0),
     ],
 )
-def test_passages_in_both_languages_choose_labels_and_where_distil_draws_to(
-    given, in_both, distil, cross_guard, labels
-):
-    settings = TrainingSettings(**given).for_passages(in_both)
-    assert (settings.weights["distil"], settings.weights["cross_guard"]) == (distil, cross_guard)
-    assert settings.labels == labels
-    assert TrainingSettings(**settings.model_dump()) == settings, "a recipe repeats the run"
+def test_where_distil_draws_to(given, in_both, distil, cross_guard):
+    weights = TrainingSettings(**given).with_distil_to(in_both).weights
+    assert (weights["distil"], weights["cross_guard"]) == (distil, cross_guard)
 
 
 def test_soft_labels_need_fixed_passages():
-    with pytest.raises(ValueError, match="labels soft rank fixed passages; set side to queries"):
-        TrainingSettings(loss="infonce", labels="soft")
+    with pytest.raises(ValueError, match="soft_labels rank fixed passages; set side to queries"):
+        TrainingSettings(loss="infonce", soft_labels=0.5)
 
 
 @pytest.mark.parametrize(

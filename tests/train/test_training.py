@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 from sentence_transformers.util import cos_sim, dot_score
 from soak import differences
-from tiny import WORDS, make_encoder, make_training_rows, quiet, settings
+from tiny import make_encoder, make_training_rows, quiet, settings
 
 from clear_ir import CachedCLEARLoss, CLEARLoss, CrossLingualEvaluator, log_terms
 from clear_ir.data.collection import Text, make_collection
@@ -332,12 +332,11 @@ def test_evaluator_scores_each_direction(encoder):
     assert 0 < scores["q-en.p-en_nDCG@10"] <= 1
 
 
-@pytest.mark.parametrize(("count", "limit", "vetoed"), [(12, 5.0, 1.0), (12, 100.0, 0.0), (3, 5.0, 0.0)])
-def test_evaluator_vetoes_what_costs_english_by_more_than_chance(encoder, count, limit, vetoed):
-    passages = [Text(f"p{i}", " ".join(pair), "en") for i, pair in enumerate(zip(WORDS, WORDS[20:], strict=False))]
-    questions = [(str(i), p.id, {"en": p.text, "sw": "mto"}) for i, p in enumerate(passages[:count])]
-    judged = make_collection("c", passages[:count], questions)
-    evaluator = CrossLingualEvaluator(judged, max_english_loss=limit, base=encoder)
+def test_evaluator_vetoes_what_costs_english(encoder):
+    passages = [Text(f"p{i}", text, "en") for i, text in enumerate(("river desert", "moon bread", "tree bird"))]
+    questions = [(str(i), f"p{i}", {"en": p.text, "sw": "mto"}) for i, p in enumerate(passages)]
+    judged = make_collection("c", passages, questions)
+    evaluator = CrossLingualEvaluator(judged, max_english_loss=5.0, base=encoder)
     free = CrossLingualEvaluator(judged)
     scores = evaluator(encoder)
     assert scores["vetoed"] == 0.0
@@ -346,10 +345,8 @@ def test_evaluator_vetoes_what_costs_english_by_more_than_chance(encoder, count,
         parameter.data.zero_()
     ruined = evaluator(encoder)
     assert ruined["q-en.p-en_nDCG@10"] < scores["q-en.p-en_nDCG@10"] - 0.05
-    english = evaluator.intervals(encoder)["q-en.p-en"]
-    assert (english[1] < 0) == (count > 3), "two of three questions may lose by chance"
-    assert ruined["vetoed"] == vetoed
-    assert ruined["cross_lingual_nDCG@10"] == free(encoder)["cross_lingual_nDCG@10"] - vetoed
+    assert ruined["vetoed"] == 1.0
+    assert ruined["cross_lingual_nDCG@10"] == free(encoder)["cross_lingual_nDCG@10"] - 1
     assert "vetoed" not in free(encoder)
     with pytest.raises(ValueError, match="needs base"):
         CrossLingualEvaluator(judged, max_english_loss=1.0)
