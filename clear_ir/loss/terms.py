@@ -136,14 +136,15 @@ class Rows:
         """
         if self.batch.fixed is None:
             return self.info_nce(self.forward if column == "anchor" else self.cross)
-        parts, soft = [], self._soft_labels
-        if soft < 1:
+        parts, share_of_soft = [], self._soft_labels
+        if share_of_soft < 1:
             keys = self.batch.anchor_keys if column == "anchor" else self.batch.query_keys
             own_keys = None if keys is None else keys[self.numbers]
-            found = self.batch.fixed.info_nce(self._now(column), own_keys, self.numbers, self._scale, self._margin)
-            parts.append((1 - soft) * found)
-        if soft > 0:
-            parts.append(soft * self.batch.fixed.soft_info_nce(self._now(column), self._ranked, self._scale))
+            hard = self.batch.fixed.info_nce(self._now(column), own_keys, self.numbers, self._scale, self._margin)
+            parts.append((1 - share_of_soft) * hard)
+        if share_of_soft > 0:
+            soft = self.batch.fixed.soft_info_nce(self._now(column), self._ranked, self._scale)
+            parts.append(share_of_soft * soft)
         return torch.stack(parts).sum(dim=0)
 
     @cached_property
