@@ -105,7 +105,7 @@ class TrainingSettings(Settings):
     cosine, the scale at which it tells the rows' English passages apart best before training, which is at most 100."""
     false_negative_margin: float | None = None
     """Ignore negatives that score higher than the row's positive by more than this: likely false negatives. Soft
-    labels have no negatives. None: ignore only known positives of the row."""
+    labels ignore none. None: ignore only known positives of the row."""
     candidates: int | None = Field(None, ge=1)
     """With side queries, how many passages are drawn as candidates of each batch, beside its own. None: all are
     candidates."""
